@@ -1,0 +1,528 @@
+/* Everything that two processes see in shared memory, and nothing else.
+ *
+ * This header is the single source of the layout: `layout.pxd` declares these structs
+ * `extern`, the numpy dtypes are derived from them at import, and
+ * `tests/golden/layout.txt` freezes names, offsets and sizes. A change here is a visible
+ * diff there and a line in the CHANGELOG.
+ *
+ * Members are ordered by alignment, padding is written out, and only fixed-width types
+ * occur, so that the layout is the same for every compiler that we build with.
+ */
+#ifndef PIPELINE_LAYOUT_H
+#define PIPELINE_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAYOUT_VERSION 1u
+#define SEGMENT_MAGIC 0x31454e494c504950ull /* "PIPLINE1", little-endian */
+#define CACHE_LINE 64u
+#define DATA_OFFSET 128u /* where a segment's data begins, behind its header */
+
+#define DEPTH_LEVELS 5
+#define UNIT_RECORDS 256u          /* most packets, and most records per output, of a commit */
+#define MANIFEST_ENTRIES 4096
+#define READER_CURSORS 256
+#define SUPERVISED_PROCESSES 512
+#define NAME_BYTES 32
+#define HISTOGRAM_BUCKETS 2048
+
+/* ---- codes ------------------------------------------------------------------------ */
+
+enum SegmentKind {
+    SEGMENT_INSTANCE = 1,
+    SEGMENT_FRAMES = 2,
+    SEGMENT_ORDERS = 3,
+    SEGMENT_TEXT = 4,
+    SEGMENT_TICKS = 5,
+    SEGMENT_EVENTS = 6,
+    SEGMENT_ASSIGNMENT = 7,
+    SEGMENT_WIRE = 8,
+    SEGMENT_CONFIRMED = 9,
+    SEGMENT_LATEST = 10,
+    SEGMENT_BELL = 11,
+    SEGMENT_ACCOUNT = 12,
+    SEGMENT_SUPERVISOR_STATUS = 13,
+    SEGMENT_FEED_STATUS = 14,
+    SEGMENT_DECODER_STATUS = 15,
+    SEGMENT_READER = 16
+};
+
+enum Role {
+    ROLE_NONE = 0,
+    ROLE_SUPERVISOR = 1,
+    ROLE_FEED = 2,
+    ROLE_DECODER = 3,
+    ROLE_SIMULATOR = 4,
+    ROLE_STRATEGY = 5,
+    ROLE_CONTROL = 6
+};
+
+enum InstanceState { INSTANCE_STARTING = 1, INSTANCE_RUNNING = 2, INSTANCE_DRAINING = 3, INSTANCE_ENDED = 4 };
+
+enum ConnectionState {
+    STATE_DISABLED = 0,
+    STATE_IDLE = 1,
+    STATE_CONNECTING = 2,
+    STATE_SUBSCRIBING = 3,
+    STATE_LIVE = 4,
+    STATE_QUIET = 5,
+    STATE_STALLED = 6,
+    STATE_RECONNECTING = 7,
+    STATE_AUTH_EXPIRED = 8,
+    STATE_LIMITED = 9,
+    STATE_DRAINING = 10,
+    STATE_CLOSED = 11,
+    STATE_FAILED = 12
+};
+
+enum Reason {
+    REASON_NONE = 0,
+    REASON_STARTED = 1,          /* a process began */
+    REASON_HANDSHAKE = 2,        /* the opening handshake is under way */
+    REASON_CONNECTED = 3,        /* 101 received */
+    REASON_FIRST_DATA = 4,       /* the first data message of an epoch */
+    REASON_NO_TICKS = 5,         /* bytes arrive, ticks do not */
+    REASON_STALL = 6,            /* not a byte, ping unanswered */
+    REASON_RESET = 7,            /* ECONNRESET, or any other socket error */
+    REASON_EOF = 8,              /* end of stream without a close frame */
+    REASON_CLOSE_FRAME = 9,      /* the server closed, see the close code */
+    REASON_PROTOCOL_ERROR = 10,  /* RFC 6455 was broken: 1002 */
+    REASON_BAD_UTF8 = 11,        /* 1007 */
+    REASON_TOO_BIG = 12,         /* 1009 */
+    REASON_PING_FLOOD = 13,      /* 1008 */
+    REASON_SLOW_FRAME = 14,      /* a frame took longer than its deadline */
+    REASON_SEND_BLOCKED = 15,    /* the socket did not take our bytes in time */
+    REASON_RESOLVE_FAILED = 16,
+    REASON_CONNECT_FAILED = 17,
+    REASON_CONNECT_TIMEOUT = 18,
+    REASON_TLS_FAILED = 19,
+    REASON_BAD_HANDSHAKE = 20,   /* an answer that is not a WebSocket upgrade */
+    REASON_HTTP_STATUS = 21,     /* any status but 101, 401, 403, 429 */
+    REASON_AUTH_REJECTED = 22,   /* 401 or 403 */
+    REASON_RATE_LIMITED = 23,    /* 429 */
+    REASON_TOKEN_CHANGED = 24,   /* a new secret was found */
+    REASON_ASSIGNMENT_EMPTY = 25,
+    REASON_PROCESS_EXITED = 26,  /* by its own fault: a signal of its own, or an exit code */
+    REASON_PROCESS_KILLED = 27,  /* from outside */
+    REASON_PROCESS_HUNG = 28,    /* no heartbeat, killed by the supervisor */
+    REASON_CIRCUIT_OPEN = 29,    /* too many deaths, a try each minute */
+    REASON_SHUTDOWN = 30,
+    REASON_DRAINED = 31,
+    REASON_DISCONTINUITY = 32,   /* the source was replaced without a word */
+    REASON_CLOCK = 33
+};
+
+enum FrameKind { FRAME_MESSAGE = 1, FRAME_STATE = 2 };
+
+enum EventKind { EVENT_GAP = 1, EVENT_STATE = 2, EVENT_OVERRUN = 3, EVENT_QUARANTINE = 4 };
+
+enum Mode { MODE_NONE = 0, MODE_LTP = 1, MODE_QUOTE = 2, MODE_FULL = 3 };
+
+enum Broker { BROKER_NONE = 0, BROKER_KITE = 1 };
+
+enum TickFlag {
+    FLAG_TRADABLE = 1 << 0,         /* the segment is not an index */
+    FLAG_INDEX_LAYOUT = 1 << 1,     /* the packet was 28 or 32 bytes */
+    FLAG_BAD_PRICE = 1 << 2,        /* last price zero or negative */
+    FLAG_BAD_TIME = 1 << 3,         /* exchange or trade time absent where it belongs, before 2000, > 1 day ahead */
+    FLAG_CROSSED = 1 << 4,          /* best bid above best ask, both present */
+    FLAG_VOLUME_DOWN = 1 << 5,      /* volume below the instrument's previous tick */
+    FLAG_OHLC_INCONSISTENT = 1 << 6,
+    FLAG_JUMP = 1 << 7,             /* last price moved by more than 20 % between two ticks */
+    FLAG_SATURATED = 1 << 8,
+    FLAG_STALE_BASE = 1 << 9,       /* delta protocols before their snapshot */
+    FLAG_HANDOVER = 1 << 10,
+    FLAG_SYNTHETIC = 1 << 11
+};
+
+/* ---- the tick record: 314 bytes of fields, 6 of padding ------------------------------ */
+
+typedef struct {
+    uint64_t sequence;              /* contiguous per stream */
+    uint64_t source_sequence;       /* the frame's position in its frame ring */
+    int64_t receive_ts_ns;          /* UTC */
+    int64_t receive_mono_ns;        /* CLOCK_MONOTONIC of this host */
+    int64_t exchange_ts_ns;         /* UTC, 0 = none */
+    int64_t last_trade_ts_ns;       /* UTC, 0 = none */
+    double last_price;
+    double average_traded_price;
+    double open;
+    double high;
+    double low;
+    double close;
+    double bid_price[DEPTH_LEVELS];
+    double ask_price[DEPTH_LEVELS];
+    double change;                  /* percent of close, as KiteTicker */
+    uint64_t volume_traded;
+    uint64_t total_buy_quantity;
+    uint64_t total_sell_quantity;
+    uint64_t oi;
+    uint64_t oi_day_high;
+    uint64_t oi_day_low;
+    uint32_t instrument_token;
+    uint32_t connection_epoch;
+    uint32_t flags;                 /* enum TickFlag */
+    uint32_t last_traded_quantity;
+    uint32_t bid_quantity[DEPTH_LEVELS];
+    uint32_t ask_quantity[DEPTH_LEVELS];
+    uint16_t packet_index;
+    uint16_t connection;
+    uint16_t bid_orders[DEPTH_LEVELS];
+    uint16_t ask_orders[DEPTH_LEVELS];
+    uint8_t mode;                   /* enum Mode */
+    uint8_t broker;                 /* enum Broker */
+    uint8_t _pad[6];
+} TickC;
+
+/* ---- what every segment begins with -------------------------------------------------- */
+
+typedef struct {
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t kind;                  /* enum SegmentKind */
+    uint64_t fingerprint;           /* of this layout: names, offsets, sizes */
+    uint8_t instance_id[16];
+    uint8_t boot_id[16];
+    uint64_t segment_bytes;
+    uint64_t data_offset;
+    uint64_t capacity;              /* in records */
+    uint64_t area_bytes;            /* byte area of a frame ring, else 0 */
+    uint32_t record_size;
+    uint32_t number;                /* connection or decoder */
+    uint64_t writer_start_time;     /* clock ticks since boot, as /proc/PID/stat */
+    int32_t writer_pid;
+    uint32_t writer_role;           /* enum Role */
+    uint8_t _pad[16];
+} SegmentHeaderC;
+
+/* ---- rings and streams ----------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t oldest;                /* first sequence that survives the write under way */
+    uint64_t tail;                  /* next sequence; everything below is published */
+    uint64_t _pad[6];
+} RingControlC;
+
+typedef struct {
+    uint64_t position;              /* monotonic byte position; offset = position % area */
+    int64_t receive_ts_ns;
+    int64_t receive_mono_ns;
+    int64_t detail;                 /* STATE: close code, HTTP status, signal or exit code; MESSAGE: 0 */
+    uint32_t length;
+    uint32_t connection_epoch;
+    uint16_t kind;                  /* enum FrameKind */
+    uint8_t state;                  /* STATE: enum ConnectionState */
+    uint8_t reason;                 /* STATE: enum Reason */
+    uint32_t _pad;
+} FrameDescriptorC;
+
+typedef struct {
+    uint64_t tick_sequence;         /* the event precedes the tick with this sequence */
+    uint64_t detail;                /* GAP: frames known lost; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
+    int64_t start_ts_ns;
+    int64_t end_ts_ns;
+    int64_t start_mono_ns;
+    int64_t end_mono_ns;
+    uint32_t frames;                /* OVERRUN, QUARANTINE */
+    uint32_t connection_epoch;
+    uint16_t connection;
+    uint8_t kind;                   /* enum EventKind */
+    uint8_t state;                  /* enum ConnectionState */
+    uint8_t reason;                 /* enum Reason */
+    uint8_t _pad[3];
+} EventC;
+
+/* Conservation, per connection, part of each commit:
+ *   frames_in  = frames_data + frames_heartbeat + frames_state + frames_overrun + frames_quarantined
+ *   packets_in = ticks_out + packets_unknown_size + packets_unassigned + packets_unsubscribed
+ *                + packets_repeated + packets_quarantined
+ * The rest are remarks on what was counted above. */
+typedef struct {
+    uint64_t frames_in;
+    uint64_t frames_data;
+    uint64_t frames_heartbeat;
+    uint64_t frames_state;
+    uint64_t frames_overrun;
+    uint64_t frames_quarantined;
+    uint64_t frames_short;          /* remark: ended before its count or a length said so */
+    uint64_t frames_trailing;       /* remark: bytes behind the last packet */
+    uint64_t bytes_in;
+    uint64_t packets_in;
+    uint64_t ticks_out;
+    uint64_t packets_unknown_size;
+    uint64_t packets_unassigned;
+    uint64_t packets_unsubscribed;  /* within 2 s of an unsubscribe */
+    uint64_t packets_repeated;      /* equal content in a handover */
+    uint64_t packets_quarantined;
+    uint64_t packets_segment_mismatch; /* remark */
+    uint64_t packets_unknown_segment;  /* remark */
+    uint64_t ticks_flagged;            /* remark: any flag that doubts the tick */
+    uint64_t gaps_out;
+    uint64_t states_out;
+    uint64_t overruns_out;
+    uint64_t quarantines_out;
+    uint64_t units;
+} DecodeCountersC;
+
+/* The one commit point of a decoder, a two-copy cell at the head of each tick stream. */
+typedef struct {
+    uint64_t source_sequence;       /* next frame to decode */
+    uint64_t tick_tail;
+    uint64_t event_tail;
+    uint64_t depth_tail;
+    int64_t last_receive_ts_ns;     /* of the last message of any kind, 0 = none yet */
+    int64_t last_receive_mono_ns;
+    int64_t gap_start_ts_ns;        /* where the open gap began */
+    int64_t gap_start_mono_ns;
+    uint32_t packet_index;          /* next packet of that frame */
+    uint32_t packet_offset;         /* and the byte it begins at, 0 with index 0 */
+    uint32_t connection_epoch;
+    uint8_t state;                  /* enum ConnectionState, as last published */
+    uint8_t reason;
+    uint8_t gap_open;
+    uint8_t gap_reason;
+    DecodeCountersC counters;
+} CommitC;
+
+typedef struct {
+    uint64_t version;               /* odd and even versions alternate between the copies */
+    uint64_t _pad[7];
+} CellHeadC;
+
+typedef struct {
+    CellHeadC head;
+    CommitC copy[2];
+} CommitCellC;
+
+typedef struct {
+    CellHeadC head;
+    TickC copy[2];
+} LatestSlotC;
+
+typedef struct {
+    uint32_t word;
+    uint32_t sleepers;
+    uint64_t rings;                 /* how often a sleeper was woken */
+    uint64_t _pad[6];
+} BellC;
+
+/* ---- tables --------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t count;
+    uint32_t connection_epoch;      /* wire: of the connection this was sent on */
+    int64_t changed_mono_ns;
+} TableHeadC;
+
+typedef struct {
+    uint32_t instrument_token;
+    uint32_t slot;                  /* in the decoder's latest table */
+    uint32_t owner_epoch;
+    uint8_t mode;
+    uint8_t _pad[3];
+} AssignmentC;
+
+typedef struct {
+    uint32_t instrument_token;
+    uint8_t mode;
+    uint8_t _pad[3];
+} WireC;
+
+typedef struct {
+    int64_t first_packet_mono_ns;
+    uint32_t instrument_token;
+    uint32_t connection_epoch;
+    uint8_t mode;
+    uint8_t _pad[7];
+} ConfirmedC;
+
+typedef struct {
+    uint64_t next_handshake_mono_ns; /* compare-and-swap by any feed of the key */
+    uint64_t rejected_identity;      /* of the secrets file that got a 403; 0 = none */
+    uint64_t handshakes;
+    uint64_t _pad[5];
+} AccountC;
+
+/* ---- the instance file ------------------------------------------------------------------ */
+
+typedef struct {
+    uint16_t kind;                  /* enum SegmentKind */
+    uint16_t number;                /* connection or decoder */
+    uint16_t decoder;               /* of a connection */
+    uint16_t broker;
+} ManifestEntryC;
+
+typedef struct {
+    uint64_t supervisor_start_time;
+    uint64_t manifest_version;
+    int64_t started_ts_ns;
+    int64_t changed_ts_ns;
+    int32_t supervisor_pid;
+    uint32_t state;                 /* enum InstanceState */
+    uint32_t exit_code;             /* once ended */
+    uint32_t reason;                /* enum Reason, once draining or ended */
+    uint32_t connection_count;
+    uint32_t decoder_count;
+    uint32_t entry_count;
+    uint32_t gated;                 /* 1: the source waits for a named reader */
+    uint8_t instance_id[16];
+    uint8_t name[NAME_BYTES];
+    ManifestEntryC entries[MANIFEST_ENTRIES];
+} InstanceC;
+
+/* ---- status pages --------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t total;
+    uint64_t sum;
+    uint64_t max;
+    uint64_t _pad[5];
+    uint64_t counts[HISTOGRAM_BUCKETS];
+} HistogramC;
+
+typedef struct {
+    uint64_t start_time;            /* of the process, as /proc/PID/stat */
+    int64_t heartbeat_mono_ns;
+    int64_t busy_until_mono_ns;
+    int64_t state_since_ts_ns;
+    int64_t state_since_mono_ns;
+    int64_t started_mono_ns;
+    int32_t pid;
+    uint32_t role;                  /* enum Role */
+    uint32_t number;
+    uint32_t generation;            /* how many processes have held this page */
+    uint8_t state;                  /* enum ConnectionState */
+    uint8_t reason;                 /* enum Reason */
+    uint8_t _pad[6];
+} StatusHeadC;
+
+/* messages_in = frames_out + orders_out + text_out + messages_own + messages_dropped */
+typedef struct {
+    StatusHeadC head;
+    uint64_t bytes_in;
+    uint64_t messages_in;
+    uint64_t frames_out;
+    uint64_t orders_out;
+    uint64_t text_out;
+    uint64_t messages_own;          /* the session's own: acks, application pongs */
+    uint64_t messages_dropped;
+    uint64_t heartbeats_in;         /* remark, part of frames_out */
+    uint64_t handshakes;
+    uint64_t handshake_failures;
+    uint64_t reconnects;
+    uint64_t stalls;
+    uint64_t resets;
+    uint64_t protocol_errors;
+    uint64_t utf8_errors;
+    uint64_t too_big;
+    uint64_t slow_frames;
+    uint64_t pings_in;
+    uint64_t pongs_out;
+    uint64_t pongs_suppressed;
+    uint64_t pings_out;
+    uint64_t ping_floods;
+    uint64_t text_invalid;          /* text that is no JSON object, or of an unknown type */
+    uint64_t server_errors;         /* text of type error */
+    uint64_t commands_out;          /* subscribe, unsubscribe, mode messages */
+    uint64_t resubscriptions;
+    uint64_t reads;
+    uint64_t log_lines_dropped;
+    int64_t last_byte_mono_ns;
+    int64_t last_data_mono_ns;
+    int64_t next_attempt_mono_ns;
+    int64_t connected_mono_ns;
+    uint32_t connection_epoch;
+    uint32_t assigned_count;
+    uint32_t wire_count;
+    uint32_t last_close_code;
+    uint32_t last_http_status;
+    uint32_t attempt;               /* failed attempts in a row */
+    uint8_t account[NAME_BYTES];
+} FeedStatusC;
+
+typedef struct {
+    StatusHeadC head;
+    uint64_t commits;
+    uint64_t bell_waits;
+    uint64_t bell_rings;
+    uint64_t paced;                 /* pauses while catching up */
+    uint64_t rolled_forward;        /* records brought into the latest table by a successor */
+    uint64_t log_lines_dropped;
+    uint64_t decoding_source_sequence;
+    uint32_t decoding_packet_index;
+    uint16_t decoding_connection;
+    uint8_t decoding;               /* 1 while a frame is under way */
+    uint8_t _pad[1];
+    uint32_t manifest_version_seen;
+    uint32_t _pad2;
+    HistogramC receive_to_publish;  /* ns, one sample per unit */
+} DecoderStatusC;
+
+typedef struct {
+    uint64_t start_time;
+    int64_t started_mono_ns;
+    int64_t last_exit_ts_ns;
+    int64_t next_start_mono_ns;
+    int32_t pid;                    /* 0 = none */
+    uint32_t role;
+    uint32_t number;
+    uint32_t restarts;
+    int32_t last_exit_code;         /* minus the signal, as subprocess */
+    uint32_t consecutive_deaths;
+    uint8_t last_exit_reason;       /* enum Reason */
+    uint8_t circuit_open;
+    uint8_t _pad[6];
+    uint8_t name[NAME_BYTES];
+} ProcessC;
+
+typedef struct {
+    StatusHeadC head;
+    uint64_t forks;
+    uint64_t deaths;
+    uint64_t kills;                 /* hung processes that were killed */
+    uint64_t log_lines_dropped;
+    uint32_t process_count;
+    uint32_t _pad;
+    ProcessC processes[SUPERVISED_PROCESSES];
+} SupervisorStatusC;
+
+typedef struct {
+    uint64_t cursor;                /* next sequence to deliver */
+    uint64_t delivered;             /* ticks handed out */
+    uint64_t lost;                  /* ticks lapped */
+    uint64_t laps;
+    uint64_t events;                /* events handed out */
+    uint64_t source_sequence;       /* of the last tick delivered + 1 */
+    uint32_t connection;
+    uint32_t _pad;
+    uint64_t _pad2;
+} CursorC;
+
+/* One per reader, written by the reader alone; swept when its owner is dead. */
+typedef struct {
+    StatusHeadC head;
+    uint64_t batches;
+    uint64_t bell_waits;
+    uint32_t cursor_count;
+    uint32_t policy;
+    uint8_t name[NAME_BYTES];
+    CursorC cursors[READER_CURSORS];
+    HistogramC latency;             /* receive to strategy, ns, one sample per frame in a batch */
+} ReaderC;
+
+/* ---- relations that the code relies on -------------------------------------------------------- */
+
+_Static_assert(sizeof(TickC) == 320, "a tick is five cache lines");
+_Static_assert(offsetof(TickC, _pad) == 314, "314 bytes of fields");
+_Static_assert(sizeof(SegmentHeaderC) == DATA_OFFSET, "data follow the header");
+_Static_assert(sizeof(RingControlC) == CACHE_LINE, "one line");
+_Static_assert(sizeof(FrameDescriptorC) == 48, "the plan counts 48 B a message");
+_Static_assert(sizeof(EventC) == 64, "the plan counts 64 B an event");
+_Static_assert(sizeof(LatestSlotC) == 704, "the plan counts 704 B a slot");
+_Static_assert(sizeof(CellHeadC) == CACHE_LINE, "one line");
+_Static_assert(sizeof(CommitC) % 8 == 0, "cells are copied by words");
+_Static_assert(sizeof(AssignmentC) == 16 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
+_Static_assert(sizeof(InstanceC) % 8 == 0, "cells are copied by words");
+
+#endif

@@ -1,0 +1,1 @@
+"""Market data from brokers' WebSocket feeds, as numpy arrays, across processes."""
