@@ -1,6 +1,6 @@
-"""Derive `layout.pxd` and `layout_fields.h` from `layout.h`, the single source.
+"""Derive `layout.pxd`, `layout.pyi` and `layout_fields.h` from `layout.h`, the single source.
 
-Run by `setup.py` before it compiles; both results are committed so that they can be read and
+Run by `setup.py` before it compiles; the results are committed so that they can be read and
 reviewed, and a test fails when they are stale. Offsets and sizes are not computed here: the
 field table leaves them to the compiler's `offsetof` and `sizeof`.
 """
@@ -24,11 +24,11 @@ _NOT_A_VALUE = {"PIPELINE_LAYOUT_H", "SEGMENT_MAGIC"}
 
 
 class Field(NamedTuple):
-    """One member of a C struct; `count` is the C text of its array length, or None."""
+    """One member of a C struct; `length` is the C text of its array length, or None."""
 
     type: str
     name: str
-    count: str | None
+    length: str | None
 
 
 class Layout(NamedTuple):
@@ -79,8 +79,42 @@ def pxd_text(layout: Layout) -> str:
         lines += ["", f"    cpdef enum {name}:", *(f"        {member}" for member in members)]
     for name, fields in layout.structs.items():
         lines += ["", f"    ctypedef struct {name}:"]
-        lines += [f"        {f.type} {f.name}{f'[{f.count}]' if f.count else ''}" for f in fields]
+        lines += [f"        {f.type} {f.name}{f'[{f.length}]' if f.length else ''}" for f in fields]
     return "\n".join(lines) + "\n"
+
+
+_STUB_HEAD = '''"""Types of `layout.pyx`, written by `generate_layout.py`: do not edit."""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+dtypes: dict[str, np.dtype[Any]]
+tick_dtype: np.dtype[Any]
+fingerprint: int
+magic: int
+layout_version: int
+data_offset: int
+unit_records: int
+depth_levels: int
+name_bytes: int
+manifest_entries: int
+reader_cursors: int
+supervised_processes: int
+histogram_buckets: int
+
+def describe() -> str: ...
+'''
+
+
+def pyi_text(layout: Layout) -> str:
+    """The stub: what `layout.pyx` defines, and the enums as Cython makes them."""
+    classes = [
+        f"\nclass {name}(IntEnum):\n" + "".join(f"    {member} = ...\n" for member in members)
+        for name, members in layout.enums.items()
+    ]
+    return _STUB_HEAD + "".join(classes)
 
 
 def table_text(layout: Layout) -> str:
@@ -90,7 +124,7 @@ def table_text(layout: Layout) -> str:
         rows.append(f'    {{"{struct}", "", "", 0, 0, sizeof({struct})}},')
         for f in fields:
             rows.append(
-                f'    {{"{struct}", "{f.name}", "{f.type}", {f.count or 0}, '
+                f'    {{"{struct}", "{f.name}", "{f.type}", {f.length or 0}, '
                 f"offsetof({struct}, {f.name}), sizeof((({struct} *)0)->{f.name})}},"
             )
     return "\n".join(
@@ -118,10 +152,18 @@ def table_text(layout: Layout) -> str:
     )
 
 
+def texts(layout: Layout) -> dict[str, str]:
+    """Return {file name: contents} of everything that is derived."""
+    return {
+        "layout.pxd": pxd_text(layout),
+        "layout.pyi": pyi_text(layout),
+        "layout_fields.h": table_text(layout),
+    }
+
+
 def generate(folder: Path) -> None:
-    """Write both results beside the header, touching only what changed."""
-    layout = parse((folder / HEADER_NAME).read_text())
-    for name, text in (("layout.pxd", pxd_text(layout)), ("layout_fields.h", table_text(layout))):
+    """Write the results beside the header, touching only what changed."""
+    for name, text in texts(parse((folder / HEADER_NAME).read_text())).items():
         target = folder / name
         if not target.exists() or target.read_text() != text:
             target.write_text(text)

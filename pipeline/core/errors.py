@@ -1,0 +1,248 @@
+"""Every error that the pipeline raises on purpose. Floor 1.
+
+    PipelineError
+    ├── ConfigError            the file says something wrong; lists every problem at once   stop
+    ├── LayoutMismatch         shared memory of another build                               stop
+    ├── SegmentError           a segment or its directory cannot be used                    stop
+    │   └── ShmFull            shared memory has no room for the plan                       stop
+    ├── InstanceError
+    │   ├── InstanceNotFound   names those that run                                         retry
+    │   ├── InstanceRunning    with its pid                                                 stop
+    │   └── InstanceEnded      it ended while we were attached                              retry
+    ├── ProtocolError
+    │   ├── LocalProtocolError   we misused the protocol                                    restart
+    │   └── RemoteProtocolError  the peer broke it                                          retry
+    ├── UpstreamError          the broker cannot be reached, or asked us to wait            retry
+    ├── AuthError              the token was rejected                                       stop
+    ├── SecretError            a secret's reference cannot be read                          stop
+    ├── CapacityError          more was asked for than the broker or a table can hold       stop
+    ├── Overrun                a reader was lapped and asked to be told                     retry
+    ├── ProcessError
+    │   ├── Crashed            died by its own fault                                        restart
+    │   └── Stalled            gave no sign of life                                         restart
+    ├── NotBuilt               the compiled modules are missing                             stop
+    └── NotSupportedYet        names what to use instead                                    stop
+
+The last column is each class's `remedy`: what a supervising process does about it. `exit_code`
+is the code of a command that ends with it. In the data plane errors are counters, not exceptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple
+
+from pipeline.core.exit_codes import ExitCode
+
+
+class Remedy(Enum):
+    """What to do about an error: the same again, a fresh process, or nothing without a person."""
+
+    RETRY = "retry"
+    RESTART = "restart"
+    STOP = "stop"
+
+
+class PipelineError(Exception):
+    """The root; its text is one paragraph that a person can act on."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    remedy: ClassVar[Remedy] = Remedy.STOP
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses have constructors of their own, which Exception's pickling does not know.
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(
+    cls: type[PipelineError], args: tuple[object, ...], state: dict[str, object]
+) -> PipelineError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class Problem(NamedTuple):
+    """One thing wrong in a config: where, what was found, what is allowed, what to do."""
+
+    path: str
+    found: str
+    allowed: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.path}: found {self.found}; expected {self.allowed}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigError(PipelineError):
+    """Every problem of a config file, at once."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{source}: {count} {'problem' if count == 1 else 'problems'}"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class LayoutMismatch(PipelineError):
+    """A segment was written by a build with another layout; nothing of it was mapped."""
+
+
+class SegmentError(PipelineError):
+    """A segment or its directory cannot be created or used."""
+
+    exit_code = ExitCode.CANNOT_CREATE
+
+
+class ShmFull(SegmentError):
+    """Shared memory has no room; the text names the sizes and the key to lower."""
+
+    def __init__(self, *, directory: str, needed_bytes: int, free_bytes: int, key: str) -> None:
+        self.directory = directory
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+        self.key = key
+        super().__init__(
+            f"{directory} has {free_bytes / 2**20:.1f} MiB free and the plan needs "
+            f"{needed_bytes / 2**20:.1f} MiB: lower {key}, or give it more room "
+            "(container: --shm-size; host: mount -o remount,size=256m /dev/shm)"
+        )
+
+
+class InstanceError(PipelineError):
+    """Something about a named instance."""
+
+
+class InstanceNotFound(InstanceError):
+    """No instance of that name; the text names those that run."""
+
+    remedy = Remedy.RETRY
+
+    def __init__(self, name: str, running: Sequence[str] = ()) -> None:
+        self.name = name
+        self.running = tuple(running)
+        others = ", ".join(self.running) if self.running else "none"
+        super().__init__(
+            f"no instance {name!r} runs; running: {others}. "
+            "Start one with: python -m pipeline run --config FILE"
+        )
+
+
+class InstanceRunning(InstanceError):
+    """The instance runs already."""
+
+    exit_code = ExitCode.CANNOT_CREATE
+
+    def __init__(self, name: str, pid: int) -> None:
+        self.name = name
+        self.pid = pid
+        super().__init__(
+            f"instance {name!r} runs already, as process {pid}: stop it (kill {pid}), "
+            "or give this one another [instance] name"
+        )
+
+
+class InstanceEnded(InstanceError):
+    """The instance ended while we were attached."""
+
+    remedy = Remedy.RETRY
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"instance {name!r} has ended")
+
+
+class ProtocolError(PipelineError):
+    """A protocol was broken, by either side."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We misused the protocol: a bug of ours."""
+
+    remedy = Remedy.RESTART
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol."""
+
+    exit_code = ExitCode.UNAVAILABLE
+    remedy = Remedy.RETRY
+
+
+class UpstreamError(PipelineError):
+    """The broker cannot be reached, or asked us to wait."""
+
+    exit_code = ExitCode.UNAVAILABLE
+    remedy = Remedy.RETRY
+
+
+class AuthError(PipelineError):
+    """The token was rejected; no handshake until another one is there."""
+
+    exit_code = ExitCode.AUTH
+
+
+class SecretError(PipelineError):
+    """A secret's reference cannot be read; the text never holds the secret."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class CapacityError(PipelineError):
+    """More was asked for than the broker or a table can hold."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class Overrun(PipelineError):
+    """A reader with policy `raise` was lapped; `lost` ticks of `connection` are gone."""
+
+    remedy = Remedy.RETRY
+
+    def __init__(self, *, connection: int, lost: int) -> None:
+        self.connection = connection
+        self.lost = lost
+        super().__init__(
+            f"this reader was lapped: {lost} ticks of connection {connection} are gone; "
+            'read faster, raise [rings] tick_records, or attach with policy "resume" or "skip"'
+        )
+
+
+class ProcessError(PipelineError):
+    """Something about one of our processes."""
+
+    remedy = Remedy.RESTART
+
+    def __init__(self, role: str, pid: int, detail: str) -> None:
+        self.role = role
+        self.pid = pid
+        self.detail = detail
+        super().__init__(f"{role} (process {pid}): {detail}")
+
+
+class Crashed(ProcessError):
+    """Died by its own fault."""
+
+
+class Stalled(ProcessError):
+    """Gave no sign of life."""
+
+
+class NotBuilt(PipelineError):
+    """The compiled modules are missing."""
+
+
+class NotSupportedYet(PipelineError):
+    """A feature that a later version brings; `instead` says what to use today."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, feature: str, instead: str) -> None:
+        self.feature = feature
+        self.instead = instead
+        super().__init__(f"{feature} is not supported yet: {instead}")

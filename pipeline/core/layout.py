@@ -1,0 +1,40 @@
+"""The shared-memory layout as Python sees it, re-exported from floor 0. Floor 1.
+
+Everything else above floor 0 takes dtypes and sizes from here; `ext/layout.h` is the source.
+"""
+
+from __future__ import annotations
+
+from ext.layout import (
+    data_offset,
+    depth_levels,
+    describe,
+    dtypes,
+    fingerprint,
+    histogram_buckets,
+    layout_version,
+    magic,
+    manifest_entries,
+    name_bytes,
+    reader_cursors,
+    supervised_processes,
+    tick_dtype,
+    unit_records,
+)
+
+__all__ = [
+    "data_offset",
+    "depth_levels",
+    "describe",
+    "dtypes",
+    "fingerprint",
+    "histogram_buckets",
+    "layout_version",
+    "magic",
+    "manifest_entries",
+    "name_bytes",
+    "reader_cursors",
+    "supervised_processes",
+    "tick_dtype",
+    "unit_records",
+]
