@@ -37,8 +37,9 @@ static inline int stream_view(Stream *stream, void *segment, uint64_t mapped_byt
 {
     const SegmentHeaderC *header = (const SegmentHeaderC *)segment;
     uint8_t *data = (uint8_t *)segment + DATA_OFFSET;
-    uint64_t capacity = header->capacity, record_size = header->record_size;
-    uint64_t expected = with_commit ? sizeof(TickC) : sizeof(EventC);
+    uint64_t capacity, record_size, expected = with_commit ? sizeof(TickC) : sizeof(EventC);
+    if (mapped_bytes < DATA_OFFSET) return 0;
+    capacity = header->capacity, record_size = header->record_size;
     if (record_size != expected || capacity < 2 * UNIT_RECORDS || capacity > mapped_bytes) return 0;
     if (DATA_OFFSET + stream_data_bytes(capacity, record_size, with_commit) > mapped_bytes) return 0;
     stream->control = (RingControlC *)(void *)data;
@@ -54,13 +55,14 @@ static inline uint8_t *stream_slot(const Stream *stream, uint64_t sequence)
     return stream->records + sequence % stream->capacity * stream->record_size;
 }
 
-/* Give up what a unit's worth of records beyond `tail` would overwrite; never backwards, also
- * when a successor repeats a unit that its predecessor had begun. */
+/* Give up what a unit's worth of records beyond `tail` would overwrite, before the first slot is
+ * written; never backwards, also when a successor repeats a unit that its predecessor had begun. */
 static inline void stream_retire(const Stream *stream, uint64_t tail)
 {
     uint64_t oldest = load_relaxed(&stream->control->oldest);
     if (tail + UNIT_RECORDS > oldest + stream->capacity)
         store_relaxed(&stream->control->oldest, tail + UNIT_RECORDS - stream->capacity);
+    fence_release(); /* readers learn what they lose before it is overwritten */
 }
 
 static inline void stream_publish(const Stream *stream, uint64_t tail)
@@ -74,10 +76,12 @@ static inline int stream_holds(const Stream *stream, uint64_t sequence)
     return sequence >= load_relaxed(&stream->control->oldest);
 }
 
-/* Copy records [cursor, cursor + count) out; 1 when all of them held still. */
+/* Copy records [cursor, cursor + count) out; 1 when all of them held still. A count that no
+ * stream of this capacity can hold comes from a tail that cannot be right, and copies nothing. */
 static inline int stream_copy(const Stream *stream, uint64_t cursor, uint64_t count, void *target)
 {
     uint64_t index = cursor % stream->capacity, first = stream->capacity - index;
+    if (count > stream->capacity) return 0;
     if (first > count) first = count;
     shared_read(target, stream->records + index * stream->record_size, first * stream->record_size);
     shared_read((uint8_t *)target + first * stream->record_size, stream->records,
