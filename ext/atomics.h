@@ -48,7 +48,11 @@ static inline void cpu_pause(void)
 #endif
 }
 
-/* Copy private bytes into shared memory. */
+/* From this size on memcpy may store past the cache (glibc's lowest threshold is a little more),
+ * and such stores overtake earlier ones on x86, whose release fence is no instruction at all. */
+#define SHARED_WRITE_STREAMING_BYTES 16384
+
+/* Copy private bytes into shared memory, after all that was stored before. */
 static inline void shared_write(void *shared, const void *source, size_t bytes)
 {
 #ifdef PIPELINE_RACE
@@ -62,6 +66,7 @@ static inline void shared_write(void *shared, const void *source, size_t bytes)
     }
     while (bytes--) __atomic_store_n(to++, *from++, __ATOMIC_RELAXED);
 #else
+    if (bytes >= SHARED_WRITE_STREAMING_BYTES) fence_full();
     memcpy(shared, source, bytes);
 #endif
 }
