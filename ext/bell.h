@@ -52,7 +52,7 @@ static inline void bell_ring(BellC *bell)
     if (load_relaxed_u32(&bell->sleepers)) {
         store_relaxed_u32(&bell->sleepers, 0);
         add_release_u32(&bell->word, 1);
-        bell->rings++; /* a remark for people: racing writers may lose a count */
+        store_relaxed(&bell->rings, load_relaxed(&bell->rings) + 1); /* for people: racing writers may lose a count */
 #ifdef __linux__
         syscall(SYS_futex, &bell->word, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
 #endif
