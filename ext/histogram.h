@@ -2,7 +2,7 @@
  *
  * Values below 128 have a bucket each; above, every power of two is cut into 64 equal buckets,
  * so that a percentile is at most 1/64 (1.6 %) too high. The last bucket takes all that is
- * longer than about 68 s.
+ * longer than about 136 s.
  */
 #ifndef PIPELINE_HISTOGRAM_H
 #define PIPELINE_HISTOGRAM_H
@@ -50,7 +50,7 @@ static inline uint64_t histogram_quantile(const HistogramC *histogram, double qu
         seen += load_relaxed(&histogram->counts[i]);
         if (seen >= wanted) {
             uint64_t value = histogram_bucket_value_max(i);
-            return value < max ? value : max;
+            return value < max && i < HISTOGRAM_BUCKETS - 1 ? value : max;
         }
     }
     return max;

@@ -48,7 +48,9 @@ static inline int frame_ring_view(FrameRing *ring, void *segment, uint64_t mappe
 {
     const SegmentHeaderC *header = (const SegmentHeaderC *)segment;
     uint8_t *data = (uint8_t *)segment + DATA_OFFSET;
-    uint64_t capacity = header->capacity, area_bytes = header->area_bytes;
+    uint64_t capacity, area_bytes;
+    if (mapped_bytes < DATA_OFFSET) return 0;
+    capacity = header->capacity, area_bytes = header->area_bytes;
     if (capacity < 2 || capacity > mapped_bytes || area_bytes < 64 || area_bytes % 8 || area_bytes > mapped_bytes)
         return 0;
     if (DATA_OFFSET + frame_ring_data_bytes(capacity, area_bytes) > mapped_bytes) return 0;
