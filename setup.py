@@ -35,8 +35,8 @@ PROFILES: dict[str, tuple[list[str], list[str], bool]] = {
     "fast": (["-O3"], [], False),
     "checked": (["-O1", "-g", "-DPIPELINE_CHECKED"], [], True),
     "sanitize": (
-        ["-O1", "-g", "-DPIPELINE_CHECKED", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
-         "-fno-omit-frame-pointer"],
+        ["-O1", "-g", "-DPIPELINE_CHECKED", "-fsanitize=address,undefined",
+         "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
         ["-fsanitize=address,undefined"],
         True,
     ),

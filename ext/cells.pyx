@@ -39,8 +39,6 @@ def cell_size(uint64_t copy_bytes):
 
 
 cdef void *_at(Mapping mapping, uint64_t offset, uint64_t size, bint write) except NULL:
-    if mapping.address == NULL:
-        raise ValueError("the mapping is closed")
     if offset % 8 or offset > mapping.size or size > mapping.size - offset:
         raise ValueError(f"{size} bytes at {offset} do not fit a mapping of {mapping.size} bytes")
     if write and not mapping.writable:

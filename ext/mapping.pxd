@@ -6,5 +6,3 @@ cdef class Mapping:
     cdef uint8_t *address
     cdef readonly uint64_t size
     cdef readonly bint writable
-    cdef int exports
-    cdef _unmap(self)

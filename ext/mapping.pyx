@@ -23,8 +23,9 @@ cdef class Mapping:
     """`size` bytes of an open file, shared with every other process that maps it.
 
     The descriptor may be closed at once. Supports the buffer protocol (numpy, memoryview);
-    read-only unless `writable`. The memory is unmapped when the object is collected, or by
-    `close()` when no buffer of it is in use. Raises OSError when the kernel refuses.
+    read-only unless `writable`. The memory is unmapped when the object is collected and never
+    earlier: numpy keeps only a reference to its owner, not a buffer, so that a close() could not
+    know which arrays it would pull the memory from under. Raises OSError when the kernel refuses.
     """
 
     def __cinit__(self, int fd, uint64_t size, *, bint writable=False):
@@ -38,37 +39,14 @@ cdef class Mapping:
         self.address = <uint8_t *>address
         self.size = size
         self.writable = writable
-        self.exports = 0
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        if self.address == NULL:
-            raise BufferError("the mapping is closed")
         if flags & PyBUF_WRITABLE and not self.writable:
             raise BufferError("the mapping is read-only")
         PyBuffer_FillInfo(view, self, self.address, self.size, not self.writable, flags)
-        self.exports += 1
-
-    def __releasebuffer__(self, Py_buffer *view):
-        self.exports -= 1
 
     def __len__(self):
         return self.size
-
-    @property
-    def closed(self):
-        """Whether the memory has been unmapped."""
-        return self.address == NULL
-
-    def close(self):
-        """Unmap now. Raises BufferError while arrays or memoryviews of it are alive."""
-        if self.exports:
-            raise BufferError(f"{self.exports} buffers of this mapping are in use")
-        self._unmap()
-
-    cdef _unmap(self):
-        if self.address != NULL:
-            munmap(self.address, self.size)
-            self.address = NULL
 
     def __dealloc__(self):
         if self.address != NULL:

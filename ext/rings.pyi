@@ -1,7 +1,10 @@
-from collections.abc import Buffer
 from typing import Any
 
+import numpy as np
+
 from ext.mapping import Mapping
+
+_Bytes = bytes | bytearray | memoryview | np.ndarray[Any, Any]
 
 def frame_ring_size(capacity: int, area_bytes: int) -> int: ...
 
@@ -11,7 +14,7 @@ class FrameRingWriter:
     def __init__(self, mapping: Mapping) -> None: ...
     def append(
         self,
-        message: Buffer,
+        message: _Bytes,
         *,
         connection_epoch: int,
         receive_ts_ns: int,

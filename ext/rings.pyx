@@ -15,8 +15,6 @@ def frame_ring_size(uint64_t capacity, uint64_t area_bytes):
 
 
 cdef _view(FrameRing *ring, Mapping mapping):
-    if mapping.address == NULL:
-        raise ValueError("the mapping is closed")
     if not frame_ring_view(ring, mapping.address, mapping.size):
         raise ValueError(f"no frame ring fits this segment of {mapping.size} bytes")
 

@@ -1,0 +1,57 @@
+"""Who a process is, so that a pid that was used again is not mistaken for it. Floor 2."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psutil
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class ProcessIdentity(NamedTuple):
+    """A pid with the process's start, in clock ticks since boot (the /proc/PID/stat field)."""
+
+    pid: int
+    start_time: int
+
+
+@cache
+def boot_id() -> bytes:
+    """Return 16 bytes that differ after every boot of this machine."""
+    if _BOOT_ID.exists():
+        return uuid.UUID(_BOOT_ID.read_text().strip()).bytes
+    return int(psutil.boot_time()).to_bytes(16, "little")
+
+
+def start_time(pid: int) -> int:
+    """Return when a process started, in clock ticks since boot; 0 when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return _start_time_without_proc(pid) if not Path("/proc/self").exists() else 0
+    # The command name is in parentheses and may hold anything; the fields follow the last one.
+    state, *fields = text.rpartition(")")[2].split()
+    return 0 if state in "ZX" else int(fields[18])
+
+
+def _start_time_without_proc(pid: int) -> int:
+    try:
+        return int((psutil.Process(pid).create_time() - psutil.boot_time()) * 100)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def own_identity() -> ProcessIdentity:
+    """Return the identity of the calling process."""
+    pid = os.getpid()
+    return ProcessIdentity(pid, start_time(pid))
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Return whether that very process still runs; a zombie does not."""
+    return pid > 0 and started != 0 and start_time(pid) == started

@@ -1,0 +1,98 @@
+"""Assignment, wire and confirmed: what a connection should, does and did receive. Floor 2.
+
+The first two are two-copy cells of a head and rows: readers get one consistent copy. Each has
+one writer (design: control, a facade or the supervisor writes the assignment; the feed writes
+wire; the decoder writes confirmed).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from ext.cells import Cell
+from pipeline.core import layout
+from pipeline.core.clock import monotonic_ns
+from pipeline.core.errors import CapacityError
+from pipeline.shm.segment import Segment
+from pipeline.shm.specs import table_copy_bytes
+
+Rows = np.ndarray[Any, Any]
+
+_HEAD: Final = layout.dtypes["TableHeadC"]
+
+
+class Table:
+    """A two-copy table of one row type; `row` is its C struct."""
+
+    row: str
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.capacity = segment.capacity
+        self._copy_bytes = table_copy_bytes(self.row, self.capacity)
+        self._cell = Cell(segment.mapping, layout.data_offset, self._copy_bytes)
+
+    @property
+    def version(self) -> int:
+        """How often the table was written; 0 = never."""
+        return self._cell.version
+
+    def write(self, rows: Rows, *, connection_epoch: int = 0) -> None:
+        """Replace all rows; raise CapacityError when there are more than `capacity`."""
+        if len(rows) > self.capacity:
+            raise CapacityError(
+                f"{self.segment.path.name} holds {self.capacity} instruments, got {len(rows)}: "
+                "raise [[connection]] instruments_max, or use more connections"
+            )
+        copy = np.zeros(self._copy_bytes, np.uint8)
+        head = np.ndarray((), _HEAD, copy)
+        head["count"] = len(rows)
+        head["connection_epoch"] = connection_epoch
+        head["changed_mono_ns"] = monotonic_ns()
+        np.ndarray((len(rows),), layout.dtypes[self.row], copy, _HEAD.itemsize)[:] = rows
+        self._cell.write(copy)
+
+    def read(self) -> tuple[int, Rows]:
+        """Return (version, rows): a private copy of the table as it was at that version."""
+        version, _, rows = self.read_with_epoch()
+        return version, rows
+
+    def read_with_epoch(self) -> tuple[int, int, Rows]:
+        """Return (version, connection epoch, rows)."""
+        copy = np.empty(self._copy_bytes, np.uint8)
+        version = self._cell.read_into(copy)
+        head = np.ndarray((), _HEAD, copy)
+        count = min(int(head["count"]), self.capacity)
+        rows = np.ndarray((count,), layout.dtypes[self.row], copy, _HEAD.itemsize)
+        return version, int(head["connection_epoch"]), rows
+
+
+class AssignmentTable(Table):
+    """Wanted instruments: instrument_token, slot, owner_epoch, mode."""
+
+    row = "AssignmentC"
+
+
+class WireTable(Table):
+    """What the feed has sent on the present connection: instrument_token, mode."""
+
+    row = "WireC"
+
+
+def confirmed_rows(segment: Segment) -> Rows:
+    """Return the confirmed table of a connection in place: (slots,) of ConfirmedC."""
+    return segment.records("ConfirmedC", segment.capacity)
+
+
+def assignment_rows(
+    tokens: np.ndarray[Any, Any], modes: np.ndarray[Any, Any], first_slot: int
+) -> Rows:
+    """Return assignment rows for (n,) tokens and modes, with consecutive slots."""
+    rows = np.zeros(len(tokens), layout.dtypes["AssignmentC"])
+    rows["instrument_token"] = tokens
+    rows["mode"] = modes
+    rows["slot"] = np.arange(first_slot, first_slot + len(tokens))
+    rows["owner_epoch"] = 1
+    return rows
