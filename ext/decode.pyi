@@ -1,9 +1,9 @@
-from typing_extensions import Buffer
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 class DecodeStatus(IntEnum):
     DECODE_DONE = 0

@@ -73,9 +73,7 @@ static inline uint32_t book_flags(const TickC *tick) {
 
 /* `close` is the previous session's and may lie anywhere. */
 static inline uint32_t ohlc_flags(const TickC *tick) {
-    return tick->low > tick->high || tick->open > tick->high || tick->open < tick->low
-               ? FLAG_OHLC_INCONSISTENT
-               : 0;
+    return tick->low <= tick->open && tick->open <= tick->high ? 0 : FLAG_OHLC_INCONSISTENT;
 }
 
 static inline uint32_t base_flags(const TickC *tick, const TickBase *base, unsigned carries) {

@@ -1,0 +1,160 @@
+"""What a broker is to the rest of the pipeline. Floor 2; types only, no I/O.
+
+A broker is a folder of four small files: `wire` (constants and the readable decoder), `session`
+(what is said on a connection), `symbols` (names and tokens), `limits`. Its `__init__` ties them
+into one `Broker`; `registry.py` has one line for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from pipeline.core.enums import Broker as BrokerCode
+from pipeline.core.enums import Mode
+
+#: What is (or shall be) subscribed on a connection: {instrument token: mode}.
+Subscriptions = Mapping[int, Mode]
+
+
+class MessageClass(Enum):
+    """Which ring an incoming message belongs to."""
+
+    DATA = "data"  # frames for the decoder, heartbeats too
+    ORDER = "order"
+    TEXT = "text"
+    OWN = "own"  # the session's own: acknowledgements, application pongs
+
+
+class TextKind(Enum):
+    """What a text message turned out to be."""
+
+    ORDER = "order"
+    ERROR = "error"
+    MESSAGE = "message"
+    INSTRUMENTS_META = "instruments_meta"
+    APP_CODE = "app_code"
+    UNKNOWN = "unknown"  # an object of a type that we do not know, or without one
+    INVALID = "invalid"  # no JSON object, or one that we do not unfold
+
+
+class HttpMeaning(Enum):
+    """What the answer to an opening handshake tells the feed to do."""
+
+    CONNECTED = "connected"
+    AUTH_REJECTED = "auth_rejected"  # no handshake until another token is there
+    RATE_LIMITED = "rate_limited"  # wait as told, or long
+    UNAVAILABLE = "unavailable"  # try again with back-off
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextMessage:
+    """A parsed text message; `data` is None where it is missing, `problem` says why INVALID."""
+
+    kind: TextKind
+    type_name: str = ""
+    data: Any = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handshake:
+    """How to open a connection. `url`, `headers` and `secrets` are never logged or shown."""
+
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    redacted: str
+    secrets: tuple[str, ...] = field(repr=False)
+    redirect_limit: int = 0
+
+    def scrub(self, text: str) -> str:
+        """Return the text without our secrets, for an answer that echoes them into a log."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***") if secret else text
+        return text
+
+
+class Command(NamedTuple):
+    """One message to send, and what it leaves on the wire: MODE.NONE = unsubscribed."""
+
+    payload: str
+    wire: tuple[tuple[int, Mode], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """A broker's limits; `sources` names, for each, where the number comes from."""
+
+    instruments_per_connection: int
+    connections_per_key: int
+    handshake_spacing_s: float
+    tokens_per_command: int
+    command_spacing_s: float
+    heartbeat_s: float
+    frame_bytes_max: int
+    packets_per_frame_max: int
+    text_parse_bytes_max: int
+    text_depth_max: int
+    sources: Mapping[str, str]
+
+
+class Session(Protocol):
+    """What is said on one connection; holds no state that a reconnect would have to clear."""
+
+    def handshake(self, endpoint: str, *, api_key: str, access_token: str) -> Handshake:
+        """Return the opening request for an endpoint such as `wss://host` or `ws://host:port`."""
+        ...
+
+    def commands(self, *, wanted: Subscriptions, on_wire: Subscriptions) -> Iterator[Command]:
+        """Yield the messages that lead from `on_wire` to `wanted`, in sending order."""
+        ...
+
+    def classify(self, *, is_text: bool, payload: bytes) -> MessageClass:
+        """Say where a whole message goes; looks no further than it must."""
+        ...
+
+    def parse_text(self, payload: bytes) -> TextMessage:
+        """Parse a text message; whatever it holds, nothing is raised."""
+        ...
+
+    def http_meaning(self, status: int) -> HttpMeaning:
+        """Say what an HTTP status in answer to the handshake means."""
+        ...
+
+
+class Instrument(NamedTuple):
+    """A row of a broker's instrument list, as far as we need it."""
+
+    instrument_token: int
+    exchange: str
+    tradingsymbol: str
+    name: str
+    segment: str
+    instrument_type: str
+    expiry: str  # YYYY-MM-DD, or empty
+    strike: float
+    tick_size: float
+    lot_size: int
+
+    @property
+    def key(self) -> str:
+        """The name that people write, such as `NSE:INFY`."""
+        return f"{self.exchange}:{self.tradingsymbol}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broker:
+    """A broker's parts; `decode_frame` is the compiled decoder, `reference_decode` its twin."""
+
+    name: str
+    code: BrokerCode
+    endpoint: str
+    limits: Limits
+    session: Session
+    read_instruments: Callable[[Iterable[str]], Iterator[Instrument]]
+    decode_frame: Callable[..., NDArray[Any]]
+    reference_decode: Callable[..., NDArray[Any]]

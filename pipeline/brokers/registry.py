@@ -1,0 +1,36 @@
+"""The brokers that we speak to, a line each. Floor 2."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from numpy.typing import NDArray
+
+from pipeline.brokers.contract import Broker
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+#: {name: package with a BROKER}; imported when first asked for.
+BROKERS: Final[dict[str, str]] = {
+    "kite": "pipeline.brokers.kite",
+}
+
+
+def load_broker(name: str) -> Broker:
+    """Return a broker by name; raise ValueError that lists the known ones."""
+    if name not in BROKERS:
+        raise ValueError(f"broker {name!r} is unknown; known: {', '.join(sorted(BROKERS))}")
+    broker: Broker = import_module(BROKERS[name]).BROKER
+    return broker
+
+
+def decode_frame(broker: str, frame: Buffer, **stamps: int) -> NDArray[Any]:
+    """Decode one frame of a broker, as received, into a new (n,) `tick_dtype` array.
+
+    frame: any contiguous bytes-like object. Every complete packet of a known size becomes a
+    record, in order; a heartbeat gives none, and what follows a fault is left out. stamps:
+    `receive_ts_ns` and the others that the broker's decoder takes. Needs no running instance.
+    """
+    return load_broker(broker).decode_frame(frame, **stamps)

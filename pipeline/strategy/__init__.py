@@ -1,0 +1,1 @@
+"""What strategy code uses: readers of ticks, and forms to take them in. Floor 3."""
