@@ -115,8 +115,6 @@ cdef class Word:
 
 cdef class Bell:
     """Wakes sleeping readers; see bell.h for the order of steps."""
-    cdef Mapping mapping
-    cdef BellC *bell
 
     def __init__(self, Mapping mapping not None, uint64_t offset):
         self.bell = <BellC *>_at(mapping, offset, sizeof(BellC), True)
