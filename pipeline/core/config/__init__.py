@@ -1,0 +1,42 @@
+"""The config: `load` a file or `parse` a text into a frozen, fully checked `Config`. Floor 1."""
+
+from __future__ import annotations
+
+from pipeline.core.config.loading import load, parse
+from pipeline.core.config.sections import (
+    SIMULATOR_KEYS,
+    SIMULATOR_URL,
+    AccountConfig,
+    Config,
+    ConnectionConfig,
+    DecoderConfig,
+    FeedConfig,
+    HoursConfig,
+    InstanceConfig,
+    RingsConfig,
+    SessionConfig,
+    SimulatedRange,
+    SimulatorConfig,
+    SubscriptionConfig,
+    SupervisorConfig,
+)
+
+__all__ = [
+    "SIMULATOR_KEYS",
+    "SIMULATOR_URL",
+    "AccountConfig",
+    "Config",
+    "ConnectionConfig",
+    "DecoderConfig",
+    "FeedConfig",
+    "HoursConfig",
+    "InstanceConfig",
+    "RingsConfig",
+    "SessionConfig",
+    "SimulatedRange",
+    "SimulatorConfig",
+    "SubscriptionConfig",
+    "SupervisorConfig",
+    "load",
+    "parse",
+]

@@ -1,0 +1,216 @@
+"""What must hold between the keys of a config. Floor 1.
+
+Each check is a generator of problems over a config whose single values were read; a required
+value that was missing is None there and was reported already, so the checks pass over it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Final
+
+from pipeline.core.capacity import BrokerLimits, Demand, place
+from pipeline.core.config.fields import shorten
+from pipeline.core.config.sections import (
+    SIMULATOR_KEYS,
+    SIMULATOR_URL,
+    TOKEN_HINT,
+    AccountConfig,
+    Config,
+)
+from pipeline.core.errors import Problem
+
+CONNECTIONS_MAX: Final = 256
+
+# A frame ring refuses messages over a quarter of its area: the largest that the broker can send
+# (all instruments in full mode in one frame) must be below that.
+FRAME_AREA_PER_MESSAGE: Final = 4
+FRAME_HEAD_BYTES: Final = 2
+PACKET_BYTES_MAX: Final = 186
+_REPEATS_SHOWN_MAX: Final = 5
+
+
+def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
+    """Return every problem between keys; `limits` has the numbers of each broker."""
+    return [
+        *_accounts(config),
+        *_connections(config, limits),
+        *_connections_per_key(config, limits),
+        *_subscriptions(config),
+        *_repeats(config),
+        *_room(config),
+        *_timers(config),
+        *_rings(config),
+        *_supervisor(config),
+        *_simulator(config),
+    ]
+
+
+def _accounts(config: Config) -> Iterator[Problem]:
+    names = Counter(account.name for account in config.accounts if account.name)
+    for number, account in enumerate(config.accounts):
+        path = f"account[{number}]"
+        if names[account.name] > 1:
+            yield Problem(f"{path}.name", shorten(account.name), "a name of its own")
+        yield from _credentials(path, account)
+    if not config.accounts:
+        yield Problem("account", "none", "at least one [[account]]")
+
+
+def _credentials(path: str, account: AccountConfig) -> Iterator[Problem]:
+    if account.simulated:
+        if account.access_token is None and account.api_key not in (None, *SIMULATOR_KEYS):
+            allowed = "one of " + ", ".join(SIMULATOR_KEYS)
+            hint = "the keys that the simulated exchange knows, each with the key as its token"
+            yield Problem(f"{path}.api_key", shorten(account.api_key), allowed, hint)
+    elif account.access_token is None:
+        allowed = 'a reference: "file:PATH" (mode 0600) or "env:NAME"'
+        yield Problem(f"{path}.access_token", "nothing", allowed, TOKEN_HINT)
+
+
+def _connections(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
+    known = {account.name: account for account in config.accounts}
+    if not 1 <= len(config.connections) <= CONNECTIONS_MAX:
+        found = str(len(config.connections) or "none")
+        yield Problem("connection", found, f"1 to {CONNECTIONS_MAX} [[connection]] tables")
+    for number, connection in enumerate(config.connections):
+        path = f"connection[{number}]"
+        account = known.get(connection.account)
+        if connection.account is not None and account is None:
+            allowed = "the name of an [[account]]: " + (
+                ", ".join(filter(None, known)) or "none yet"
+            )
+            yield Problem(f"{path}.account", shorten(connection.account), allowed)
+        if connection.decoder >= config.decoder.count:
+            allowed = f"less than [decoder] count = {config.decoder.count}"
+            yield Problem(f"{path}.decoder", str(connection.decoder), allowed)
+        limit = limits.get(account.broker) if account else None
+        if limit and connection.instruments_max > limit.instruments_per_connection:
+            allowed = f"at most {limit.instruments_per_connection}, the broker's limit"
+            yield Problem(f"{path}.instruments_max", str(connection.instruments_max), allowed)
+
+
+def _connections_per_key(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
+    accounts = {account.name: account for account in config.accounts}
+    used = [accounts[c.account] for c in config.connections if c.account in accounts]
+    for (broker, key), count in Counter((a.broker, a.api_key) for a in used).items():
+        limit = limits.get(broker)
+        if limit and key is not None and count > limit.connections_per_key:
+            names = ", ".join(sorted({a.name for a in used if a.api_key == key}))
+            allowed = f"at most {limit.connections_per_key} for one API key, the broker's limit"
+            yield Problem("connection", f"{count} with the key of account {names}", allowed)
+
+
+def _subscriptions(config: Config) -> Iterator[Problem]:
+    for number, subscription in enumerate(config.subscriptions):
+        path = f"subscription[{number}]"
+        given = [
+            name
+            for name in ("instruments", "file", "simulated")
+            if getattr(subscription, name) is not None
+        ]
+        if len(given) != 1:
+            found = " and ".join(given) or "none of them"
+            yield Problem(path, found, "exactly one of instruments, file, simulated")
+        wanted = subscription.connection
+        if wanted is not None and wanted >= len(config.connections):
+            allowed = f"less than {len(config.connections)}, the number of [[connection]] tables"
+            yield Problem(f"{path}.connection", str(wanted), allowed)
+
+
+def _repeats(config: Config) -> Iterator[Problem]:
+    first: dict[int, int] = {}
+    for number, subscription in enumerate(config.subscriptions):
+        repeated = [token for token in subscription.tokens if token in first]
+        own = Counter(subscription.tokens)
+        repeated += [token for token, count in own.items() if count > 1 and token not in first]
+        if repeated:
+            shown = ", ".join(map(str, repeated[:_REPEATS_SHOWN_MAX]))
+            more = len(repeated) - _REPEATS_SHOWN_MAX
+            found = f"{shown}{f' and {more} more' if more > 0 else ''} again"
+            places = sorted({first.get(token, number) for token in repeated})
+            hint = "also in " + ", ".join(f"subscription[{place}]" for place in places)
+            yield Problem(f"subscription[{number}]", found, "each instrument once", hint)
+        for token in subscription.tokens:
+            first.setdefault(token, number)
+
+
+def _room(config: Config) -> Iterator[Problem]:
+    capacities = [connection.instruments_max for connection in config.connections]
+    count = len(capacities)
+    demands = [
+        Demand(s.tokens if (s.connection or 0) < count else (), s.mode, s.connection)
+        for s in config.subscriptions
+    ]
+    if not capacities:
+        return
+    for number, left in enumerate(place(demands, capacities).unplaced):
+        if left:
+            wanted = demands[number].connection
+            where = "all connections" if wanted is None else f"connection {wanted}"
+            room = sum(capacities) if wanted is None else capacities[wanted]
+            found = f"{left} instruments without a place"
+            allowed = f"at most {room} instruments on {where}"
+            hint = "add a [[connection]], or raise instruments_max up to the broker's limit"
+            yield Problem(f"subscription[{number}]", found, allowed, hint)
+
+
+def _timers(config: Config) -> Iterator[Problem]:
+    feed = config.feed
+    if feed.ping_after_s >= feed.stall_after_s:
+        allowed = f"less than stall_after_s = {feed.stall_after_s:g}"
+        yield Problem("feed.ping_after_s", f"{feed.ping_after_s:g}", allowed)
+    if feed.backoff_min_s > feed.backoff_max_s:
+        allowed = f"at most backoff_max_s = {feed.backoff_max_s:g}"
+        yield Problem("feed.backoff_min_s", f"{feed.backoff_min_s:g}", allowed)
+    hours = config.session.hours
+    if hours is not None and hours.open >= hours.close:
+        found = f"{hours.open:%H:%M} to {hours.close:%H:%M}"
+        yield Problem("session.hours", found, "an opening before the closing, on the same day")
+
+
+def _rings(config: Config) -> Iterator[Problem]:
+    for number, connection in enumerate(config.connections):
+        path, area = f"connection[{number}].frame_bytes", connection.frame_bytes
+        if area is None:
+            path, area = "rings.frame_bytes", config.rings.frame_bytes
+        message = FRAME_HEAD_BYTES + PACKET_BYTES_MAX * connection.instruments_max
+        least = FRAME_AREA_PER_MESSAGE * message
+        if area is not None and area < least:
+            why = f"{connection.instruments_max} instruments in full mode make a frame of"
+            hint = f"{why} {message} bytes, and a ring takes messages up to a quarter of itself"
+            yield Problem(path, str(area), f"at least {least}", hint)
+
+
+def _supervisor(config: Config) -> Iterator[Problem]:
+    pauses = config.supervisor.restart_backoff_s
+    if any(later < earlier for earlier, later in pairwise(pauses)):
+        found = ", ".join(f"{pause:g}" for pause in pauses)
+        yield Problem("supervisor.restart_backoff_s", found, "pauses that do not become shorter")
+
+
+def _simulator(config: Config) -> Iterator[Problem]:
+    simulator = config.simulator
+    if not any(account.simulated for account in config.accounts):
+        for number, subscription in enumerate(config.subscriptions):
+            if subscription.simulated is not None:
+                allowed = "instruments or file, as no account is of the simulated exchange"
+                yield Problem(f"subscription[{number}].simulated", "a range", allowed)
+    if simulator is None:
+        for number, account in enumerate(config.accounts):
+            if account.url == SIMULATOR_URL:
+                allowed = "a [simulator] section in this file, or the address of one that runs"
+                yield Problem(f"account[{number}].url", f'"{SIMULATOR_URL}"', allowed)
+        return
+    for number, subscription in enumerate(config.subscriptions):
+        wanted = subscription.simulated
+        if wanted is not None and wanted.count is not None:
+            end = wanted.first + wanted.count
+            if end > simulator.instruments:
+                allowed = f"at most [simulator] instruments = {simulator.instruments}"
+                found = f"first + count = {end}"
+                yield Problem(f"subscription[{number}].simulated", found, allowed)
+    if simulator.gate and simulator.mode != "load":
+        yield Problem("simulator.gate", shorten(simulator.gate), 'nothing, unless mode = "load"')

@@ -1,0 +1,148 @@
+"""Read a config file, check everything, and return it frozen or raise all problems. Floor 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pipeline.core.capacity import BrokerLimits
+from pipeline.core.config.checks import check
+from pipeline.core.config.fields import shorten
+from pipeline.core.config.reading import read_section
+from pipeline.core.config.sections import Config, SubscriptionConfig
+from pipeline.core.errors import ConfigError, Problem, SecretError
+from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX, simulated_tokens
+
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+_CONFIG_BYTES_MAX: Final = 4 * 2**20
+_LINES_SHOWN_MAX: Final = 5
+_TOKEN: Final = re.compile("[0-9]{1,10}")
+_TOKEN_MAX: Final = 2**32 - 1
+
+
+def load(path: Path, *, limits: Mapping[str, BrokerLimits], read_secrets: bool = True) -> Config:
+    """Return the checked config of a file; raise ConfigError with every problem in it.
+
+    `limits` holds each broker's numbers. Unless `read_secrets` is false, each secret is read
+    once, so that a missing token is found before anything starts.
+    """
+    source = str(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        problem = Problem("file", str(error.strerror), "a readable file", "see --config")
+        raise ConfigError(source, [problem]) from None
+    text = _decode(source, content)
+    return parse(text, source=source, folder=path.parent, limits=limits, read_secrets=read_secrets)
+
+
+def parse(
+    text: str,
+    *,
+    limits: Mapping[str, BrokerLimits],
+    source: str = "(text)",
+    folder: Path = Path(),
+    read_secrets: bool = True,
+) -> Config:
+    """Return the checked config of a TOML text, as `load` does."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem("file", f"{error}", "TOML", "values of type text need quotes")
+        raise ConfigError(source, [problem]) from None
+    problems: list[Problem] = []
+    raw: Config = read_section(Config, table, "", problems)
+    folder = folder.absolute()
+    config = dataclasses.replace(
+        raw,
+        source=source,
+        folder=folder,
+        subscriptions=tuple(
+            _with_tokens(subscription, number, folder, problems)
+            for number, subscription in enumerate(raw.subscriptions)
+        ),
+    )
+    problems += check(config, limits)
+    problems += _unreadable(config, read_secrets=read_secrets)
+    if problems:
+        raise ConfigError(source, problems)
+    return config
+
+
+def _decode(source: str, content: bytes) -> str:
+    if content[:2] in _UTF16_BOMS:
+        found, offset = "UTF-16", 0
+    elif len(content) > _CONFIG_BYTES_MAX:
+        found, offset = f"{len(content)} bytes", 0
+    else:
+        try:
+            return content.removeprefix(_BOM).decode()
+        except UnicodeDecodeError as error:
+            found, offset = f"the byte 0x{content[error.start]:02x}", error.start
+    line = content[:offset].count(b"\n") + 1
+    allowed = f"UTF-8 text of at most {_CONFIG_BYTES_MAX} bytes"
+    raise ConfigError(source, [Problem(f"line {line}", found, allowed, "save it as UTF-8")])
+
+
+def _with_tokens(
+    subscription: SubscriptionConfig, number: int, folder: Path, problems: list[Problem]
+) -> SubscriptionConfig:
+    tokens: tuple[int, ...] = subscription.instruments or ()
+    simulated = subscription.simulated
+    if subscription.file is not None:
+        path = folder / subscription.file
+        tokens = _read_tokens(path, f"subscription[{number}].file", problems)
+    elif simulated is not None and simulated.count is not None:
+        count = min(simulated.count, SIMULATED_INSTRUMENTS_MAX - simulated.first)
+        tokens = simulated_tokens(simulated.first, count)
+    return dataclasses.replace(subscription, tokens=tokens)
+
+
+def _read_tokens(path: Path, key: str, problems: list[Problem]) -> tuple[int, ...]:
+    """Read a token on each line; blank lines and what follows a # are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        problems.append(Problem(key, f"{path}: {error.strerror}", "a readable file"))
+        return ()
+    except UnicodeDecodeError:
+        problems.append(Problem(key, f"{path}: not UTF-8", "a text file, a token on each line"))
+        return ()
+    tokens: list[int] = []
+    wrong: list[str] = []
+    for number, line in enumerate(lines, 1):
+        word = line.partition("#")[0].strip()
+        if _TOKEN.fullmatch(word) and 0 < int(word) <= _TOKEN_MAX:
+            tokens.append(int(word))
+        elif word:
+            wrong.append(f"line {number}: {shorten(word, 20)}")
+    if wrong:
+        more = len(wrong) - _LINES_SHOWN_MAX
+        found = ", ".join(wrong[:_LINES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+        problems.append(Problem(key, found, f"integers from 1 to {_TOKEN_MAX}"))
+    elif not tokens:
+        problems.append(Problem(key, f"{path}: no token", "at least one token"))
+    return tuple(tokens)
+
+
+def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:
+    """Return a problem for each file that the config names and nobody can read."""
+    problems = []
+    files = {"simulator.faults": config.simulator and config.simulator.faults}
+    for number, account in enumerate(config.accounts):
+        files[f"account[{number}].ca_file"] = account.ca_file
+        if read_secrets and account.access_token is not None:
+            try:
+                config.secret(account).read()
+            except SecretError as error:
+                key = f"account[{number}].access_token"
+                problems.append(Problem(key, str(config.secret(account)), "a secret", str(error)))
+    for key, name in files.items():
+        if name and not config.path(name).is_file():
+            problems.append(Problem(key, f"{name}: no such file", "a readable file"))
+    return problems

@@ -1,0 +1,367 @@
+"""Every section of a config file and every key in it, with its default, bounds and meaning.
+
+Floor 1. These are the raw values, as the file gives them; what follows from them together (who
+gets which instrument, how large each segment is) is in `pipeline.core.plan`. All are frozen, so
+that the children inherit by fork exactly what was checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pipeline.core.config.fields import (
+    Day,
+    Flag,
+    Integer,
+    ListOf,
+    Number,
+    Text,
+    TimeOfDay,
+    Word,
+    key,
+    table,
+    tables,
+)
+from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
+from pipeline.core.secrets import SecretReference, parse_reference
+
+NAME_PATTERN: Final = "[a-z0-9-]{1,32}"
+NAME_ALLOWED: Final = "1 to 32 of a-z, 0-9 and -"
+SIMULATOR_URL: Final = "simulator"
+SIMULATOR_KEYS: Final = ("demo", "demo2", "demo3")
+TOKEN_HINT: Final = (
+    "keep the token in a file of its own (umask 077; cat > kite-token) "
+    'and name that: access_token = "file:kite-token"'
+)
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+_MIB: Final = 2**20
+_PATH: Final = Text(r"[^\0]+", "a path, relative to this file")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceConfig:
+    """Who this pipeline is, and how it behaves as a whole."""
+
+    name: str = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "readers attach by this name; two instances need two names",
+        default="demo",
+    )
+    shm_directory: str = key(
+        Text(r"/[^\0]*", "an absolute path"),
+        "where the segments are made, in pipeline-<uid>/<name>",
+        default="/dev/shm",
+    )
+    log_level: str = key(
+        Word(("debug", "info", "warning", "error")), "least level that is logged", default="info"
+    )
+    log_format: str = key(
+        Word(("text", "json")), "lines for people or for machines", default="text"
+    )
+    drain_timeout_s: float = key(
+        Number(0, 60), "how long an orderly end waits for the decoders to catch up", default=2.0
+    )
+    exit_on_auth: bool = key(
+        Flag(), "end with exit code 77 when a token is rejected, instead of waiting", default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoursConfig:
+    """The exchange's hours, in India's time (+05:30, without daylight saving)."""
+
+    days: tuple[str, ...] = key(
+        ListOf(Word(("mon", "tue", "wed", "thu", "fri", "sat", "sun")), 7),
+        "days of the week with a session",
+        default=("mon", "tue", "wed", "thu", "fri"),
+    )
+    open: datetime.time = key(TimeOfDay(), "start of the session", default=datetime.time(9, 15))
+    close: datetime.time = key(TimeOfDay(), "end of the session", default=datetime.time(15, 30))
+    holidays: tuple[datetime.date, ...] = key(
+        ListOf(Day(), 1000, 0), "days without a session", default=()
+    )
+    extra_days: tuple[datetime.date, ...] = key(
+        ListOf(Day(), 1000, 0), "days with a session besides, such as a Saturday", default=()
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionConfig:
+    """When ticks are expected: outside, a feed with heartbeats alone is not QUIET but normal."""
+
+    hours: HoursConfig | None = table(HoursConfig, "hours, or always", word="always")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountConfig:
+    """An API key at a broker."""
+
+    name: str = key(Text(NAME_PATTERN, NAME_ALLOWED), "connections refer to it", example="main")
+    broker: str = key(Word(("kite",)), "whose protocol it speaks", default="kite")
+    url: str = key(
+        Text(
+            rf"{SIMULATOR_URL}|wss://[^\s?#@]+|ws://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?",
+            f'"{SIMULATOR_URL}", a wss:// address without query, or ws:// on loopback',
+        ),
+        f'the feed\'s address; "{SIMULATOR_URL}" is the exchange of [simulator]',
+        default="wss://ws.kite.trade",
+    )
+    api_key: str = key(
+        Text(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters without blanks"),
+        f"public part of the credentials; the simulator knows {', '.join(SIMULATOR_KEYS)}",
+        example="your_api_key",
+    )
+    access_token: str | None = key(
+        Text(
+            r"file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*",
+            'a reference: "file:PATH" (mode 0600) or "env:NAME"',
+            hidden=True,
+            hint=TOKEN_HINT,
+        ),
+        "where the token is kept, read at each connect; not needed for the simulator",
+        default=None,
+        example="file:kite-token",
+        essential=True,
+    )
+    handshake_interval_s: float | None = key(
+        Number(0, 3600),
+        "least time between two handshakes of this key; if absent 1.0, or 0 with the simulator",
+        default=None,
+        example=1.0,
+    )
+    ca_file: str | None = key(
+        _PATH, "certificates to trust instead of the system's", default=None, example="ca.pem"
+    )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is a simulated exchange on this host, whose token is the API key."""
+        return self.url == SIMULATOR_URL or urlsplit(self.url).hostname in _LOOPBACK
+
+    @property
+    def handshake_spacing_s(self) -> float:
+        """`handshake_interval_s`, or its default for this address."""
+        if self.handshake_interval_s is not None:
+            return self.handshake_interval_s
+        return 0.0 if self.simulated else 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionConfig:
+    """A WebSocket connection, with a feed process of its own; numbered from 0 in file order."""
+
+    account: str = key(Text(NAME_PATTERN, NAME_ALLOWED), "an [[account]]'s name", example="main")
+    decoder: int = key(Integer(0, 255), "the decoder process that reads it", default=0)
+    instruments_max: int = key(
+        Integer(1, 65_535), "most instruments on it; sizes its segments", default=3000
+    )
+    frame_bytes: int | None = key(
+        Integer(64 * 1024, 2**40), "overrides [rings]", default=None, example=8 * _MIB
+    )
+    frame_records: int | None = key(
+        Integer(1024, 2**32), "overrides [rings]", default=None, example=48_000
+    )
+    tick_records: int | None = key(
+        Integer(1024, 2**32), "overrides [rings]", default=None, example=65_536
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatedRange:
+    """Instruments of the simulated exchange, by position in its list."""
+
+    first: int = key(Integer(0, SIMULATED_INSTRUMENTS_MAX - 1), "position of the first", default=0)
+    count: int = key(Integer(1, SIMULATED_INSTRUMENTS_MAX), "how many", example=3000)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionConfig:
+    """Instruments to stream; name them by exactly one of instruments, file, simulated."""
+
+    instruments: tuple[int, ...] | None = key(
+        ListOf(Integer(1, 2**32 - 1), 100_000),
+        "instrument tokens",
+        default=None,
+        example=[408065, 256265],
+        essential=True,
+    )
+    file: str | None = key(
+        _PATH, "a text file with a token on each line", default=None, example="tokens.txt"
+    )
+    simulated: SimulatedRange | None = table(
+        SimulatedRange, "a range of the simulated exchange's instruments", optional=True
+    )
+    mode: str = key(Word(("ltp", "quote", "full")), "how much of each", default="quote")
+    connection: int | None = key(
+        Integer(0, 255),
+        "number of the connection; if absent, the first that has room",
+        default=None,
+        example=0,
+    )
+    #: What the three come to, once read.
+    tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedConfig:
+    """How a feed process treats its socket."""
+
+    connect_timeout_s: float = key(
+        Number(0.1, 120), "total for resolving, connecting, TLS and handshake", default=10.0
+    )
+    ping_after_s: float = key(Number(0.05, 600), "silence before a ping", default=3.0)
+    stall_after_s: float = key(
+        Number(0.1, 600), "silence before the connection counts as dead", default=4.5
+    )
+    quiet_after_s: float = key(
+        Number(0.1, 3600), "time without a tick before a live connection is QUIET", default=10.0
+    )
+    frame_deadline_s: float = key(
+        Number(0.1, 600), "most time from a frame's first byte to its last", default=10.0
+    )
+    send_timeout_s: float = key(
+        Number(0.1, 120), "most time that the socket may refuse our bytes", default=5.0
+    )
+    backoff_min_s: float = key(
+        Number(0.001, 600), "first reconnect within this time, at random", default=0.25
+    )
+    backoff_max_s: float = key(Number(0.001, 3600), "and never later than this", default=30.0)
+    backoff_reset_s: float = key(
+        Number(0.1, 3600), "health that makes the next reconnect a first one again", default=30.0
+    )
+    receive_buffer_bytes: int = key(
+        Integer(16 * 1024, 64 * _MIB), "what one read of the socket takes at most", default=262_144
+    )
+    spin_us: int = key(Integer(0, 10_000), "busy waiting before the socket is slept on", default=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecoderConfig:
+    """The processes that turn frames into ticks."""
+
+    count: int = key(Integer(1, 256), "how many; connections choose one by number", default=1)
+    spin_us: int = key(Integer(0, 10_000), "busy waiting before sleeping on the bell", default=20)
+    catch_up_age_ms: int = key(
+        Integer(1, 60_000), "older frames than this are published at a limited pace", default=100
+    )
+    catch_up_ticks: int = key(
+        Integer(256, 2**24), "that pace: so many ticks of a stream", default=4096
+    )
+    catch_up_interval_ms: int = key(Integer(1, 1000), "in so much time", default=5)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RingsConfig:
+    """Sizes in shared memory, per connection; nothing shrinks by itself."""
+
+    packets_per_instrument_per_s: float = key(
+        Number(0.01, 100_000), "expected rate, for the sizes below", default=2.0
+    )
+    seconds: float = key(
+        Number(0.1, 3600), "how much of the feed the frame ring holds", default=4.0
+    )
+    frame_bytes: int | None = key(
+        Integer(64 * 1024, 2**40),
+        "the frame ring's bytes; if absent, seconds x rate x 192",
+        default=None,
+        example=8 * _MIB,
+    )
+    tick_records: int = key(
+        Integer(1024, 2**32), "the tick stream's length, 320 bytes each", default=16_384
+    )
+    event_records: int = key(
+        Integer(64, 2**24), "the event stream's length, 64 bytes each", default=4096
+    )
+    order_bytes: int = key(Integer(4096, 2**32), "the order ring's bytes", default=_MIB)
+    text_bytes: int = key(Integer(4096, 2**32), "the text ring's bytes", default=256 * 1024)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SupervisorConfig:
+    """How the supervisor treats processes that die or hang."""
+
+    hang_timeout_s: float = key(
+        Number(0.2, 600), "time without a heartbeat before a process is killed", default=3.0
+    )
+    restart_backoff_s: tuple[float, ...] = key(
+        ListOf(Number(0, 600), 20),
+        "pauses before the successors of a process that died by its own fault",
+        default=(0.0, 0.1, 0.5, 2.0, 10.0),
+    )
+    circuit_deaths: int = key(
+        Integer(1, 1000), "so many such deaths within the window open the circuit", default=5
+    )
+    circuit_window_s: float = key(Number(1, 86_400), "the window", default=60.0)
+    circuit_retry_s: float = key(
+        Number(0.1, 86_400), "pause between tries while the circuit is open", default=60.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatorConfig:
+    """The simulated exchange; with this section the supervisor starts one."""
+
+    port: int = key(Integer(0, 65_535), "on loopback; 0 takes a free one", default=0)
+    instruments: int = key(Integer(1, SIMULATED_INSTRUMENTS_MAX), "how many it lists", default=9000)
+    rate: float | str = key(
+        Number(0, 100_000_000, word="max"), "packets per second, of all together", default=18_000.0
+    )
+    mode: str = key(
+        Word(("real-time", "load")),
+        "real-time: conflated frames, as the broker; load: no conflation, at the given rate",
+        default="real-time",
+    )
+    packets_per_frame: int = key(Integer(1, 3000), "load: packets in a frame", default=100)
+    interval_s: float = key(
+        Number(0.001, 60), "real-time: time between two frames of a connection", default=1.0
+    )
+    gate: str = key(
+        Text(rf"|{NAME_PATTERN}", f"a reader's name ({NAME_ALLOWED}), or nothing"),
+        "load: never be ahead of this reader by more than half a tick stream",
+        default="",
+    )
+    seed: int = key(Integer(0, 2**63 - 1), "prices, sizes and faults follow from it", default=1)
+    faults: str | None = key(_PATH, "a script of faults", default=None, example="faults.toml")
+    truth: str | None = key(_PATH, "where to log what was sent", default=None, example="truth.bin")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """A whole file, checked. Paths in it are relative to `folder`."""
+
+    instance: InstanceConfig = table(InstanceConfig, "")
+    session: SessionConfig = table(SessionConfig, "")
+    accounts: tuple[AccountConfig, ...] = tables(AccountConfig, "", name="account")
+    connections: tuple[ConnectionConfig, ...] = tables(ConnectionConfig, "", name="connection")
+    subscriptions: tuple[SubscriptionConfig, ...] = tables(
+        SubscriptionConfig, "", name="subscription"
+    )
+    feed: FeedConfig = table(FeedConfig, "")
+    decoder: DecoderConfig = table(DecoderConfig, "")
+    rings: RingsConfig = table(RingsConfig, "")
+    supervisor: SupervisorConfig = table(SupervisorConfig, "")
+    simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)
+    source: str = "(no file)"
+    folder: Path = Path()
+
+    def account(self, name: str) -> AccountConfig:
+        """Return the account of that name; KeyError when there is none."""
+        for account in self.accounts:
+            if account.name == name:
+                return account
+        raise KeyError(name)
+
+    def secret(self, account: AccountConfig) -> SecretReference:
+        """Return where an account's token is kept; for a simulated exchange it is the key."""
+        if account.access_token is None:
+            return SecretReference("key", account.api_key)
+        return parse_reference(account.access_token, self.folder)
+
+    def path(self, relative: str) -> Path:
+        """Return a path of the file as one that can be opened."""
+        return self.folder / relative
