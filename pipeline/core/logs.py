@@ -1,0 +1,167 @@
+"""Logging to stderr that never blocks, never tells a secret and never floods. Floor 1.
+
+Each line carries time, level, role and connection, is at most PIPE_BUF bytes long (so that lines
+of several processes do not mix in a pipe), and is written only if stderr takes it at once;
+otherwise it is counted in `dropped`. A message that repeats is written once a second at most,
+with the number of repeats. Libraries are heard from `warning` on, whatever our own level is:
+some of them log headers or addresses with tokens at debug level.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+import time
+from collections import OrderedDict
+from typing import Final
+
+from pipeline.core.clock import NS_PER_S, monotonic_ns
+from pipeline.core.secrets import redact
+
+LINE_BYTES_MAX: Final = min(select.PIPE_BUF, 4096)
+REPEAT_INTERVAL_NS: Final = NS_PER_S
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+_OURS: Final = "pipeline"
+_DISTINCT_MAX: Final = 256
+_CUT_MARK: Final = " [cut]"
+
+
+class StderrHandler(logging.Handler):
+    """Writes whole lines to a descriptor, or counts them in `dropped`."""
+
+    def __init__(self, descriptor: int, *, role: str, as_json: bool) -> None:
+        super().__init__()
+        self.descriptor = descriptor
+        self.role = role
+        self.as_json = as_json
+        self.dropped = 0
+        self._seen: OrderedDict[tuple[str, str, str], _Repeats] = OrderedDict()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record, unless it repeats what was written a moment ago."""
+        text = redact(_text(record))
+        connection = getattr(record, "connection", None)
+        # The template tells repeats of one message apart from others, whatever its numbers.
+        key = (record.levelname, str(record.msg), str(connection))
+        repeats = self._repeats(key)
+        if repeats is None:
+            return
+        if repeats:
+            text = f"{text} ({repeats} more like it)"
+        self._write(self._line(record, text, connection))
+
+    def _repeats(self, key: tuple[str, str, str]) -> int | None:
+        """Return how many were left out before this one; None when it is left out, too."""
+        now = monotonic_ns()
+        seen = self._seen.setdefault(key, _Repeats())
+        self._seen.move_to_end(key)
+        if len(self._seen) > _DISTINCT_MAX:
+            self._seen.popitem(last=False)
+        if now < seen.next_ns:
+            seen.count += 1
+            return None
+        count, seen.count = seen.count, 0
+        seen.next_ns = now + REPEAT_INTERVAL_NS
+        return count
+
+    def _line(self, record: logging.LogRecord, text: str, connection: int | None) -> bytes:
+        if self.as_json:
+            return self._json_line(record, text, connection)
+        place = self.role if connection is None else f"{self.role} c{connection}"
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        head = f"{moment}.{int(record.msecs):03d}Z {record.levelname.lower():7} [{place}] "
+        return _cut(head + text.replace("\n", " | "))
+
+    def _json_line(self, record: logging.LogRecord, text: str, connection: int | None) -> bytes:
+        fields = {
+            "ts_ns": int(record.created * 1e6) * 1000,
+            "level": record.levelname.lower(),
+            "role": self.role,
+            "pid": record.process,
+            "logger": record.name,
+            "message": text,
+        }
+        if connection is not None:
+            fields["connection"] = connection
+        line = json.dumps(fields).encode() + b"\n"
+        while len(line) > LINE_BYTES_MAX:
+            # Escapes make the length of the result hard to foresee, so halve until it fits.
+            text = text[: len(text) // 2]
+            fields["message"] = text + _CUT_MARK
+            line = json.dumps(fields).encode() + b"\n"
+        return line
+
+    def _write(self, line: bytes) -> None:
+        try:
+            if not select.select([], [self.descriptor], [], 0)[1]:
+                self.dropped += 1
+                return
+            os.write(self.descriptor, line)
+        except (OSError, ValueError):
+            self.dropped += 1  # stderr is closed, or its reader is gone
+
+
+class _Repeats:
+    __slots__ = ("count", "next_ns")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.next_ns = 0
+
+
+class _LibraryFilter(logging.Filter):
+    """Lets our own records pass, and a library's from `warning` on."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        ours = record.name == _OURS or record.name.startswith(f"{_OURS}.")
+        return ours or record.levelno >= logging.WARNING
+
+
+def _text(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info and record.exc_info[0] is not None:
+        text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
+    return text
+
+
+def _cut(text: str) -> bytes:
+    line = text.encode("utf-8", "backslashreplace")
+    if len(line) >= LINE_BYTES_MAX:
+        mark = _CUT_MARK.encode()
+        line = line[: LINE_BYTES_MAX - 1 - len(mark)]
+        line = line.decode("utf-8", "ignore").encode() + mark
+    return line + b"\n"
+
+
+def set_up(
+    *, role: str, level: str = "info", log_format: str = "text", descriptor: int | None = None
+) -> StderrHandler:
+    """Make this process log to stderr alone; call again in a forked child with its own role."""
+    target = sys.stderr.fileno() if descriptor is None else descriptor
+    handler = StderrHandler(target, role=role, as_json=log_format == "json")
+    handler.addFilter(_LibraryFilter())
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    # A library that prints wire data itself must not: websocket-client does with its own logger.
+    logging.getLogger("websocket").setLevel(logging.WARNING)
+    return handler
+
+
+def get_logger(
+    name: str, *, connection: int | None = None
+) -> logging.LoggerAdapter[logging.Logger]:
+    """Return a logger whose lines carry the connection; `name` is the module's."""
+    logger = logging.getLogger(name)
+    return logging.LoggerAdapter(logger, {"connection": connection})

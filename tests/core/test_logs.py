@@ -1,0 +1,169 @@
+"""Log lines: shape, secrets, repeats, and a stderr that does not take them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pipeline.core import logs
+from pipeline.core.secrets import Secret
+
+CANARY = "cAnArYtOkEn0123456789abcdef"
+
+
+class Pipe:
+    """Our end of a pipe that stands for stderr."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+
+    def text(self) -> str:
+        try:
+            return os.read(self.read_end, 1 << 20).decode()
+        except BlockingIOError:
+            return ""
+
+    def close(self) -> None:
+        for descriptor in (self.read_end, self.write_end):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    pipe = Pipe()
+    yield pipe
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    pipe.close()
+
+
+@pytest.fixture
+def start(pipe: Pipe) -> Callable[..., logs.StderrHandler]:
+    def run(level: str = "debug", log_format: str = "text") -> logs.StderrHandler:
+        return logs.set_up(
+            role="feed", level=level, log_format=log_format, descriptor=pipe.write_end
+        )
+
+    return run
+
+
+Start = Callable[..., logs.StderrHandler]
+
+
+def test_line_has_time_level_role_and_connection(pipe: Pipe, start: Start) -> None:
+    start()
+    logs.get_logger("pipeline.feed", connection=2).warning("stalled for %d s", 5)
+    line = pipe.text()
+    assert line.endswith("Z warning [feed c2] stalled for 5 s\n")
+    assert line[10] == "T"
+
+
+def test_json_line(pipe: Pipe, start: Start) -> None:
+    start(log_format="json")
+    logs.get_logger("pipeline.feed", connection=2).info("live")
+    fields = json.loads(pipe.text())
+    assert (fields["level"], fields["role"], fields["connection"]) == ("info", "feed", 2)
+    assert fields["message"] == "live" and fields["pid"] == os.getpid()
+
+
+def test_level(pipe: Pipe, start: Start) -> None:
+    start(level="warning")
+    logs.get_logger("pipeline.x").info("unheard")
+    assert pipe.text() == ""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_secrets_are_hidden_everywhere(pipe: Pipe, start: Start, log_format: str) -> None:
+    start(log_format=log_format)
+    Secret(CANARY)
+    log = logs.get_logger("pipeline.x")
+    log.info("token %s", CANARY)
+    log.error("in the template " + CANARY)
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        log.exception("with a traceback")
+    logging.getLogger("websocket").warning("header %s", CANARY)
+    text = pipe.text()
+    assert text.count("\n") == 4
+    assert CANARY not in text and "***" in text
+
+
+def test_debug_lines_of_libraries_are_not_heard(pipe: Pipe, start: Start) -> None:
+    start(level="debug")
+    logging.getLogger("websocket").debug("--- request header ---")
+    logging.getLogger("urllib3.connectionpool").info("connecting")
+    logging.getLogger("pipelineother").debug("not ours")
+    assert pipe.text() == ""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize("text", ["x" * 10_000, "ü" * 10_000, '"\n' * 10_000])
+def test_lines_fit_a_pipe_and_say_that_they_were_cut(
+    pipe: Pipe, start: Start, log_format: str, text: str
+) -> None:
+    start(log_format=log_format)
+    logs.get_logger("pipeline.x").info("%s", text)
+    line = pipe.text()
+    assert line.count("\n") == 1
+    assert len(line.encode()) <= logs.LINE_BYTES_MAX
+    assert "[cut]" in line
+
+
+def test_repeats_are_one_line_with_a_count(
+    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10**12
+    monkeypatch.setattr(logs, "monotonic_ns", lambda: now)
+    start()
+    log = logs.get_logger("pipeline.x", connection=1)
+    for number in range(100):
+        log.warning("bad frame %d", number)
+    logs.get_logger("pipeline.x", connection=2).warning("bad frame %d", 0)
+    now += logs.REPEAT_INTERVAL_NS
+    log.warning("bad frame %d", 100)
+    lines = pipe.text().splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        "bad frame 0",
+        "bad frame 0",
+        "bad frame 100 (99 more like it)",
+    ]
+
+
+def test_full_stderr_drops_and_counts(
+    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "REPEAT_INTERVAL_NS", 0)
+    handler = start()
+    log = logs.get_logger("pipeline.x")
+    for _ in range(100):
+        log.info("%s", "x" * 3000)
+    assert handler.dropped > 0
+    written = pipe.text()
+    assert written.endswith("\n")
+    assert written.count("\n") == 100 - handler.dropped
+
+
+def test_closed_stderr_is_no_error(start: Start) -> None:
+    handler = start()
+    reader, writer = os.pipe()
+    os.close(reader)
+    handler.descriptor = writer
+    logs.get_logger("pipeline.x").info("nobody reads")
+    os.close(writer)
+    logs.get_logger("pipeline.x").error("nobody can")
+    assert handler.dropped == 2
+
+
+def test_memory_of_distinct_messages_is_bounded(start: Start) -> None:
+    handler = start()
+    for number in range(1000):
+        logging.getLogger("pipeline.x").debug(f"message {number}")
+    assert len(handler._seen) <= 256
