@@ -36,7 +36,7 @@ KEYS: Final = {
 
 
 class PlanRow(NamedTuple):
-    """All segments of one kind: how many segments, their bytes together, and the key that lowers them."""
+    """All segments of one kind: how many, their bytes together, and the key that lowers them."""
 
     kind: SegmentKind
     segments: int

@@ -35,7 +35,7 @@ def load(path: Path, *, limits: Mapping[str, BrokerLimits], read_secrets: bool =
     try:
         content = path.read_bytes()
     except OSError as error:
-        problem = Problem("file", str(error.strerror), "a readable file", "see --config")
+        problem = Problem("file", str(error.strerror), "a readable file", "is the path right?")
         raise ConfigError(source, [problem]) from None
     text = _decode(source, content)
     return parse(text, source=source, folder=path.parent, limits=limits, read_secrets=read_secrets)

@@ -65,6 +65,45 @@ def _show_section(section: Any, path: str, header: str) -> Iterator[str]:
             yield f"{name} = {toml_value(what.word)}"
 
 
+def as_dict(section: Any) -> dict[str, Any]:
+    """Return what `show` prints as nested dicts of JSON's types."""
+    found: dict[str, Any] = {}
+    for name, (field, what) in declarations(type(section)).items():
+        value = getattr(section, field.name)
+        if isinstance(what, Key):
+            found[name] = json_value(value)
+        elif what.repeated:
+            found[name] = [as_dict(item) for item in value]
+        else:
+            found[name] = (what.word or None) if value is None else as_dict(value)
+    return found
+
+
+def json_value(value: object) -> Any:
+    """Return a key's value in JSON's types."""
+    if isinstance(value, tuple | list):
+        return [json_value(item) for item in value]
+    if isinstance(value, datetime.time):
+        return f"{value:%H:%M}"
+    return value.isoformat() if isinstance(value, datetime.date) else value
+
+
+def schema(section: type[Any] = Config) -> dict[str, Any]:
+    """Return every key with its meaning, what it takes and its default, as nested dicts."""
+    found: dict[str, Any] = {}
+    for name, (field, what) in declarations(section).items():
+        if isinstance(what, Table):
+            keys = schema(what.section)
+            found[name] = {"meaning": _summary(what.section), "repeated": what.repeated}
+            found[name]["keys"] = keys
+            continue
+        required = field.default is MISSING
+        found[name] = {"meaning": what.doc, "takes": what.kind.allowed, "required": required}
+        if not required:
+            found[name]["default"] = json_value(field.default)
+    return found
+
+
 def reference() -> str:
     """Return a commented file with every key: what it means, what it takes, its default."""
     lines = [_TITLE]

@@ -1,0 +1,52 @@
+"""`config check | show | reference`."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "config"
+
+
+def test_check_of_a_good_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "check", str(EXAMPLES / "sim.toml")]) == 0
+    assert "3 connections, 9000 instruments, 44.0 MiB" in capsys.readouterr().out
+
+
+def test_check_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "check", "--json", str(EXAMPLES / "sim.toml")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"] and found["connections"] == 3 and found["shm_bytes"] > 0
+
+
+def test_check_of_a_bad_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[feed]\nspin_us = -1\nspinn = 2\n")
+    assert main.run(["config", "check", str(file)]) == 78
+    text = capsys.readouterr().err
+    for part in ("feed.spin_us", "feed.spinn", "account", "connection", "4 problems"):
+        assert part in text
+    assert main.run(["config", "check", str(file), "--json"]) == 78
+    found = json.loads(capsys.readouterr().out)
+    assert not found["ok"] and len(found["problems"]) == 4
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "show", str(EXAMPLES / "kite.toml")]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["feed"]["stall_after_s"] == 4.5
+    assert main.run(["config", "show", "--json", str(EXAMPLES / "kite.toml")]) == 0
+    assert json.loads(capsys.readouterr().out)["session"]["hours"]["open"] == "09:15"
+
+
+@pytest.mark.parametrize("option", [[], ["--markdown"], ["--json"]])
+def test_reference(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "reference", *option]) == 0
+    text = capsys.readouterr().out
+    assert "hang_timeout_s" in text
+    if option == ["--json"]:
+        assert json.loads(text)["feed"]["keys"]["spin_us"]["default"] == 0

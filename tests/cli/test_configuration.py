@@ -1,0 +1,26 @@
+"""Config files with the brokers' real limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.configuration import broker_limits, load_config
+from pipeline.core.errors import ConfigError
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "config"
+
+
+def test_limits_come_from_the_brokers() -> None:
+    assert broker_limits()["kite"] == (3000, 3)
+
+
+def test_a_file_is_loaded_under_them(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    text = (EXAMPLES / "sim.toml").read_text()
+    file.write_text(text)
+    assert len(load_config(file).connections) == 3
+    file.write_text(text + '[[connection]]\naccount = "exchange"\n')
+    with pytest.raises(ConfigError, match="at most 3 for one API key"):
+        load_config(file)
