@@ -67,7 +67,8 @@ cdef extern from "ws_stream.h" nogil:
         uint8_t reason
 
     int64_t ws_clock_ns(int clock)
-    void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max)
+    void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max,
+                        int64_t frame_deadline_ns, int64_t spin_ns)
     int ws_stream_end(ws_stream *s, uint8_t reason, int error_number)
     int ws_stream_is_overdue(ws_stream *s, int64_t now_mono_ns)
     int ws_take_waiting_ping(ws_stream *s, int64_t now_mono_ns, ws_message *ping)

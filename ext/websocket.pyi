@@ -38,6 +38,8 @@ class FrameReader:
         bell: Bell | None = None,
         connection_epoch: int = 0,
         status: Buffer | None = None,
+        frame_deadline_ns: int = ...,
+        spin_ns: int = 0,
     ) -> None: ...
     def read_fd(
         self,

@@ -88,7 +88,8 @@ cdef class FrameReader:
 
     def __cinit__(self, size_t message_bytes_max=1 << 20, size_t receive_buffer_bytes=256 << 10, *,
                   uint32_t fragments_max=64, FrameRingWriter ring=None, Bell bell=None,
-                  uint32_t connection_epoch=0, status=None):
+                  uint32_t connection_epoch=0, status=None,
+                  int64_t frame_deadline_ns=10_000_000_000, int64_t spin_ns=0):
         if message_bytes_max < WS_CONTROL_MAX or receive_buffer_bytes < 1024:
             raise ValueError("a reader needs 125 message bytes and 1,024 buffer bytes at least")
         if ring is not None and ring.message_bytes_max < message_bytes_max:
@@ -102,7 +103,8 @@ cdef class FrameReader:
         ws_init(&self._stream.parser, <uint8_t *>PyByteArray_AS_STRING(self._buffer),
                 self._capacity, <uint8_t *>PyByteArray_AS_STRING(self._joined), message_bytes_max,
                 fragments_max)
-        ws_stream_init(&self._stream, self._open_status(status), receive_buffer_bytes)
+        ws_stream_init(&self._stream, self._open_status(status), receive_buffer_bytes,
+                       frame_deadline_ns, spin_ns)
         self.events = []
         self._ring = ring
         self._bell = bell

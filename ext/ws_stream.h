@@ -22,7 +22,6 @@
 
 #define PONGS_PER_SECOND 20
 #define PINGS_PER_SECOND_MAX 1000
-#define FRAME_DEADLINE_NS 10000000000ll
 #define SECOND_NS 1000000000ll
 #define HEARTBEAT_BYTES_MAX 1 /* a binary message of this size says "alive", no more */
 
@@ -59,6 +58,8 @@ typedef struct {
     ws_ping_limit pings;
     size_t read_bytes_max;
     size_t last_read_bytes;
+    int64_t frame_deadline_ns;   /* from a frame's first byte to its last */
+    int64_t spin_ns;             /* of polling before a wait sleeps */
     int64_t receive_ts_ns;
     int64_t receive_mono_ns;
     int64_t frame_since_mono_ns; /* first byte of the incomplete frame, 0 = none */
@@ -73,9 +74,12 @@ static inline int64_t ws_clock_ns(clockid_t clock) {
     return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-static inline void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max) {
+static inline void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max,
+                                  int64_t frame_deadline_ns, int64_t spin_ns) {
     s->status = status;
     s->read_bytes_max = read_bytes_max;
+    s->frame_deadline_ns = frame_deadline_ns;
+    s->spin_ns = spin_ns;
     for (int i = 0; i < PONGS_PER_SECOND; i++) s->pings.sent_mono_ns[i] = -SECOND_NS;
 }
 
@@ -101,7 +105,7 @@ static inline int ws_stream_failed(ws_stream *s) {
 
 /* Also for the caller's timer: true, and the stream ended, if a frame takes too long. */
 static inline int ws_stream_is_overdue(ws_stream *s, int64_t now_mono_ns) {
-    if (!s->frame_since_mono_ns || now_mono_ns - s->frame_since_mono_ns <= FRAME_DEADLINE_NS) return 0;
+    if (!s->frame_since_mono_ns || now_mono_ns - s->frame_since_mono_ns <= s->frame_deadline_ns) return 0;
     ws_fail(&s->parser, WS_POLICY, "frame slower than its deadline");
     ws_stream_end(s, REASON_SLOW_FRAME, 0);
     return 1;
@@ -208,13 +212,24 @@ static inline void ws_stream_received(ws_stream *s, size_t bytes) {
 
 /* ---- the socket ----------------------------------------------------------------------------------- */
 
-static inline int ws_stream_wait(int fd, int want_write, int64_t wait_ns) {
+static inline int ws_stream_poll(int fd, int want_write, int64_t wait_ns) {
     struct pollfd wanted = {fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), 0};
     struct timespec timeout = {wait_ns / SECOND_NS, wait_ns % SECOND_NS};
     int ready = ppoll(&wanted, 1, &timeout, NULL);
     if (ready < 0) return STREAM_INTERRUPTED;
     if (ready == 0) return STREAM_IDLE;
     return wanted.revents & ~POLLOUT ? STREAM_BUSY : STREAM_WRITABLE;
+}
+
+/* STREAM_BUSY once there is something to read. */
+static inline int ws_stream_wait(const ws_stream *s, int fd, int want_write, int64_t wait_ns) {
+    int64_t began_mono_ns = s->spin_ns ? ws_clock_ns(CLOCK_MONOTONIC) : 0, spun_ns = 0;
+    while (spun_ns < s->spin_ns && spun_ns < wait_ns) {
+        int result = ws_stream_poll(fd, want_write, 0);
+        if (result != STREAM_IDLE) return result;
+        spun_ns = ws_clock_ns(CLOCK_MONOTONIC) - began_mono_ns;
+    }
+    return ws_stream_poll(fd, want_write, wait_ns > spun_ns ? wait_ns - spun_ns : 0);
 }
 
 /* One recv; STREAM_BUSY if bytes came, STREAM_IDLE if it would block. */
@@ -249,7 +264,7 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         if (result == STREAM_IDLE) {
             int64_t left_ns = until_mono_ns - ws_clock_ns(CLOCK_MONOTONIC);
             emptied = 0;
-            result = left_ns > 0 ? ws_stream_wait(fd, want_write, left_ns) : STREAM_IDLE;
+            result = left_ns > 0 ? ws_stream_wait(s, fd, want_write, left_ns) : STREAM_IDLE;
             if (result == STREAM_IDLE && reads) return STREAM_BUSY;
             if (result != STREAM_BUSY) return result;
             continue;
