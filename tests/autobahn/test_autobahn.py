@@ -37,7 +37,7 @@ def test_suite_passes_without_a_failure(tmp_path: Path) -> None:
     wstest = os.environ.get("AUTOBAHN_WSTEST")
     if not wstest:
         pytest.skip("AUTOBAHN_WSTEST names no wstest executable; see docs/autobahn.md")
-    _demand_clean_sheet(Path(wstest), tmp_path)
+    _demand_clean_sheet(Path(wstest).absolute(), tmp_path)
 
 
 @pytest.mark.full

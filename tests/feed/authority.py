@@ -1,0 +1,72 @@
+"""Certificates for tests: an authority of our own and server contexts signed by it."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from pathlib import Path
+
+import pytest
+
+cryptography = pytest.importorskip("cryptography")
+
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.x509.oid import NameOID  # noqa: E402
+
+Key = ec.EllipticCurvePrivateKey
+_NOW = datetime.datetime.now(datetime.UTC)
+_DAY = datetime.timedelta(days=1)
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+class Authority:
+    """Signs for any host name; `ca_file` is what a client trusts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key: Key = ec.generate_private_key(ec.SECP256R1())
+        self.name = _name("test authority")
+        certificate = self._sign(self.name, self.key, None, _NOW + 10 * _DAY)
+        self.ca_file = folder / "ca.pem"
+        self.ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def server_context(self, host: str = "localhost", *, expired: bool = False) -> ssl.SSLContext:
+        """Return a server's TLS context with a certificate for `host`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        end = _NOW - _DAY if expired else _NOW + _DAY
+        certificate = self._sign(_name(host), key, host, end)
+        file = self.folder / f"{host}-{expired}.pem"
+        file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _sign(
+        self, subject: x509.Name, key: Key, host: str | None, end: datetime.datetime
+    ) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(_NOW - 5 * _DAY)
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+        )
+        if host is not None:
+            names = x509.SubjectAlternativeName([x509.DNSName(host)])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
