@@ -12,7 +12,9 @@ from pipeline.core.exit_codes import ExitCode
 
 
 def _classes(root: type[PipelineError]) -> list[type[PipelineError]]:
-    return [root, *(c for child in root.__subclasses__() for c in _classes(child))]
+    """The classes of the tree that this module defines; other modules may add leaves."""
+    below = (c for child in root.__subclasses__() for c in _classes(child))
+    return [c for c in (root, *below) if c.__module__ == errors.__name__]
 
 
 EXAMPLES: list[PipelineError] = [

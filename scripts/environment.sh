@@ -1,0 +1,181 @@
+# Functions that `demo` and `check` share: an environment in .venv and the compiled modules.
+# Sourced by bash from the checkout's root, with `set -euo pipefail`.
+#
+# Nothing half-made is trusted: a stamp is written last, and what has none is made again.
+
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+VENV=.venv
+PYTHON="$VENV/bin/python"
+
+# fail SENTENCE: what is missing, with the command that mends it, and nothing else.
+fail() {
+    printf '%s: %s\n' "$PROGRAM" "$1" >&2
+    exit 1
+}
+
+# package_command APT DNF PACMAN APK: how this system installs a package.
+package_command() {
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo "
+    if command -v apt-get >/dev/null; then echo "${sudo}apt-get install -y $1"
+    elif command -v dnf >/dev/null; then echo "${sudo}dnf install -y $2"
+    elif command -v pacman >/dev/null; then echo "${sudo}pacman -S --noconfirm $3"
+    elif command -v apk >/dev/null; then echo "${sudo}apk add $4"
+    else echo "install $1 with your system's package manager"
+    fi
+}
+
+hash_of() {
+    if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -d' ' -f1
+}
+
+# One start at a time; a second one waits and then finds everything done.
+lock() {
+    mkdir -p build
+    if command -v flock >/dev/null; then
+        exec 9>build/.lock
+        flock 9
+    fi
+}
+
+unlock() {
+    if command -v flock >/dev/null; then exec 9>&-; fi
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PIPELINE_PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+            2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11, 3.12 or 3.13 was found; run: $(package_command \
+        'python3.12 python3.12-venv python3.12-dev' 'python3.12 python3.12-devel' python python3)"
+}
+
+require_build_tools() {
+    local version
+    if ! command -v "${CC:-cc}" >/dev/null; then
+        fail "no C compiler was found; run: $(package_command build-essential gcc base-devel build-base)"
+    fi
+    if ! "$1" -c 'import pathlib, sys, sysconfig
+sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())'; then
+        version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        fail "Python's C headers are missing; run: $(package_command \
+            "python$version-dev" "python$version-devel" python python3-dev)"
+    fi
+}
+
+# requirements EXTRA: what pyproject.toml asks for, and what the build needs.
+requirements() {
+    "$1" -c 'import sys, tomllib
+with open("pyproject.toml", "rb") as file:
+    project = tomllib.load(file)
+found = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+print("\n".join(found + project["project"]["optional-dependencies"][sys.argv[1]]))' "$2"
+}
+
+stamp_text() {
+    printf '%s %s %s\n' "$1" "$("$PYTHON" -c 'import sys; print(sys.version)' 2>/dev/null | tr -d '\n')" \
+        "$( (cat pyproject.toml scripts/environment.sh; pwd) | hash_of)"
+}
+
+# A development environment has everything that the demo needs, too.
+is_current() {
+    local extra
+    [ -x "$PYTHON" ] || return 1
+    for extra in "$1" dev; do
+        [ "$(cat "$VENV/stamp-$extra" 2>/dev/null)" = "$(stamp_text "$extra")" ] && return 0
+    done
+    return 1
+}
+
+make_with_uv() {
+    command -v uv >/dev/null || return 1
+    uv venv --quiet --allow-existing --python "$1" "$VENV" &&
+        uv pip install --quiet --python "$PYTHON" -r "$VENV/requirements.txt"
+}
+
+require_venv_module() {
+    local version
+    if ! "$1" -c 'import ensurepip, venv' 2>/dev/null; then
+        version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        fail "Python's venv module is missing; run: $(package_command \
+            "python$version-venv" "python$version-libs" python python3)"
+    fi
+}
+
+make_with_pip() {
+    "$1" -m venv "$VENV" &&
+        "$PYTHON" -m pip install --quiet --no-input -r "$VENV/requirements.txt"
+}
+
+# make_environment EXTRA: .venv with the requirements of that extra.
+make_environment() {
+    is_current "$1" && return
+    local python
+    python=$(find_python)
+    require_build_tools "$python"
+    if [ -e "$VENV" ] && ! ls "$VENV"/stamp-* >/dev/null 2>&1 && [ -e "$VENV/unfinished" ]; then
+        rm -rf "$VENV" # an earlier start was interrupted
+    fi
+    mkdir -p "$VENV"
+    touch "$VENV/unfinished"
+    rm -f "$VENV"/stamp-*
+    requirements "$python" "$1" >"$VENV/requirements.txt"
+    echo "$PROGRAM: making the environment in $VENV (once; about a minute)" >&2
+    if ! make_with_uv "$python" >"$VENV/install.log" 2>&1; then
+        require_venv_module "$python"
+        make_with_pip "$python" >>"$VENV/install.log" 2>&1 ||
+            fail "the packages could not be downloaded and installed (see $VENV/install.log); once the network is there, run: ./$PROGRAM"
+    fi
+    stamp_text "$1" >"$VENV/stamp-$1"
+    rm -f "$VENV/unfinished"
+}
+
+sources_hash() {
+    (find ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.py' | LC_ALL=C sort |
+        xargs cat setup.py; "$PYTHON" -c 'import sys; print(sys.version)'; pwd) | hash_of
+}
+
+# build PROFILE [build_ext arguments]: compile what is stale.
+build() {
+    local profile=$1 stamp="build/stamp-$1" force=""
+    shift
+    [ "$(cat "$stamp" 2>/dev/null)" = "$(sources_hash)" ] && has_modules "$profile" && return
+    [ -e "build/unfinished-$profile" ] && force=--force
+    mkdir -p build
+    touch "build/unfinished-$profile"
+    rm -f "$stamp"
+    echo "$PROGRAM: compiling ($profile)" >&2
+    if ! PIPELINE_BUILD=$profile "$PYTHON" setup.py --quiet build_ext $force "$@" \
+        >"build/$profile.log" 2>&1; then
+        tail -n 15 "build/$profile.log" >&2
+        fail "the C modules could not be compiled (see build/$profile.log); if a C header is missing, run: $(package_command build-essential gcc base-devel build-base)"
+    fi
+    # The generated files may have changed, so the hash is taken after the build.
+    sources_hash >"$stamp"
+    rm -f "build/unfinished-$profile"
+}
+
+has_modules() {
+    local source target
+    while read -r source; do
+        target=${source%.pyx}
+        [ "$1" = fast ] || target="build/$1/$target"
+        compgen -G "$target.*.so" >/dev/null || return 1
+    done < <(find ext -name '*.pyx')
+}
+
+# build_beside PROFILE: a tree in build/PROFILE from which processes of that profile can run.
+build_beside() {
+    build "$1" --build-lib "build/$1"
+    local file
+    while read -r file; do
+        mkdir -p "build/$1/$(dirname "$file")"
+        cp "$file" "build/$1/$file"
+    done < <(find ext -name '__init__.py')
+    ln -sfn ../../pipeline "build/$1/pipeline"
+}

@@ -1,0 +1,149 @@
+"""What all tests share: options, seeds, and the epilogue that nothing is left behind.
+
+Tests that start processes or make segments (the folders in `SYSTEM_FOLDERS`, or any test that
+asks for `clean_slate`) end with it: no child processes, no new files of instances, no new
+descriptors.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+SYSTEM_FOLDERS = ("system", "supervisor", "faults", "stress", "chaos")
+SETTLE_S = 5.0
+ROOT = Path(__file__).parents[1]
+ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
+
+# A noisy machine makes single examples slow; pytest-timeout bounds the whole test.
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `./check --full` uses."""
+    parser.addoption("--full", action="store_true", help="run the tests marked full, too")
+    parser.addoption(
+        "--strict-skips",
+        action="store_true",
+        help=f"fail when a test is skipped for a reason that {ALLOWED_SKIPS.name} does not list",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what only `--full` runs, and give system tests their epilogue."""
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in SYSTEM_FOLDERS:
+            item.fixturenames.insert(0, "clean_slate")  # type: ignore[attr-defined]
+    if config.getoption("--full"):
+        return
+    full = [item for item in items if item.get_closest_marker("full")]
+    if full:
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def unexpected_skips(reports: list[pytest.TestReport]) -> list[str]:
+    """Return test and reason of every skip that the list does not allow."""
+    allowed = [
+        line.strip()
+        for line in ALLOWED_SKIPS.read_text().splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    found = []
+    for report in reports:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(words in reason for words in allowed):
+            found.append(f"{report.nodeid}: {reason}")
+    return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --strict-skips, make a skip that is not on the list a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not session.config.getoption("--strict-skips"):
+        return
+    found = unexpected_skips(reporter.stats.get("skipped", []))
+    if found and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for line in found:
+        reporter.write_line(f"skip that is not allowed: {line}", red=True)
+
+
+def wait_until(condition: Callable[[], object], *, timeout_s: float, what: str) -> None:
+    """Return once `condition()` holds; fail the test, naming `what`, after the deadline."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout_s} s: {what}")
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed that a failing test shows; PIPELINE_TEST_SEED repeats it."""
+    given = os.environ.get("PIPELINE_TEST_SEED")
+    value = int(given) if given else random.SystemRandom().randrange(2**31)
+    request.node.add_report_section("setup", "seed", f"PIPELINE_TEST_SEED={value}")
+    return value
+
+
+@pytest.fixture
+def shm_root() -> Iterator[Path]:
+    """A directory in shared memory for a test's instances; it must be empty again at the end."""
+    base = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=base if base.is_dir() else None) as name:
+        yield Path(name)
+        assert leftovers(Path(name)) == []
+
+
+def leftovers(root: Path) -> list[str]:
+    """Return the files below a directory of instances."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def _children() -> set[int]:
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (iterdir would hold it open as well)
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115
+        except OSError:
+            continue  # the one of this very listing
+    return found
+
+
+def _instances() -> set[str]:
+    base = Path("/dev/shm") / f"pipeline-{os.geteuid()}"
+    return {str(path) for path in base.rglob("*")} if base.is_dir() else set()
+
+
+@pytest.fixture
+def clean_slate() -> Iterator[None]:
+    """End the test with: no new child, no new file of an instance, no new descriptor."""
+    gc.collect()
+    children, descriptors, instances = _children(), _descriptors(), _instances()
+    yield
+    gc.collect()
+    deadline = time.monotonic() + SETTLE_S
+    while _children() - children and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _children() - children == set(), "processes were left behind"
+    assert _instances() - instances == set(), "files of instances were left behind"
+    opened = {n: path for n, path in _descriptors().items() if n not in descriptors}
+    assert opened == {}, "descriptors were left open"
