@@ -248,6 +248,7 @@ cdef extern from "layout.h" nogil:
 
     ctypedef struct CommitC:
         uint64_t source_sequence
+        uint64_t source_position
         uint64_t tick_tail
         uint64_t event_tail
         uint64_t depth_tail

@@ -119,6 +119,7 @@ static const LayoutField LAYOUT_FIELDS[] = {
     {"DecodeCountersC", "units", "uint64_t", 0, offsetof(DecodeCountersC, units), sizeof(((DecodeCountersC *)0)->units)},
     {"CommitC", "", "", 0, 0, sizeof(CommitC)},
     {"CommitC", "source_sequence", "uint64_t", 0, offsetof(CommitC, source_sequence), sizeof(((CommitC *)0)->source_sequence)},
+    {"CommitC", "source_position", "uint64_t", 0, offsetof(CommitC, source_position), sizeof(((CommitC *)0)->source_position)},
     {"CommitC", "tick_tail", "uint64_t", 0, offsetof(CommitC, tick_tail), sizeof(((CommitC *)0)->tick_tail)},
     {"CommitC", "event_tail", "uint64_t", 0, offsetof(CommitC, event_tail), sizeof(((CommitC *)0)->event_tail)},
     {"CommitC", "depth_tail", "uint64_t", 0, offsetof(CommitC, depth_tail), sizeof(((CommitC *)0)->depth_tail)},

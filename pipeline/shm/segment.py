@@ -20,6 +20,9 @@ from pipeline.core.enums import Role, SegmentKind
 from pipeline.core.errors import LayoutMismatch, SegmentError, ShmFull
 from pipeline.shm.identity import boot_id, own_identity
 
+#: Tick streams begin here, so that sequence 0 can mean "never seen".
+FIRST_TICK_SEQUENCE: Final = 1
+
 _HEADER: Final = layout.dtypes["SegmentHeaderC"]
 
 
@@ -99,6 +102,9 @@ class Segment:
         header["area_bytes"] = spec.area_bytes
         header["record_size"] = spec.record_size
         header["number"] = spec.number
+        if spec.kind is SegmentKind.TICKS:
+            control = self.record("RingControlC")
+            control["oldest"] = control["tail"] = FIRST_TICK_SEQUENCE
         header["magic"] = layout.magic  # last: only now is it a segment
 
     def claim(self, role: Role) -> None:

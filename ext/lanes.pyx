@@ -1,0 +1,267 @@
+"""A decoder process's lanes, from mapped segments to the C loop in lane.h.
+
+Floor 0. Everything per frame happens in C without the GIL; Python opens lanes and comes back
+between runs for signals, heartbeats and the shutdown.
+"""
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from ext.layout cimport (
+    AssignmentC, BellC, CommitC, ConfirmedC, DATA_OFFSET, DecoderStatusC, FrameDescriptorC,
+    LatestSlotC, SegmentHeaderC, TableHeadC)
+from ext.mapping cimport Mapping
+from ext.rings cimport FrameRing, FrameRingReaderC, RING_READY, frame_ring_peek, frame_ring_view
+
+
+cdef extern from "crash.h" nogil:
+    const char *CRASH_POINT_NAMES[1]
+    enum:
+        CRASH_POINT_COUNT
+
+cdef extern from "lane.h" nogil:
+    ctypedef struct StreamC "Stream":
+        pass
+    ctypedef struct TickBaseC "TickBase":
+        pass
+    ctypedef struct TokenMapC "TokenMap":
+        uint32_t active
+    ctypedef struct PaceC "Pace":
+        int64_t age_ns_max
+        int64_t interval_ns
+        uint32_t interval_ticks
+        uint32_t gated
+    ctypedef struct LaneC "Lane":
+        FrameRingReaderC source
+        StreamC ticks
+        StreamC events
+        LatestSlotC *latest
+        ConfirmedC *confirmed
+        const void *assignment
+        uint64_t assignment_copy_bytes
+        uint32_t assignment_capacity
+        uint32_t slot_count
+        BellC *bell
+        DecoderStatusC *status
+        uint16_t connection
+        CommitC block
+        TokenMapC tokens
+        uint8_t *assignment_copy
+        TickBaseC *bases
+        uint64_t *confirmed_keys
+        uint64_t skip_sequence
+    ctypedef struct DecoderLoopC "DecoderLoop":
+        LaneC **lanes
+        uint32_t lane_count
+        BellC *bell
+        DecoderStatusC *status
+        PaceC pace
+        int64_t spin_ns
+    int stream_view(StreamC *stream, void *segment, uint64_t mapped_bytes, int with_commit)
+    uint64_t cell_bytes(uint64_t copy_bytes)
+    int lane_open(LaneC *lane)
+    void token_map_free(TokenMapC *tokens)
+    int decoder_has_work(const DecoderLoopC *loop)
+    int64_t decoder_run(DecoderLoopC *loop, int64_t duration_ns, int until_idle)
+
+cdef extern from *:
+    """
+    #ifdef PIPELINE_CHECKED
+    static int crash_arm(int point, long passage) { crash_armed = point; crash_passages_left = passage; return 1; }
+    #else
+    static int crash_arm(int point, long passage) { (void)point; (void)passage; return 0; }
+    #endif
+    """
+    int crash_arm(int point, long passage)
+
+
+def crash_points():
+    """Return the names of all crash points, in the order of crash.h."""
+    return [CRASH_POINT_NAMES[i].decode() for i in range(CRASH_POINT_COUNT)]
+
+
+def arm_crash(str name not None, long passage=1):
+    """Let this process die by SIGKILL at the n-th passage of a crash point of this module.
+
+    Returns False, and does nothing, in a build without crash points.
+    """
+    return bool(crash_arm(crash_points().index(name), passage))
+
+
+cdef void *_data(Mapping mapping, uint64_t size, bint write) except NULL:
+    """Return the address of a segment's data after checking that `size` bytes are mapped."""
+    if mapping.size < DATA_OFFSET or size > mapping.size - DATA_OFFSET:
+        raise ValueError(f"a segment of {mapping.size} bytes, expected {size} behind the header")
+    if write and not mapping.writable:
+        raise ValueError("the mapping is read-only")
+    return mapping.address + DATA_OFFSET
+
+
+cdef uint64_t _capacity(Mapping mapping, uint64_t record_size) except? 0:
+    """Return a segment's record count, checked against what is mapped."""
+    cdef const SegmentHeaderC *header = <const SegmentHeaderC *>mapping.address
+    if header.capacity > (mapping.size - DATA_OFFSET) // record_size:
+        raise ValueError(f"a capacity of {header.capacity} does not fit {mapping.size} bytes")
+    return header.capacity
+
+
+cdef class Lane:
+    """One connection's way through a decoder; made by `Decoder.add_lane`."""
+    cdef LaneC *lane
+    cdef object segments  # keeps the mappings alive
+
+    def __dealloc__(self):
+        if self.lane != NULL:
+            token_map_free(&self.lane.tokens)
+            PyMem_Free(self.lane.assignment_copy)
+            PyMem_Free(self.lane.confirmed_keys)
+            PyMem_Free(self.lane)
+
+    @property
+    def connection(self):
+        """The connection's number."""
+        return self.lane.connection
+
+    @property
+    def source_sequence(self):
+        """The frame that is decoded next."""
+        return self.lane.block.source_sequence
+
+    @property
+    def instruments(self):
+        """How many instruments the assignment holds, as this lane last saw it."""
+        return self.lane.tokens.active
+
+    def skip(self, uint64_t source_sequence):
+        """Quarantine that frame: announce it and go on behind it."""
+        self.lane.skip_sequence = source_sequence
+
+    def frame(self):
+        """Return the bytes of the frame that is decoded next, or None; for the quarantine file."""
+        cdef FrameDescriptorC descriptor
+        cdef const uint8_t *data = NULL
+        self.lane.source.cursor = self.lane.block.source_sequence
+        if frame_ring_peek(&self.lane.source, &descriptor, &data) != RING_READY:
+            return None
+        return data[:descriptor.length]
+
+
+cdef class Decoder:
+    """All lanes of one decoder process, its latest table and its loop.
+
+    `latest`, `bell`, `instance_bell`, `status`: writable mappings of this decoder's segments.
+    Frames older than `catch_up_age_ns` are published at no more than `catch_up_ticks` per
+    `catch_up_interval_ns` and connection, unless the source is `gated`.
+    """
+    cdef DecoderLoopC loop
+    cdef list lanes
+    cdef object segments
+    cdef BellC *instance_bell
+    cdef LatestSlotC *latest
+    cdef uint32_t slot_count
+    cdef TickBaseC *bases
+
+    def __cinit__(
+        self, Mapping latest not None, Mapping bell not None, Mapping instance_bell not None,
+        Mapping status not None, *, int64_t spin_ns=0, int64_t catch_up_age_ns=100_000_000,
+        uint32_t catch_up_ticks=4096, int64_t catch_up_interval_ns=5_000_000, bint gated=False,
+    ):
+        self.slot_count = _capacity(latest, sizeof(LatestSlotC))
+        self.latest = <LatestSlotC *>_data(latest, self.slot_count * sizeof(LatestSlotC), True)
+        self.instance_bell = <BellC *>_data(instance_bell, sizeof(BellC), True)
+        self.loop.bell = <BellC *>_data(bell, sizeof(BellC), True)
+        self.loop.status = <DecoderStatusC *>_data(status, sizeof(DecoderStatusC), True)
+        self.loop.spin_ns = spin_ns
+        self.loop.pace.age_ns_max = catch_up_age_ns
+        self.loop.pace.interval_ticks = catch_up_ticks
+        self.loop.pace.interval_ns = catch_up_interval_ns
+        self.loop.pace.gated = gated
+        self.bases = <TickBaseC *>PyMem_Calloc(max(self.slot_count, 1), sizeof(TickBaseC))
+        if self.bases == NULL:
+            raise MemoryError
+        self.lanes = []
+        self.segments = (latest, bell, instance_bell, status)
+
+    def __dealloc__(self):
+        PyMem_Free(self.loop.lanes)
+        PyMem_Free(self.bases)
+
+    def add_lane(
+        self, uint16_t connection, *, Mapping frames not None, Mapping ticks not None,
+        Mapping events not None, Mapping assignment not None, Mapping confirmed not None,
+    ):
+        """Open a connection's lane where its last decoder stopped, and return it.
+
+        `ticks`, `events` and `confirmed` must be writable. What a dead predecessor had
+        committed is published before this returns. Raises ValueError for segments that do not
+        fit together, MemoryError.
+        """
+        cdef Lane lane = Lane.__new__(Lane)
+        lane.lane = <LaneC *>PyMem_Calloc(1, sizeof(LaneC))
+        if lane.lane == NULL:
+            raise MemoryError
+        self._view_segments(lane.lane, frames, ticks, events, assignment, confirmed)
+        lane.lane.connection = connection
+        lane.segments = (frames, ticks, events, assignment, confirmed)
+        if lane_open(lane.lane):
+            raise MemoryError
+        self._append(lane)
+        return lane
+
+    cdef _view_segments(
+        self, LaneC *lane, Mapping frames, Mapping ticks, Mapping events, Mapping assignment,
+        Mapping confirmed,
+    ):
+        if not frame_ring_view(&lane.source.ring, frames.address, frames.size):
+            raise ValueError("the frame ring's header does not fit its segment")
+        if not (ticks.writable and events.writable):
+            raise ValueError("a lane writes its streams: map them writable")
+        if not stream_view(&lane.ticks, ticks.address, ticks.size, True):
+            raise ValueError("the tick stream's header does not fit its segment")
+        if not stream_view(&lane.events, events.address, events.size, False):
+            raise ValueError("the event stream's header does not fit its segment")
+        lane.assignment_capacity = _capacity(assignment, sizeof(AssignmentC))
+        lane.assignment_copy_bytes = (
+            sizeof(TableHeadC) + lane.assignment_capacity * sizeof(AssignmentC))
+        lane.assignment = _data(assignment, cell_bytes(lane.assignment_copy_bytes), False)
+        if _capacity(confirmed, sizeof(ConfirmedC)) < self.slot_count:
+            raise ValueError("the confirmed table has fewer slots than the latest table")
+        lane.confirmed = <ConfirmedC *>_data(
+            confirmed, self.slot_count * sizeof(ConfirmedC), True)
+        lane.latest, lane.slot_count, lane.bases = self.latest, self.slot_count, self.bases
+        lane.bell, lane.status = self.instance_bell, self.loop.status
+        lane.assignment_copy = <uint8_t *>PyMem_Malloc(lane.assignment_copy_bytes)
+        lane.confirmed_keys = <uint64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(uint64_t))
+        if lane.assignment_copy == NULL or lane.confirmed_keys == NULL:
+            raise MemoryError
+
+    cdef _append(self, Lane lane):
+        cdef Lane each
+        cdef LaneC **lanes = <LaneC **>PyMem_Malloc((len(self.lanes) + 1) * sizeof(LaneC *))
+        cdef Py_ssize_t i
+        if lanes == NULL:
+            raise MemoryError
+        self.lanes.append(lane)
+        for i, each in enumerate(self.lanes):
+            lanes[i] = each.lane
+        PyMem_Free(self.loop.lanes)
+        self.loop.lanes = lanes
+        self.loop.lane_count = len(self.lanes)
+
+    def run(self, int64_t duration_ns, *, bint until_idle=False):
+        """Decode for `duration_ns`, sleeping on the bell when there is nothing to do.
+
+        Returns the number of units committed; with `until_idle` it returns as soon as every
+        frame ring is empty. Releases the GIL. Raises MemoryError.
+        """
+        cdef int64_t units
+        with nogil:
+            units = decoder_run(&self.loop, duration_ns, until_idle)
+        if units < 0:
+            raise MemoryError
+        return units
+
+    @property
+    def has_work(self):
+        """Whether any frame ring holds a message that was not decoded yet."""
+        return bool(decoder_has_work(&self.loop))
