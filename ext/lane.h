@@ -256,7 +256,7 @@ static inline int lane_commit(Lane *lane, uint64_t source, uint32_t tick_count)
 static inline void lane_finish_frame(Lane *lane, const FrameDescriptorC *frame)
 {
     lane->next.source_sequence++;
-    lane->next.source_position = frame->position + frame->length;
+    lane->next.source_position = round_up(frame->position + frame->length, 8);
     lane->next.packet_index = 0;
     lane->next.packet_offset = 0;
     lane->next.counters.frames_in++;

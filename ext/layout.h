@@ -268,7 +268,7 @@ typedef struct {
 /* The one commit point of a decoder, a two-copy cell at the head of each tick stream. */
 typedef struct {
     uint64_t source_sequence;       /* next frame to decode */
-    uint64_t source_position;       /* byte position behind the last frame consumed */
+    uint64_t source_position;       /* byte position of the next frame, as the ring counts them */
     uint64_t tick_tail;             /* streams begin at sequence 1: 0 means never seen */
     uint64_t event_tail;
     uint64_t depth_tail;

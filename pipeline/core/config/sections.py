@@ -275,7 +275,7 @@ class RingsConfig:
         Integer(1024, 2**32), "the tick stream's length, 320 bytes each", default=16_384
     )
     event_records: int = key(
-        Integer(64, 2**24), "the event stream's length, 64 bytes each", default=4096
+        Integer(512, 2**24), "the event stream's length, 64 bytes each", default=4096
     )
     order_bytes: int = key(Integer(4096, 2**32), "the order ring's bytes", default=_MIB)
     text_bytes: int = key(Integer(4096, 2**32), "the text ring's bytes", default=256 * 1024)

@@ -1,0 +1,214 @@
+"""A decoder's lane: what becomes of every frame, state and gap, and the balance of its counters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core.enums import EventKind, Mode, Reason, SegmentKind, State
+from tests.feed.lane_rig import TOKENS, LaneRig, frame, ltp_packet, quote_packet
+
+A_SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> LaneRig:
+    return LaneRig(tmp_path)
+
+
+def run(rig: LaneRig) -> None:
+    decoder, _ = rig.decoder()
+    decoder.run(A_SECOND_NS, until_idle=True)
+    assert not decoder.has_work
+    rig.check_balance()
+
+
+def test_packets_become_ticks_in_order_with_their_source(rig: LaneRig) -> None:
+    rig.send(frame([quote_packet(TOKENS[0], 10_000, 1), ltp_packet(TOKENS[1], 20_000)]))
+    rig.send(frame([quote_packet(TOKENS[0], 10_100, 2)]))
+    run(rig)
+    ticks = rig.ticks()
+    assert ticks["sequence"].tolist() == [1, 2, 3]
+    assert ticks["source_sequence"].tolist() == [0, 0, 1]
+    assert ticks["packet_index"].tolist() == [0, 1, 0]
+    assert ticks["instrument_token"].tolist() == [TOKENS[0], TOKENS[1], TOKENS[0]]
+    assert ticks["last_price"].tolist() == [100.0, 200.0, 101.0]
+    assert ticks["mode"].tolist() == [Mode.QUOTE, Mode.LTP, Mode.QUOTE]
+    assert rig.latest(TOKENS[0])["sequence"] == 3
+    assert rig.latest(TOKENS[2])["sequence"] == 0
+
+
+def test_a_frame_longer_than_a_unit_is_one_frame(rig: LaneRig) -> None:
+    packets = [quote_packet(TOKENS[n % 200], 10_000 + n, n) for n in range(700)]
+    rig.send(frame(packets))
+    run(rig)
+    ticks = rig.ticks()
+    assert ticks["packet_index"].tolist() == list(range(700))
+    assert set(ticks["source_sequence"].tolist()) == {0}
+    assert rig.counters()["units"] == 3
+    assert rig.counters()["frames_data"] == 1
+
+
+def test_heartbeats_and_short_and_unknown_packets_are_counted(rig: LaneRig) -> None:
+    rig.send(b"\x00")
+    rig.send(b"")
+    rig.send(frame([ltp_packet(TOKENS[0], 1), ltp_packet(TOKENS[1], 2)])[:-3])
+    rig.send(frame([b"\x00\x05abcde", ltp_packet(TOKENS[2], 3)]))
+    run(rig)
+    counters = rig.counters()
+    assert counters["frames_heartbeat"] == 2
+    assert counters["frames_short"] == 1
+    assert counters["packets_unknown_size"] == 1
+    assert rig.ticks()["instrument_token"].tolist() == [TOKENS[0], TOKENS[2]]
+
+
+def test_unassigned_tokens_are_dropped_and_counted_and_late_ones_known(rig: LaneRig) -> None:
+    decoder, lane = rig.decoder()
+    rig.send(frame([ltp_packet(999, 1), ltp_packet(TOKENS[0], 2)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    rig.assign(TOKENS[1:])
+    rig.send(frame([ltp_packet(TOKENS[0], 3)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    assert lane.instruments == len(TOKENS) - 1
+    rig.assign(TOKENS)
+    rig.send(frame([ltp_packet(TOKENS[0], 4)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    rig.check_balance()
+    counters = rig.counters()
+    assert counters["packets_unassigned"] == 1
+    assert counters["packets_unsubscribed"] == 1
+    assert rig.ticks()["last_price"].tolist() == [0.02, 0.04]
+
+
+def test_confirmed_holds_the_first_packet_of_each_epoch_and_mode(rig: LaneRig) -> None:
+    rig.send(frame([ltp_packet(TOKENS[3], 1)]))
+    first = rig.now
+    rig.send(frame([ltp_packet(TOKENS[3], 2)]))
+    run(rig)
+    row = rig.confirmed()[3]
+    assert int(row["instrument_token"]) == TOKENS[3]
+    assert int(row["first_packet_mono_ns"]) == first
+    assert (int(row["mode"]), int(row["connection_epoch"])) == (Mode.LTP, 1)
+    rig.send(frame([quote_packet(TOKENS[3], 200, 1)]), epoch=2)
+    run(rig)
+    row = rig.confirmed()[3]
+    assert int(row["first_packet_mono_ns"]) == rig.now
+    assert (int(row["mode"]), int(row["connection_epoch"])) == (Mode.QUOTE, 2)
+
+
+def test_an_interruption_is_one_gap_from_the_last_message_to_the_first_data(rig: LaneRig) -> None:
+    rig.state(State.CONNECTING, Reason.HANDSHAKE)
+    rig.state(State.SUBSCRIBING, Reason.CONNECTED)
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    start = rig.now
+    rig.state(State.STALLED, Reason.STALL)
+    rig.state(State.RECONNECTING, Reason.STALL)
+    rig.state(State.SUBSCRIBING, Reason.CONNECTED, epoch=2)
+    rig.send(b"\x00", epoch=2)
+    rig.send(frame([ltp_packet(TOKENS[0], 2)]), epoch=2)
+    run(rig)
+    (gap,) = [e for e in rig.events() if e["kind"] == EventKind.GAP]
+    assert (int(gap["start_ts_ns"]), int(gap["end_ts_ns"])) == (start, rig.now)
+    assert int(gap["reason"]) == Reason.STALL
+    assert int(gap["tick_sequence"]) == 2  # it precedes the tick that ends it
+    states = [int(e["state"]) for e in rig.events() if e["kind"] == EventKind.STATE]
+    assert states == [
+        State.CONNECTING, State.SUBSCRIBING, State.STALLED, State.RECONNECTING, State.SUBSCRIBING,
+    ]  # fmt: skip
+
+
+def test_a_death_before_the_first_message_is_a_gap_from_the_connection(rig: LaneRig) -> None:
+    rig.state(State.SUBSCRIBING, Reason.CONNECTED)
+    start = rig.now
+    rig.state(State.RECONNECTING, Reason.PROCESS_KILLED)
+    rig.send(frame([ltp_packet(TOKENS[0], 2)]), epoch=2)
+    run(rig)
+    (gap,) = [e for e in rig.events() if e["kind"] == EventKind.GAP]
+    assert int(gap["start_ts_ns"]) == start
+
+
+def test_a_new_epoch_without_a_state_is_a_gap_all_the_same(rig: LaneRig) -> None:
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]), epoch=1)
+    rig.send(frame([ltp_packet(TOKENS[0], 2)]), epoch=2)
+    run(rig)
+    (gap,) = [e for e in rig.events() if e["kind"] == EventKind.GAP]
+    assert int(gap["reason"]) == Reason.DISCONTINUITY
+
+
+def test_a_lapped_decoder_announces_exactly_what_it_lost(tmp_path: Path) -> None:
+    rig = LaneRig(tmp_path, frame_records=64, frame_bytes=4096)
+    decoder, _ = rig.decoder()
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    for number in range(2, 502):
+        rig.send(frame([ltp_packet(TOKENS[0], number)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    rig.check_balance()
+    (overrun,) = [e for e in rig.events() if e["kind"] == EventKind.OVERRUN]
+    assert int(overrun["frames"]) == 501 - len(rig.ticks())
+    assert int(overrun["detail"]) == 16 * int(overrun["frames"])
+    assert int(overrun["tick_sequence"]) == 2
+    prices = np.round(rig.ticks()["last_price"] * 100).astype(int).tolist()
+    assert prices == [1, *range(503 - len(prices), 502)]
+
+
+def test_a_backlog_is_paced_unless_the_source_is_gated(rig: LaneRig) -> None:
+    for number in range(3):
+        rig.send(frame([quote_packet(TOKENS[n], 10_000 + number, 1) for n in range(200)]))
+    decoder, _ = rig.decoder(gated=False, catch_up_ticks=400, catch_up_interval_ns=10**18)
+    decoder.run(20_000_000)
+    assert len(rig.ticks()) == 200
+    assert decoder.has_work
+    assert int(rig.segment(SegmentKind.DECODER_STATUS).record("DecoderStatusC")["paced"]) > 0
+    gated, _ = rig.decoder(gated=True)
+    gated.run(A_SECOND_NS, until_idle=True)
+    assert len(rig.ticks()) == 600
+
+
+def test_a_quarantined_frame_is_skipped_and_announced(rig: LaneRig) -> None:
+    for number in range(3):
+        rig.send(frame([ltp_packet(TOKENS[0], number)]))
+    decoder, lane = rig.decoder()
+    lane.skip(1)
+    decoder.run(A_SECOND_NS, until_idle=True)
+    rig.check_balance()
+    assert rig.ticks()["source_sequence"].tolist() == [0, 2]
+    (event,) = [e for e in rig.events() if e["kind"] == EventKind.QUARANTINE]
+    assert int(event["detail"]) == 1
+    assert rig.counters()["frames_quarantined"] == 1
+
+
+@pytest.mark.parametrize("start", [2**32 - 40, 2**63 - 40])
+def test_sequences_pass_2_to_the_32_and_63(tmp_path: Path, start: int) -> None:
+    rig = LaneRig(tmp_path, frame_records=64, frame_bytes=1 << 16, tick_records=512)
+    control = rig.segment(SegmentKind.FRAMES).record("RingControlC")
+    control["oldest"] = control["tail"] = start
+    ticks = rig.segment(SegmentKind.TICKS).record("RingControlC")
+    ticks["oldest"] = ticks["tail"] = start
+    cell = rig.segment(SegmentKind.TICKS).record("CommitCellC", 64)
+    cell["copy"][1]["source_sequence"] = cell["copy"][1]["tick_tail"] = start
+    cell["head"]["version"] = 1
+    rig.writer = type(rig.writer)(rig.segment(SegmentKind.FRAMES).mapping)
+    decoder, _ = rig.decoder()
+    for number in range(80):
+        rig.send(frame([ltp_packet(TOKENS[0], number + 1)]))
+        decoder.run(A_SECOND_NS, until_idle=True)
+    assert rig.ticks()["sequence"].tolist() == list(range(start, start + 80))
+    assert rig.ticks()["source_sequence"].tolist() == list(range(start, start + 80))
+
+
+def test_flags_are_the_same_when_a_successor_goes_on(tmp_path: Path) -> None:
+    def flags(directory: Path, restart_every: int) -> list[int]:
+        directory.mkdir()
+        rig = LaneRig(directory)
+        decoder, _ = rig.decoder()
+        for number in range(20):
+            rig.send(frame([quote_packet(TOKENS[0], 10_000 * (1 + number % 3), 100 - number)]))
+            if number % restart_every == 0:
+                decoder, _ = rig.decoder()
+            decoder.run(A_SECOND_NS, until_idle=True)
+        return [int(f) for f in rig.ticks()["flags"]]
+
+    assert flags(tmp_path / "once", 100) == flags(tmp_path / "often", 1)
