@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 from pathlib import Path
@@ -80,11 +81,15 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         Segment.attach(tmp_path / "link", SegmentKind.BELL)
 
 
-def test_a_full_file_system_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
-    free = os.statvfs(tmp_path)
-    spec = SegmentSpec(SegmentKind.TICKS, 0, free.f_blocks * free.f_frsize * 2, 320, 1)
-    with pytest.raises((ShmFull, SegmentError)):
-        make(tmp_path, spec)
+def test_a_full_file_system_is_an_error_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(ShmFull, match="lower \\[rings\\] seconds"):
+        make(tmp_path, specs.ticks(0, capacity=1024))
     assert not list(tmp_path.iterdir())
 
 
