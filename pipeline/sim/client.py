@@ -126,6 +126,7 @@ class Client:
                 self._on_event(event)
             self._take_protocol_bytes(now_s)
             if not data:
+                self.flush(now_s)  # a peer that has only stopped sending still hears the answer
                 self.drop()
                 return
 

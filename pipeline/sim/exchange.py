@@ -72,7 +72,7 @@ class Exchange:
             seed=self.options.seed,
         )
         self.sessions += 1
-        if self.slow_openings:  # the answer trickles, and so does all that follows
+        if self.slow_openings:
             client.conditions.dribble_until_s = FOREVER
             client.conditions.dribble_gap_s = self.slow_openings.pop(0)
         self.clients.append(client)
@@ -93,7 +93,10 @@ class Exchange:
 
     def opened(self, client: Client) -> None:
         """Greet a client whose opening is done."""
-        client.conditions.dribble_until_s = 0.0
+        conditions = client.conditions
+        if conditions.dribble_until_s == FOREVER:  # only the answer was to trickle
+            trickle_s = conditions.dribble_gap_s * client.pending_bytes
+            conditions.dribble_until_s = self._now_s + trickle_s
         client.queue_text(texts.instruments_meta(self.options.instruments))
         client.queue_text(texts.app_code(time.time()))
         if self._gate is not None:
@@ -206,8 +209,10 @@ class Exchange:
 
     def _moving(self) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
         subscribed = np.flatnonzero(self._subscribers).astype(np.uint32)
-        rate = self.options.rate if self.options.rate is not None else len(subscribed) / 2
-        self._owed = min(self._owed + rate * self.options.interval_s, float(len(subscribed)))
+        if self.options.rate is None:
+            return subscribed
+        earned = self.options.rate * self.options.interval_s
+        self._owed = min(self._owed + earned, float(len(subscribed)))
         count = int(self._owed)
         self._owed -= count
         if count >= len(subscribed):
@@ -248,6 +253,8 @@ class Exchange:
         if not any(c.is_open and not c.blocked and c.subscribed for c in self.clients):
             return beat_s
         wait_s = 0.0 if self._gate is None else self._gate.wait_s()
+        if self.options.rate == 0:
+            return beat_s
         if self.options.rate is not None:
             frame = self.options.packets_per_frame
             due_s = (frame - self._owed) / self.options.rate

@@ -13,12 +13,12 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
 
-REAL_TIME: Final = "realtime"
+REAL_TIME: Final = "real-time"
 LOAD: Final = "load"
 LIMIT_POLICIES: Final = ("refuse", "evict", "soft")
 PACKETS_PER_FRAME_MAX: Final = 5000
-INSTRUMENTS_MAX: Final = 1_000_000
 DEFAULT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {"demo": "demo", "demo2": "demo2", "demo3": "demo3"}
 )
@@ -28,9 +28,9 @@ DEFAULT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
 class SimulatorOptions:
     """Everything that a simulated exchange can be told; `checked()` before use.
 
-    `rate` is ticks/s over all connections: in real-time mode the instruments that move, None =
-    half of the subscribed ones each second; in load mode the packets sent, None = as many as the
-    sockets take. `gate` names the reader that load mode waits for, `instance_directory` where
+    `rate` is ticks/s over all connections: the instruments that move in real-time mode, the packets
+    sent in load mode; None is as many as possible (all of them each interval; what the sockets
+    take). `gate` names the reader that load mode waits for, `instance_directory` where
     that reader's page lies. `connection_limit` and `limit_policy` govern what happens to one
     connection more of an API key: refused with 429, the oldest evicted, or nothing (soft).
     """
@@ -74,8 +74,8 @@ class SimulatorOptions:
             (
                 "instruments",
                 self.instruments,
-                1 <= self.instruments <= INSTRUMENTS_MAX,
-                f"1 to {INSTRUMENTS_MAX}",
+                1 <= self.instruments <= SIMULATED_INSTRUMENTS_MAX,
+                f"1 to {SIMULATED_INSTRUMENTS_MAX}",
             ),
             ("seed", self.seed, 0 <= self.seed < 2**64, "0 to 2^64 - 1"),
             ("mode", self.mode, self.mode in (REAL_TIME, LOAD), f"{REAL_TIME} or {LOAD}"),
@@ -85,7 +85,7 @@ class SimulatorOptions:
                 0.001 <= self.interval_s <= 60,
                 "0.001 to 60 seconds",
             ),
-            ("rate", self.rate, self.rate is None or self.rate > 0, "above 0 ticks/s, or max"),
+            ("rate", self.rate, self.rate is None or self.rate >= 0, "0 or more ticks/s, or max"),
             (
                 "packets_per_frame",
                 self.packets_per_frame,
