@@ -42,6 +42,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Integer(Kind):
+    """A whole number within bounds."""
+
     low: int
     high: int
 
@@ -59,6 +61,8 @@ class Integer(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
+    """A finite number within bounds, or one word."""
+
     low: float
     high: float
     word: str = ""  # accepted instead of a number
@@ -84,6 +88,8 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Flag(Kind):
+    """true or false."""
+
     @property
     def allowed(self) -> str:
         return "true or false"
@@ -96,6 +102,8 @@ class Flag(Kind):
 
 @dataclass(frozen=True)
 class Text(Kind):
+    """A text that matches a pattern as a whole."""
+
     pattern: str
     description: str
     hidden: bool = False  # the value is not repeated in messages
@@ -113,6 +121,8 @@ class Text(Kind):
 
 @dataclass(frozen=True)
 class Word(Kind):
+    """One of a few words."""
+
     words: tuple[str, ...]
 
     @property
@@ -154,6 +164,8 @@ class ListOf(Kind):
 
 @dataclass(frozen=True)
 class TimeOfDay(Kind):
+    """A time of day, as TOML's own kind or as text."""
+
     @property
     def allowed(self) -> str:
         return 'a time of day such as "09:15"'
@@ -169,6 +181,8 @@ class TimeOfDay(Kind):
 
 @dataclass(frozen=True)
 class Day(Kind):
+    """A date, as TOML's own kind or as text."""
+
     @property
     def allowed(self) -> str:
         return "a date such as 2026-01-26"

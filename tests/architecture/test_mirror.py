@@ -1,0 +1,113 @@
+"""Every module has a test file of its name; every stub says what its module has."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ext import layout
+from tests.architecture.tree import ROOT, below, module_name, tracked
+
+#: Modules whose test has another name, or that hold nothing to test alone.
+ELSEWHERE = {
+    "pipeline.__main__": "tests/cli/test_main.py",
+    "pipeline.core.exit_codes": "tests/core/test_errors.py",
+    "pipeline.core.layout": "tests/architecture/test_layout.py",
+    "pipeline.core.config.fields": "tests/core/config/test_loading.py",
+    "pipeline.core.config.reading": "tests/core/config/test_loading.py",
+    "pipeline.core.config.sections": "tests/core/config/test_loading.py",
+    "ext.layout": "tests/architecture/test_layout.py",
+    "ext.generate_layout": "tests/architecture/test_layout.py",
+}
+
+#: Modules whose tests are being written.
+PENDING = {
+    "pipeline.brokers.contract", "pipeline.brokers.kite.limits", "pipeline.brokers.kite.session",
+    "pipeline.brokers.kite.symbols", "pipeline.brokers.kite.wire", "pipeline.brokers.registry",
+    "pipeline.brokers.tick_flags", "pipeline.feed.deadline", "pipeline.feed.resolver",
+    "pipeline.shm.identity", "pipeline.shm.names", "pipeline.shm.pages", "pipeline.shm.specs",
+    "pipeline.shm.tables", "pipeline.strategy.kite_dicts", "ext.cells", "ext.decode", "ext.mapping",
+    "ext.rings",
+}  # fmt: skip
+
+MODULES = [
+    path
+    for path in [*below("pipeline", "ext", suffix=".py"), *below("ext", suffix=".pyx")]
+    if path.name != "__init__.py"
+]
+STUBS = below("ext", suffix=".pyi")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_module_has_a_test_file(path: Path) -> None:
+    module = module_name(path)
+    if module in PENDING:
+        return
+    if module in ELSEWHERE:
+        assert (ROOT / ELSEWHERE[module]).exists()
+        return
+    parts = path.relative_to(ROOT).parts
+    folder = parts[1:-1] if parts[0] == "pipeline" else parts[:-1]
+    expected = ROOT.joinpath("tests", *folder, f"test_{path.stem}.py")
+    assert expected.exists(), f"{module} has no {expected.relative_to(ROOT)}"
+
+
+def test_the_list_of_exceptions_is_current() -> None:
+    modules = {module_name(path) for path in MODULES}
+    assert set(ELSEWHERE) <= modules
+
+
+def test_every_extension_has_a_stub() -> None:
+    sources = {path.with_suffix("") for path in below("ext", suffix=".pyx")}
+    assert sources == {path.with_suffix("") for path in STUBS}
+
+
+def _names(body: list[ast.stmt]) -> set[str]:
+    names = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.Assign) and not isinstance(node.value, ast.Subscript | ast.BinOp):
+            # What is left out here is an alias of a type, which only the stub needs.
+            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
+
+
+def _public(value: object, module: str) -> set[str]:
+    """Return the public names that a module or class defines itself."""
+    found = set()
+    for name, member in vars(value).items():
+        home = getattr(member, "__module__", module)
+        imported = isinstance(member, ModuleType) or (
+            module != layout.__name__ and getattr(layout, name, None) is member
+        )
+        if not name.startswith("_") and home in (module, None) and not imported:
+            found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("path", STUBS, ids=lambda p: p.stem)
+def test_stub_names_what_the_module_has(path: Path) -> None:
+    module = importlib.import_module(module_name(path))
+    body = ast.parse(path.read_text()).body
+    assert _names(body) == _public(module, module.__name__)
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            cls = getattr(module, node.name)
+            assert _names(node.body) == _public(cls, module.__name__), node.name
+
+
+def test_no_test_file_is_an_orphan() -> None:
+    """A test file below a mirrored folder belongs to a module, or is in the list above."""
+    folders = {p.name for p in (ROOT / "pipeline").iterdir() if p.is_dir()} - {"__pycache__"}
+    for path in tracked():
+        parts = path.relative_to(ROOT).parts
+        if parts[0] == "tests" and parts[1] in folders and path.name.startswith("test_"):
+            inner = Path("pipeline", *parts[1:-1])
+            assert (ROOT / inner).is_dir(), f"{path} mirrors no package"
