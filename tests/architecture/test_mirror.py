@@ -31,7 +31,7 @@ PENDING = {
     "pipeline.brokers.tick_flags", "pipeline.feed.deadline", "pipeline.feed.resolver",
     "pipeline.shm.identity", "pipeline.shm.names", "pipeline.shm.pages", "pipeline.shm.specs",
     "pipeline.shm.tables", "pipeline.strategy.kite_dicts", "ext.cells", "ext.decode", "ext.mapping",
-    "ext.rings",
+    "ext.rings", "ext.lanes",
 }  # fmt: skip
 
 MODULES = [
