@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native_build import Mutation, prove, run
+
+from tests.ext.native_build import Mutation, prove, run
 
 CROWDS = [
     pytest.param({"producers": 1, "consumers": 1, "rounds": 20_000}, id="one-to-one"),

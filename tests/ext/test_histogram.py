@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from hdrh.histogram import HdrHistogram
-from native_build import build
+
+from tests.ext.native_build import build
 
 Values = npt.NDArray[np.uint64]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native_build import Mutation, prove, run
+
+from tests.ext.native_build import Mutation, prove, run
 
 ADDRESS_REPORTED, STATED = 67, 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from native_build import prove
+
+from tests.ext.native_build import prove
 
 MESSAGE_PASSING, RING_RULE, STORE_BUFFERING = 0, 1, 2
 needs_two_processors = pytest.mark.skipif(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native_build import RACE_REPORTED, prove, run
+
+from tests.ext.native_build import RACE_REPORTED, prove, run
 
 SMALL = [
     pytest.param("ring_proof", {"records": 200_000, "length_max": 64}, id="ring"),

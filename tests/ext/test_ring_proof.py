@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native_build import Mutation, find_out, prove
+
+from tests.ext.native_build import Mutation, find_out, prove
 
 NEAR_2_32 = 2**32 - 50
 NEAR_2_63 = 2**63 - 50

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from native_build import Mutation, find_out, prove
+
+from tests.ext.native_build import Mutation, find_out, prove
 
 SHAPES = [
     pytest.param({}, id="ticks"),
