@@ -5,6 +5,7 @@
     ├── LayoutMismatch         shared memory of another build                               stop
     ├── SegmentError           a segment or its directory cannot be used                    stop
     │   └── ShmFull            shared memory has no room for the plan                       stop
+    ├── PortTaken              a port to listen on is not to be had                         stop
     ├── InstanceError
     │   ├── InstanceNotFound   names those that run                                         retry
     │   ├── InstanceRunning    with its pid                                                 stop
@@ -112,6 +113,12 @@ class ShmFull(SegmentError):
             f"{needed_bytes / 2**20:.1f} MiB: lower {key}, or give it more room "
             "(container: --shm-size; host: mount -o remount,size=256m /dev/shm)"
         )
+
+
+class PortTaken(PipelineError):
+    """A port to listen on is in use, or not ours to take."""
+
+    exit_code = ExitCode.CANNOT_CREATE
 
 
 class InstanceError(PipelineError):

@@ -153,6 +153,18 @@ class InstanceFile:
         value["manifest_version"] += 1
         self._write()
 
+    def is_in_place(self) -> bool:
+        """Whether the instance's path still leads to this file: somebody may have removed it."""
+        try:
+            return os.fstat(self.lock).st_ino == self.paths.instance_file.stat().st_ino
+        except FileNotFoundError:
+            return False
+
+    def abandon(self, reason: Reason, exit_code: int) -> None:
+        """Store ENDED for those who have it mapped, and give the lock back; unlink nothing."""
+        self.set_state(InstanceState.ENDED, reason, exit_code)
+        os.close(self.lock)
+
     def end(self, reason: Reason, exit_code: int) -> None:
         """Store ENDED, unlink the segments and, last, the instance file; give the lock back."""
         self.set_state(InstanceState.ENDED, reason, exit_code)

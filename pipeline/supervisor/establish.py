@@ -1,0 +1,137 @@
+"""Make what an instance consists of, before its first process. Floor 5.
+
+Every segment of the memory plan, the assignments from the config, the manifest, and the secrets
+that came by the environment. Each segment is mapped to initialise it and let go again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import socket
+from typing import Final
+
+import numpy as np
+
+from pipeline.core import secrets
+from pipeline.core.config import SIMULATOR_URL, AccountConfig, Config
+from pipeline.core.enums import Broker, Reason, Role, SegmentKind, State
+from pipeline.core.errors import PortTaken
+from pipeline.core.plan import ConnectionPlan, Topology
+from pipeline.shm.instance import InstanceFile, ManifestEntry
+from pipeline.shm.names import InstancePaths
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.plan import MemoryPlan
+from pipeline.shm.segment import Segment
+from pipeline.shm.tables import AssignmentTable, assignment_rows
+
+LOOPBACK: Final = "127.0.0.1"
+_BACKLOG: Final = 128
+
+_OF_DECODERS: Final = frozenset({SegmentKind.LATEST, SegmentKind.BELL, SegmentKind.DECODER_STATUS})
+_OF_CONNECTIONS: Final = frozenset(
+    {
+        SegmentKind.FRAMES,
+        SegmentKind.ORDERS,
+        SegmentKind.TEXT,
+        SegmentKind.TICKS,
+        SegmentKind.EVENTS,
+        SegmentKind.ASSIGNMENT,
+        SegmentKind.WIRE,
+        SegmentKind.CONFIRMED,
+        SegmentKind.FEED_STATUS,
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+
+def make_segments(
+    instance: InstanceFile, plan: MemoryPlan, topology: Topology, *, gated: bool
+) -> None:
+    """Make every segment but the instance file, fill the assignments, publish the manifest.
+
+    `gated`: the source waits for a named reader. Raises ShmFull or SegmentError; what was made
+    until then is the caller's to remove.
+    """
+    paths = instance.paths
+    connections = {connection.number: connection for connection in topology.connections}
+    entries = []
+    for spec in plan.segments:
+        owner = connections.get(spec.number) if spec.kind in _OF_CONNECTIONS else None
+        entries.append(_entry(spec.kind, spec.number, owner))
+        if spec.kind is SegmentKind.INSTANCE:
+            continue
+        path = paths.segment(spec.kind, spec.number)
+        segment = Segment.create(path, spec, instance_id=instance.instance_id)
+        if owner is not None:
+            _initialise(segment, spec.kind, owner)
+    instance.set_manifest(entries, gated=gated)
+
+
+def _entry(kind: SegmentKind, number: int, owner: ConnectionPlan | None) -> ManifestEntry:
+    if owner is not None:
+        return ManifestEntry(kind, number, owner.decoder, Broker[owner.account.broker.upper()])
+    return ManifestEntry(kind, number, number if kind in _OF_DECODERS else 0)
+
+
+def _initialise(segment: Segment, kind: SegmentKind, connection: ConnectionPlan) -> None:
+    if kind is SegmentKind.FEED_STATUS:
+        page = StatusPage(segment)
+        page.head["role"] = Role.FEED
+        page.head["number"] = connection.number
+        page.set_state(State.IDLE, Reason.NONE)
+    elif kind is SegmentKind.ASSIGNMENT:
+        segment.claim(Role.SUPERVISOR)
+        tokens = np.array([w.instrument_token for w in connection.wanted], np.uint32)
+        modes = np.array([w.mode for w in connection.wanted], np.uint8)
+        rows = assignment_rows(tokens, modes, connection.first_slot)
+        rows["slot"] = [w.slot for w in connection.wanted]
+        AssignmentTable(segment).write(rows)
+
+
+def listen(config: Config) -> socket.socket | None:
+    """Return the simulated exchange's listening socket, on loopback; None when there is none.
+
+    Bound here, so that its port is known before the first feed looks for it, and so that the
+    exchange's successor finds it again.
+    """
+    if config.simulator is None:
+        return None
+    try:
+        return socket.create_server((LOOPBACK, config.simulator.port), backlog=_BACKLOG)
+    except OSError as error:
+        raise PortTaken(
+            f"[simulator] port {config.simulator.port}: {error.strerror}; 0 takes one that is free"
+        ) from None
+
+
+def resolve(config: Config, paths: InstancePaths, listener: socket.socket | None) -> Config:
+    """Return the config as the children need it.
+
+    The simulated exchange has its real address, and a token that came by the environment lies in
+    a file (0600), where it can be renewed while the instance runs.
+    """
+    accounts = tuple(
+        _with_address(_with_file(account, config, paths), listener) for account in config.accounts
+    )
+    return dataclasses.replace(config, accounts=accounts)
+
+
+def _with_file(account: AccountConfig, config: Config, paths: InstancePaths) -> AccountConfig:
+    if account.access_token is None or not account.access_token.startswith("env:"):
+        return account
+    path = paths.secrets / account.name
+    reference = secrets.store(path, config.secret(account).read().secret)
+    _log.warning(
+        f"account {account.name}: its token was read from the environment once, at the start; "
+        f"renew it by writing the new one to {path}, or use file: in the config"
+    )
+    return dataclasses.replace(account, access_token=str(reference))
+
+
+def _with_address(account: AccountConfig, listener: socket.socket | None) -> AccountConfig:
+    if account.url != SIMULATOR_URL or listener is None:
+        return account
+    host, port = listener.getsockname()
+    return dataclasses.replace(account, url=f"ws://{host}:{port}")

@@ -1,0 +1,73 @@
+"""Fork a child that dies with us and shares nothing but what it was given. Floor 5.
+
+Only ever called in a single-threaded process: a fork copies the calling thread alone, and locks
+that another one held would stay held.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+from ext.process import die_with_parent, set_name
+from pipeline.core.exit_codes import ExitCode
+
+Body = Callable[[], int]
+Closer = Callable[[], object]
+
+_log = logging.getLogger(__name__)
+
+
+def fork(body: Body, *, name: str, closers: Iterable[Closer]) -> int:
+    """Return the pid of a child that runs `body` and exits with what it returns.
+
+    `closers` close, in the child, what belongs to the parent alone. Signals are blocked around
+    the fork, so that none reaches the child while it still has our handlers.
+    """
+    everything = signal.valid_signals()
+    old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+    parent = os.getpid()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            _live(body, name, closers, parent, old_mask)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
+    return pid
+
+
+def _live(
+    body: Body, name: str, closers: Iterable[Closer], parent: int, mask: set[int | signal.Signals]
+) -> NoReturn:
+    """Run the child's whole life; never returns into the parent's frames."""
+    code = int(ExitCode.FAILED)
+    try:
+        die_with_parent(signal.SIGKILL)
+        if os.getppid() == parent:  # else it died before it could take us with it
+            _shed(closers)
+            set_name(name)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            code = body()
+    except SystemExit as request:
+        code = request.code if isinstance(request.code, int) else int(ExitCode.FAILED)
+    finally:
+        # Whatever was raised ends here, told once; the parent's own `finally` must not run.
+        if (error := sys.exception()) is not None and not isinstance(error, SystemExit):
+            _log.critical("%s ends by an error of its own", name, exc_info=error)
+        os._exit(code & 0xFF)
+
+
+def _shed(closers: Iterable[Closer]) -> None:
+    for close in closers:
+        close()
+    for number in signal.valid_signals():
+        if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
+            signal.signal(number, signal.SIG_DFL)
+    # Ctrl-C reaches the whole group: the supervisor alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,60 @@
+"""What a person who watches the log wants to hear of the connections as a whole. Floor 5.
+
+Each feed tells its own story in its own lines; here it is said once when all are live, and again
+when they are after an interruption.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.core.clock import NS_PER_S
+from pipeline.core.enums import Reason, State
+from pipeline.shm.pages import StatusPage
+
+_HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
+_PATIENCE_NS: Final = 5 * NS_PER_S
+
+_log = logging.getLogger(__name__)
+
+
+class ConnectionNews:
+    """Tells when all connections are live, and who is missing when that takes long."""
+
+    def __init__(self, pages: Sequence[StatusPage], now_ns: int) -> None:
+        self._pages = pages
+        self._since_ns = now_ns
+        self._all_live = False
+        self._complained = False
+
+    def tell(self, now_ns: int) -> None:
+        """Look at the pages, and log what changed."""
+        missing = [page for page in self._pages if _state(page) not in _HEALTHY]
+        if not missing and not self._all_live:
+            took_s = (now_ns - self._since_ns) / NS_PER_S
+            count = len(self._pages)
+            what = f"all {count} connections are" if count != 1 else "the connection is"
+            _log.info(f"{what} live after {took_s:.2f} s")
+        elif missing and self._all_live:
+            self._since_ns = now_ns
+            self._complained = False
+        elif missing and not self._complained and now_ns - self._since_ns > _PATIENCE_NS:
+            self._complained = True
+            _log.warning(f"not live: {', '.join(map(_describe, missing))}")
+        self._all_live = not missing
+
+
+def all_rejected(pages: Sequence[StatusPage]) -> bool:
+    """Whether every connection waits for a new token."""
+    return bool(pages) and all(_state(page) is State.AUTH_EXPIRED for page in pages)
+
+
+def _state(page: StatusPage) -> State:
+    return State(int(page.head["state"]))
+
+
+def _describe(page: StatusPage) -> str:
+    reason = Reason(int(page.head["reason"])).name
+    return f"connection {int(page.head['number'])} ({_state(page).name}, {reason})"

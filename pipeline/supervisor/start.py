@@ -1,0 +1,100 @@
+"""Start an instance and stay until it has ended. Floor 5."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import socket
+from pathlib import Path
+from typing import Final
+
+from pipeline.core.config import Config
+from pipeline.core.enums import Reason
+from pipeline.core.errors import InstanceRunning, SegmentError
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.plan import Topology, plan_topology
+from pipeline.shm.instance import InstanceFile, clean_instance
+from pipeline.shm.names import InstancePaths
+from pipeline.shm.plan import MemoryPlan, free_bytes, plan_segments, require_room
+from pipeline.supervisor import establish
+from pipeline.supervisor.roles import RoleTable
+from pipeline.supervisor.signals import SignalInbox
+from pipeline.supervisor.supervisor import Ending, Supervisor
+
+_MIB: Final = 2**20
+_KINDS_SHOWN: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -> int:
+    """Run an instance until it is told to end; return the exit code.
+
+    `run_s` bounds the run. Raises InstanceRunning, ShmFull, SegmentError or PortTaken when it
+    cannot start; then nothing is left behind. The calling process must have one thread only.
+    """
+    root = Path(config.instance.shm_directory)
+    paths = InstancePaths(config.instance.name, root)
+    topology = plan_topology(config)
+    plan = plan_segments(topology)
+    free_bytes(root)  # tells of a directory that is not there before one is made in it
+    with contextlib.closing(SignalInbox()) as inbox, contextlib.ExitStack() as stack:
+        listener = establish.listen(config)
+        if listener is not None:
+            stack.enter_context(listener)
+        instance = InstanceFile.claim(paths)
+        ending = Ending(Reason.SHUTDOWN, ExitCode.FAILED)
+        try:
+            # After the claim: what a crash left behind has been removed by it.
+            require_room(plan, root)
+            gated = config.simulator is not None and config.simulator.gate != ""
+            establish.make_segments(instance, plan, topology, gated=gated)
+            _introduce(config, plan, topology, listener, root)
+            supervisor = Supervisor(config, roles, instance, topology, inbox, listener, run_s=run_s)
+            gc.collect()
+            gc.freeze()  # children share these pages until somebody writes to them
+            with contextlib.closing(supervisor):
+                ending = supervisor.run()
+        finally:
+            end_instance(instance, ending)
+    return ending.exit_code
+
+
+def end_instance(instance: InstanceFile, ending: Ending) -> None:
+    """Take the instance's files away, unless its directory belongs to somebody else by now."""
+    if instance.is_in_place():
+        instance.end(ending.reason, ending.exit_code)
+        return
+    instance.abandon(ending.reason, ending.exit_code)
+    with contextlib.suppress(InstanceRunning, SegmentError):
+        clean_instance(instance.paths)
+
+
+def _introduce(
+    config: Config,
+    plan: MemoryPlan,
+    topology: Topology,
+    listener: socket.socket | None,
+    root: Path,
+) -> None:
+    wanted = sum(len(connection.wanted) for connection in topology.connections)
+    _log.info(
+        f"instance {config.instance.name}: {_count(len(topology.connections), 'connection')}, "
+        f"{_count(wanted, 'instrument')}, {_count(len(topology.decoders), 'decoder')}"
+    )
+    largest = ", ".join(
+        f"{row.kind.name.lower()} {row.total_bytes / _MIB:.1f}"
+        for row in plan.rows()[:_KINDS_SHOWN]
+    )
+    _log.info(
+        f"shared memory: {plan.total_bytes / _MIB:.1f} MiB ({largest}, ...) of "
+        f"{free_bytes(root) / _MIB:.0f} MiB left in {root}"
+    )
+    if listener is not None:
+        host, port = listener.getsockname()
+        _log.info(f"simulated exchange: ws://{host}:{port}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
