@@ -52,7 +52,9 @@ def _live(
         if os.getppid() == parent:  # else it died before it could take us with it
             _shed(closers)
             set_name(name)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            # Ctrl-C reaches the whole group: the supervisor alone decides what it means, even if
+            # a role has a handler of its own for it.
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask | {signal.SIGINT})
             code = body()
     except SystemExit as request:
         code = request.code if isinstance(request.code, int) else int(ExitCode.FAILED)
@@ -69,5 +71,4 @@ def _shed(closers: Iterable[Closer]) -> None:
     for number in signal.valid_signals():
         if signal.getsignal(number) not in (signal.SIG_DFL, signal.SIG_IGN, None):
             signal.signal(number, signal.SIG_DFL)
-    # Ctrl-C reaches the whole group: the supervisor alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,14 +16,14 @@ AWAY_NS: Final = NS_PER_S
 class HangWatch:
     """Judges heartbeats; call `note_turn` on every turn of the supervisor's loop."""
 
-    def __init__(self, timeout_ns: int) -> None:
+    def __init__(self, timeout_ns: int, now_ns: int) -> None:
         self._timeout_ns = timeout_ns
-        self._last_turn_ns = 0
+        self._last_turn_ns = now_ns
         self._grace_until_ns = 0
 
     def note_turn(self, now_ns: int) -> None:
         """Take note that the supervisor itself is awake."""
-        if self._last_turn_ns and now_ns - self._last_turn_ns > AWAY_NS:
+        if now_ns - self._last_turn_ns > AWAY_NS:
             self._grace_until_ns = now_ns + self._timeout_ns
         self._last_turn_ns = now_ns
 

@@ -78,15 +78,16 @@ class Supervisor:
         self._page.begin(Role.SUPERVISOR)
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.descriptor, selectors.EVENT_READ)
+        now_ns = monotonic_ns()
+        hang_timeout_ns = round(config.supervisor.hang_timeout_s * NS_PER_S)
         self._crew = Crew(
             self._members(),
             run=self._run_member,
             on_death=self._on_death,
             watch=lambda pidfd: self._selector.register(pidfd, selectors.EVENT_READ),
             unwatch=self._selector.unregister,
-            hangs=HangWatch(round(config.supervisor.hang_timeout_s * NS_PER_S)),
+            hangs=HangWatch(hang_timeout_ns, now_ns),
         )
-        now_ns = monotonic_ns()
         self._end_at_ns = None if run_s is None else now_ns + round(run_s * NS_PER_S)
         self._housekeeping_at_ns = now_ns
         self._feed_pages = [m.page for m in self._crew.of(Role.FEED) if m.page is not None]

@@ -9,7 +9,7 @@ S = NS_PER_S
 
 
 def watch_until(now: int) -> HangWatch:
-    watch = HangWatch(3 * S)
+    watch = HangWatch(3 * S, now - 5 * S)
     for turn in range(now - 5 * S, now + 1, S // 4):
         watch.note_turn(turn)
     return watch
@@ -25,6 +25,12 @@ def test_an_announced_absence_is_none() -> None:
     watch = watch_until(100 * S)
     assert not watch.is_hung(100 * S, heartbeat_ns=10 * S, busy_until_ns=98 * S)
     assert watch.is_hung(100 * S, heartbeat_ns=10 * S, busy_until_ns=96 * S)
+
+
+def test_the_first_turn_may_come_late_as_well() -> None:
+    watch = HangWatch(3 * S, 100 * S)
+    watch.note_turn(110 * S)
+    assert not watch.is_hung(110 * S, heartbeat_ns=100 * S, busy_until_ns=0)
 
 
 def test_after_an_absence_of_its_own_everybody_has_one_more_period() -> None:

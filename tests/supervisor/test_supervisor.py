@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.supervisor.harness import Instance, wait_for
 
 from pipeline.core.enums import InstanceState, Reason, SegmentKind, State
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable
+from tests.supervisor.harness import Instance, wait_for
 
 Make = Callable[..., Instance]
 ROLES = 4  # simulator, decoder, two feeds
