@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -32,10 +33,9 @@ SANS_IO = ("pipeline.brokers", "pipeline.planning")
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=module_name)
-def test_imports_go_down(path: object) -> None:
-    assert hasattr(path, "read_text")
+def test_imports_go_down(path: Path) -> None:
     wrong = []
-    for found in imports(path):  # type: ignore[arg-type]
+    for found in imports(path):
         own, other = unit(found.module), unit(found.target)
         if own is None:
             assert found.module == FRONT_DOOR, f"{found.module} is on no floor"
@@ -52,19 +52,23 @@ def test_imports_go_down(path: object) -> None:
 
 
 @pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
-def test_compiled_floor_imports_nothing_of_pipeline(path: object) -> None:
-    assert hasattr(path, "read_text")
-    found = [i for i in cimports(path) if i.target.split(".")[0] == "pipeline"]  # type: ignore[arg-type]
+def test_compiled_floor_imports_nothing_of_pipeline(path: Path) -> None:
+    found = [i for i in cimports(path) if i.target.split(".")[0] == "pipeline"]
     assert found == []
 
 
 @pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
-def test_compiled_floor_has_no_include_def_or_star(path: object) -> None:
-    assert hasattr(path, "read_text")
+def test_compiled_floor_has_no_include_def_or_star(path: Path) -> None:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         words = line.split()
         assert words[:1] not in (["include"], ["DEF"]), f"{number}: {line}"
         assert not (words and "cimport" in words and words[-1] == "*"), f"{number}: {line}"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=module_name)
+def test_imports_are_absolute(path: Path) -> None:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    assert not [n.lineno for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
 
 
 def test_one_broker_never_imports_another() -> None:
@@ -81,12 +85,11 @@ def test_one_broker_never_imports_another() -> None:
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=module_name)
-def test_only_the_supervisor_starts_processes(path: object) -> None:
-    assert hasattr(path, "read_text")
-    module = module_name(path)  # type: ignore[arg-type]
+def test_only_the_supervisor_starts_processes(path: Path) -> None:
+    module = module_name(path)
     if module.startswith(MAY_START):
         return
-    for found in imports(path):  # type: ignore[arg-type]
+    for found in imports(path):
         assert found.target not in STARTS_PROCESSES, f"line {found.line}: {found.target}"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -97,8 +100,8 @@ def test_only_the_supervisor_starts_processes(path: object) -> None:
 @pytest.mark.parametrize(
     "path", [p for p in PYTHON if module_name(p).startswith(SANS_IO)], ids=module_name
 )
-def test_protocols_and_decisions_do_no_input_or_output(path: object) -> None:
-    wrong = [i for i in imports(path) if i.target in INPUT_OUTPUT]  # type: ignore[arg-type]
+def test_protocols_and_decisions_do_no_input_or_output(path: Path) -> None:
+    wrong = [i for i in imports(path) if i.target in INPUT_OUTPUT]
     assert wrong == []
 
 

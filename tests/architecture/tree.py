@@ -82,7 +82,6 @@ def imports(path: Path) -> Iterator[Import]:
             for alias in node.names:
                 yield Import(module, alias.name, node.lineno, lazy)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
             for alias in node.names:
                 # `from package import module` names a module, if there is one of that name.
                 inner = f"{node.module}.{alias.name}"
