@@ -118,11 +118,12 @@ make_environment() {
     local python
     python=$(find_python)
     require_build_tools "$python"
-    if [ -e "$VENV" ] && ! ls "$VENV"/stamp-* >/dev/null 2>&1 && [ -e "$VENV/unfinished" ]; then
-        rm -rf "$VENV" # an earlier start was interrupted
+    # An earlier start that was interrupted; an environment that somebody else made stays.
+    if [ -e "$VENV/made-here" ] && ! compgen -G "$VENV/stamp-*" >/dev/null; then rm -rf "$VENV"; fi
+    if [ ! -e "$VENV" ]; then
+        mkdir "$VENV"
+        touch "$VENV/made-here"
     fi
-    mkdir -p "$VENV"
-    touch "$VENV/unfinished"
     rm -f "$VENV"/stamp-*
     requirements "$python" "$1" >"$VENV/requirements.txt"
     echo "$PROGRAM: making the environment in $VENV (once; about a minute)" >&2
@@ -132,7 +133,6 @@ make_environment() {
             fail "the packages could not be downloaded and installed (see $VENV/install.log); once the network is there, run: ./$PROGRAM"
     fi
     stamp_text "$1" >"$VENV/stamp-$1"
-    rm -f "$VENV/unfinished"
 }
 
 sources_hash() {

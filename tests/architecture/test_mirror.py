@@ -36,8 +36,8 @@ ELSEWHERE = {
 }
 
 #: Packages whose tests are being written.
-PENDING = ("pipeline.brokers", "pipeline.cli.", "pipeline.feed", "pipeline.sim", "pipeline.strategy",
-           "pipeline.supervisor", "ext.")  # fmt: skip
+PENDING = ("pipeline.brokers", "pipeline.cli.", "pipeline.feed", "pipeline.sim",
+           "pipeline.strategy", "pipeline.supervisor", "ext.")  # fmt: skip
 
 MODULES = [
     path

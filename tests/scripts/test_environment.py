@@ -1,0 +1,173 @@
+"""`demo` and `check` on machines that lack something: one sentence with the command that mends it.
+
+Each test has a checkout of its own with a PATH of its own, in which `python3` is a wrapper that
+can be told to fail; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+TOOLS = (
+    *("bash", "env", "dirname", "id", "cat", "cut", "sha256sum", "find", "sort", "xargs", "mkdir"),
+    *("touch", "rm", "ls", "tail", "tr", "cp", "ln", "flock", "sleep", "grep", "chmod"),
+)
+BASE_PYTHON = Path(getattr(sys, "_base_executable", sys.executable))
+
+
+class Machine:
+    """A checkout and a PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout = folder / "checkout"
+        self.bin = folder / "bin"
+        self.bin.mkdir(parents=True)
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found is not None, f"this test needs {tool}"
+            (self.bin / tool).symlink_to(found)
+        self.tool("apt-get", "exit 1")
+        self.checkout.mkdir()
+        for name in ("demo", "check", "setup.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, self.checkout / name)
+        shutil.copytree(ROOT / "scripts", self.checkout / "scripts")
+        (self.checkout / "ext").mkdir()
+
+    def tool(self, name: str, body: str) -> None:
+        """Put a script of that name on the PATH."""
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    def python(self, *, failing_at: str = "", then: str = "exit 1") -> None:
+        """Install a python3; a command line with the words `failing_at` does `then` instead."""
+        word = failing_at or "nothing-has-these-words"
+        self.tool("python3", f'case "$*" in *"{word}"*) {then};; esac\nexec {BASE_PYTHON} "$@"')
+
+    def compiler(self) -> None:
+        """Install a compiler that is never called."""
+        self.tool("cc", "exit 1")
+
+    def start(self, script: str = "demo") -> subprocess.Popen[str]:
+        """Start a script in a session of its own."""
+        return subprocess.Popen(
+            [str(self.bin / "bash"), str(self.checkout / script)],
+            env={"PATH": str(self.bin), "HOME": str(self.checkout)},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+    def fails(self, script: str = "demo") -> str:
+        """Run a script that must fail with one sentence after its progress; return that."""
+        process = self.start(script)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, err
+        assert out == ""
+        assert not list((self.checkout / ".venv").glob("stamp-*"))
+        *progress, sentence = err.splitlines()
+        assert all(line.startswith(f"{script}: making the environment") for line in progress)
+        assert sentence.startswith(f"{script}: ")
+        return sentence
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("script", ["demo", "check"])
+def test_without_python(machine: Machine, script: str) -> None:
+    text = machine.fails(script)
+    assert "no Python 3.11, 3.12 or 3.13" in text and "apt-get install -y python3.12" in text
+
+
+def test_with_an_old_python_alone(machine: Machine) -> None:
+    machine.python(failing_at="version_info")
+    assert "no Python 3.11, 3.12 or 3.13" in machine.fails()
+
+
+def test_without_a_compiler(machine: Machine) -> None:
+    machine.python()
+    text = machine.fails()
+    assert "no C compiler" in text and "apt-get install -y build-essential" in text
+
+
+def test_without_headers(machine: Machine) -> None:
+    machine.python(failing_at="Python.h")
+    machine.compiler()
+    text = machine.fails()
+    version = "python{}.{}".format(*sys.version_info)
+    assert f"apt-get install -y {version}-dev" in text
+
+
+def test_without_the_venv_module(machine: Machine) -> None:
+    machine.python(failing_at="ensurepip")
+    machine.compiler()
+    text = machine.fails()
+    version = "python{}.{}".format(*sys.version_info)
+    assert f"apt-get install -y {version}-venv" in text
+
+
+def test_another_package_manager(machine: Machine) -> None:
+    (machine.bin / "apt-get").unlink()
+    machine.tool("dnf", "exit 1")
+    machine.python()
+    assert "dnf install -y gcc" in machine.fails()
+
+
+def test_without_network(machine: Machine) -> None:
+    offline = (
+        "mkdir -p .venv/bin; printf '#!/bin/sh\\nexit 1\\n' > .venv/bin/python; "
+        "chmod +x .venv/bin/python; exit 0"
+    )
+    machine.python(failing_at="-m venv", then=offline)
+    machine.compiler()
+    text = machine.fails()
+    assert "network" in text and text.endswith("run: ./demo")
+    # What was left half-made is made from scratch the next time.
+    (machine.checkout / ".venv" / "half").touch()
+    machine.fails()
+    assert not (machine.checkout / ".venv" / "half").exists()
+
+
+def test_interrupt_leaves_nothing_that_is_trusted(machine: Machine) -> None:
+    machine.python(failing_at="-m venv", then="mkdir -p .venv/bin; touch .venv/began; sleep 60")
+    machine.compiler()
+    process = machine.start()
+    began = machine.checkout / ".venv" / "began"
+    wait_until(began.exists, timeout_s=30, what="the installation began")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not list((machine.checkout / ".venv").glob("stamp-*"))
+    machine.python(failing_at="-m venv", then="exit 1")
+    machine.fails()
+    assert not began.exists()
+
+
+def test_an_environment_of_the_users_own_is_not_deleted(machine: Machine) -> None:
+    mine = machine.checkout / ".venv" / "mine"
+    mine.parent.mkdir()
+    mine.touch()
+    machine.python(failing_at="-m venv", then="exit 1")
+    machine.compiler()
+    for _ in range(2):
+        machine.fails()
+        assert mine.exists()
+
+
+def test_scripts_are_executable_and_parse() -> None:
+    for name in ("demo", "check", ".ci/run", "scripts/environment.sh"):
+        path = ROOT / name
+        assert name.startswith("scripts/") or os.access(path, os.X_OK), name
+        subprocess.run(["bash", "-n", str(path)], check=True, timeout=30)
