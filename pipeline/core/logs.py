@@ -2,9 +2,9 @@
 
 Each line carries time, level, role and connection, is at most PIPE_BUF bytes long (so that lines
 of several processes do not mix in a pipe), and is written only if stderr takes it at once;
-otherwise it is counted in `dropped`. A message that repeats is written once a second at most,
-with the number of repeats. Libraries are heard from `warning` on, whatever our own level is:
-some of them log headers or addresses with tokens at debug level.
+otherwise it is counted in `dropped`. A message that repeats within a second is held back; the
+last of them is written afterwards, with their number. Libraries are heard from `warning` on,
+whatever our own level is: some log headers or addresses with tokens at debug level.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ LEVELS: Final = {
 _OURS: Final = "pipeline"
 _DISTINCT_MAX: Final = 256
 _CUT_MARK: Final = " [cut]"
+_COUNT_BYTES: Final = 40  # room for the number of repeats
 
 
 class StderrHandler(logging.Handler):
@@ -48,30 +49,36 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, unless it repeats what was written a moment ago."""
-        text = redact(_text(record))
-        connection = getattr(record, "connection", None)
-        # The template tells repeats of one message apart from others, whatever its numbers.
-        key = (record.levelname, str(record.msg), str(connection))
-        repeats = self._repeats(key)
-        if repeats is None:
-            return
-        if repeats:
-            text = f"{text} ({repeats} more like it)"
-        self._write(self._line(record, text, connection))
-
-    def _repeats(self, key: tuple[str, str, str]) -> int | None:
-        """Return how many were left out before this one; None when it is left out, too."""
         now = monotonic_ns()
-        seen = self._seen.setdefault(key, _Repeats())
-        self._seen.move_to_end(key)
-        if len(self._seen) > _DISTINCT_MAX:
-            self._seen.popitem(last=False)
-        if now < seen.next_ns:
+        self._tell_repeats(now)
+        connection = getattr(record, "connection", None)
+        line = self._line(record, redact(_text(record)), connection)
+        # A warning with other numbers in it is a repeat all the same; news are not.
+        what = str(record.msg) if record.levelno >= logging.WARNING else record.getMessage()
+        key = (record.levelname, what, str(connection))
+        seen = self._seen.get(key)
+        if seen is not None:
             seen.count += 1
-            return None
-        count, seen.count = seen.count, 0
-        seen.next_ns = now + REPEAT_INTERVAL_NS
-        return count
+            seen.line = line
+            return
+        self._seen[key] = _Repeats(now + REPEAT_INTERVAL_NS)
+        if len(self._seen) > _DISTINCT_MAX:
+            self._tell(self._seen.popitem(last=False)[1])
+        self._write(line)
+
+    def flush(self) -> None:
+        """Write the last of every message that was held back, with its count."""
+        while self._seen:
+            self._tell(self._seen.popitem(last=False)[1])
+
+    def _tell_repeats(self, now: int) -> None:
+        # The oldest come first, and all wait equally long.
+        while self._seen and now >= next(iter(self._seen.values())).until_ns:
+            self._tell(self._seen.popitem(last=False)[1])
+
+    def _tell(self, seen: _Repeats) -> None:
+        if seen.count:
+            self._write(_with_count(seen.line, seen.count, as_json=self.as_json))
 
     def _line(self, record: logging.LogRecord, text: str, connection: int | None) -> bytes:
         if self.as_json:
@@ -93,7 +100,7 @@ class StderrHandler(logging.Handler):
         if connection is not None:
             fields["connection"] = connection
         line = json.dumps(fields).encode() + b"\n"
-        while len(line) > LINE_BYTES_MAX:
+        while len(line) > LINE_BYTES_MAX - _COUNT_BYTES:
             # Escapes make the length of the result hard to foresee, so halve until it fits.
             text = text[: len(text) // 2]
             fields["message"] = text + _CUT_MARK
@@ -111,11 +118,14 @@ class StderrHandler(logging.Handler):
 
 
 class _Repeats:
-    __slots__ = ("count", "next_ns")
+    """What a message was followed by: how often it came again until `until_ns`, and the last."""
 
-    def __init__(self) -> None:
+    __slots__ = ("count", "line", "until_ns")
+
+    def __init__(self, until_ns: int) -> None:
         self.count = 0
-        self.next_ns = 0
+        self.line = b""
+        self.until_ns = until_ns
 
 
 class _LibraryFilter(logging.Filter):
@@ -131,6 +141,14 @@ def _text(record: logging.LogRecord) -> str:
     if record.exc_info and record.exc_info[0] is not None:
         text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
     return text
+
+
+def _with_count(line: bytes, count: int, *, as_json: bool) -> bytes:
+    """Return the last of `count` equal messages as the one line that stands for all."""
+    if as_json:
+        return line[:-2] + b', "repeats": %d}\n' % count
+    more = b" (one of %d like it)\n" % count
+    return line[: min(len(line) - 1, LINE_BYTES_MAX - len(more))] + more
 
 
 def _cut(text: str) -> bytes:

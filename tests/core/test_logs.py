@@ -117,12 +117,13 @@ def test_lines_fit_a_pipe_and_say_that_they_were_cut(
     assert "[cut]" in line
 
 
+@pytest.mark.parametrize("log_format", ["text", "json"])
 def test_repeats_are_one_line_with_a_count(
-    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch, log_format: str
 ) -> None:
     now = 10**12
     monkeypatch.setattr(logs, "monotonic_ns", lambda: now)
-    start()
+    start(log_format=log_format)
     log = logs.get_logger("pipeline.x", connection=1)
     for number in range(100):
         log.warning("bad frame %d", number)
@@ -130,11 +131,40 @@ def test_repeats_are_one_line_with_a_count(
     now += logs.REPEAT_INTERVAL_NS
     log.warning("bad frame %d", 100)
     lines = pipe.text().splitlines()
-    assert [line.partition("] ")[2] for line in lines] == [
-        "bad frame 0",
-        "bad frame 0",
-        "bad frame 100 (99 more like it)",
-    ]
+    if log_format == "json":
+        found = [(json.loads(x)["message"], json.loads(x).get("repeats")) for x in lines]
+        assert found == [
+            ("bad frame 0", None),
+            ("bad frame 0", None),
+            ("bad frame 99", 99),
+            ("bad frame 100", None),
+        ]
+    else:
+        assert [line.partition("] ")[2] for line in lines] == [
+            "bad frame 0",
+            "bad frame 0",
+            "bad frame 99 (one of 99 like it)",
+            "bad frame 100",
+        ]
+
+
+def test_news_with_other_numbers_are_not_repeats(pipe: Pipe, start: Start) -> None:
+    start()
+    for number in range(3):
+        logging.getLogger("pipeline.x").info("connection %d is live", number)
+    assert pipe.text().count("\n") == 3
+
+
+def test_what_was_held_back_is_told_at_the_end(pipe: Pipe, start: Start) -> None:
+    handler = start()
+    for _ in range(3):
+        logging.getLogger("pipeline.x").warning("again %s", "x" * 5000)
+    assert pipe.text().count("\n") == 1
+    handler.flush()
+    line = pipe.text()
+    assert line.endswith("(one of 2 like it)\n") and len(line) <= logs.LINE_BYTES_MAX
+    handler.flush()
+    assert pipe.text() == ""
 
 
 def test_full_stderr_drops_and_counts(

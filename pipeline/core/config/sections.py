@@ -325,6 +325,17 @@ class SimulatorConfig:
         "load: never be ahead of this reader by more than half a tick stream",
         default="",
     )
+    heartbeat_s: float = key(
+        Number(0.01, 60), "silence after which a connection gets a heartbeat", default=1.0
+    )
+    connection_limit: int = key(
+        Integer(1, 1000), "connections that one API key may have", default=3
+    )
+    limit_policy: str = key(
+        Word(("refuse", "evict", "soft")),
+        "one connection more gets 429, takes the place of the oldest, or is let in",
+        default="refuse",
+    )
     seed: int = key(Integer(0, 2**63 - 1), "prices, sizes and faults follow from it", default=1)
     faults: str | None = key(_PATH, "a script of faults", default=None, example="faults.toml")
     truth: str | None = key(_PATH, "where to log what was sent", default=None, example="truth.bin")
