@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import types
@@ -27,9 +28,9 @@ def command(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     return module
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "pipeline", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, cwd=cwd)
 
 
 def test_errors_are_a_paragraph_and_a_code(
@@ -106,6 +107,29 @@ def test_overview_lists_every_command_that_exists() -> None:
     assert result.returncode == 0
     for name, entry in COMMANDS.items():
         assert (name in result.stdout.split()) == main.exists(entry)
+
+
+@pytest.fixture
+def unbuilt(tmp_path: Path) -> Path:
+    """A checkout in which nothing was compiled."""
+    for name in ("pipeline", "ext"):
+        ignored = shutil.ignore_patterns("*.so", "__pycache__")
+        shutil.copytree(Path(__file__).parents[2] / name, tmp_path / name, ignore=ignored)
+    return tmp_path
+
+
+def test_unbuilt_checkout_ends_in_one_paragraph(unbuilt: Path) -> None:
+    result = run("config", "reference", cwd=unbuilt)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "./demo" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_doctor_works_in_an_unbuilt_checkout(unbuilt: Path) -> None:
+    result = run("doctor", cwd=unbuilt)
+    assert result.returncode == 1, result.stderr
+    assert "bad   build: not built for this Python" in result.stdout
+    assert "setup.py build_ext --inplace" in result.stdout
 
 
 def test_from_another_folder(tmp_path: Path) -> None:
