@@ -11,11 +11,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.brokers.registry import decode_frame
     from pipeline.core.layout import tick_dtype
+    from pipeline.strategy.items import (
+        Gap,
+        Idle,
+        OrderUpdate,
+        Overrun,
+        Quarantine,
+        StateChange,
+        Ticks,
+    )
     from pipeline.strategy.kite_dicts import to_kite_dicts
+    from pipeline.strategy.market import attach
 
-__all__ = ["decode_frame", "tick_dtype", "to_kite_dicts"]
+__all__ = [
+    "Gap",
+    "Idle",
+    "OrderUpdate",
+    "Overrun",
+    "Quarantine",
+    "StateChange",
+    "Ticks",
+    "attach",
+    "decode_frame",
+    "tick_dtype",
+    "to_kite_dicts",
+]
 
 _HOMES = {
+    "Gap": "pipeline.strategy.items",
+    "Idle": "pipeline.strategy.items",
+    "OrderUpdate": "pipeline.strategy.items",
+    "Overrun": "pipeline.strategy.items",
+    "Quarantine": "pipeline.strategy.items",
+    "StateChange": "pipeline.strategy.items",
+    "Ticks": "pipeline.strategy.items",
+    "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
     "tick_dtype": "pipeline.core.layout",
     "to_kite_dicts": "pipeline.strategy.kite_dicts",

@@ -141,6 +141,7 @@ class FakeInstance:
         self.file = InstanceFile.claim(self.paths)
         self.tick_records, self.event_records, self.tokens = tick_records, event_records, tokens
         self.first = first
+        self.ended = False
         self.slots = 16 * len(tokens)
         self.bell = Bell(self.make(specs.bell(), INSTANCE_BELL).mapping, layout.data_offset)
         self.latest = self.make(specs.latest(0, slots=self.slots), 0)
@@ -204,4 +205,5 @@ class FakeInstance:
         version.store(version.load() + 1)
 
     def end(self, reason: Reason = Reason.SHUTDOWN) -> None:
+        self.ended = True
         self.file.end(reason, 0)

@@ -1,0 +1,245 @@
+"""One running instance as one reader sees it: its segments, its manifest, its end. Floor 3.
+
+Maps what strategies read, keeps the compiled reader in step with the manifest, and tells quiet
+from dead. Never writes anything but the reader's own page and the bell's `sleepers`.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from ext.rings import FrameRingReader
+from ext.streams import ReaderPolicy, StreamReader
+from pipeline.core import layout
+from pipeline.core.clock import NS_PER_US
+from pipeline.core.enums import Broker, FrameKind, InstanceState, Reason, SegmentKind, State
+from pipeline.core.errors import InstanceEnded, InstanceError, InstanceNotFound
+from pipeline.shm.instance import InstanceInfo, InstanceView, ManifestEntry
+from pipeline.shm.names import INSTANCE_BELL
+from pipeline.shm.segment import Segment
+from pipeline.strategy.items import Item, Overrun, TickArray, order_update
+from pipeline.strategy.latest import LatestTables
+from pipeline.strategy.page import make_page
+
+_TICKS_HEAD: Final = (
+    layout.dtypes["RingControlC"].itemsize + -(-layout.dtypes["CommitCellC"].itemsize // 64) * 64
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReaderOptions:
+    """How a strategy reads; checked by `attach`."""
+
+    name: str
+    policy: ReaderPolicy
+    from_oldest: bool
+    buffer_ticks: int
+    spin_us: int
+    follow: bool
+
+
+class ConnectionInfo(NamedTuple):
+    """A connection at one moment; `assigned` and `wire` count instruments."""
+
+    number: int
+    broker: Broker
+    decoder: int
+    state: State
+    reason: Reason
+    since_ts_ns: int
+    connection_epoch: int
+    assigned: int
+    wire: int
+
+
+class _Stream(NamedTuple):
+    """What is mapped of one connection; `records` is its tick stream in place."""
+
+    records: TickArray
+    orders: FrameRingReader | None
+    feed_status: np.ndarray[Any, Any]
+    entry: ManifestEntry
+
+
+class Attachment:
+    """A reader attached to one life of an instance."""
+
+    def __init__(self, view: InstanceView, options: ReaderOptions) -> None:
+        self.view = view
+        self.paths = view.paths
+        info = view.read()
+        self.instance_id = info.instance_id
+        self.buffer: TickArray = np.zeros(options.buffer_ticks, layout.tick_dtype)
+        bell = self._attach(SegmentKind.BELL, INSTANCE_BELL, writable=True)
+        self.page = make_page(self.paths, options.name, self.instance_id)
+        self._remove_page = weakref.finalize(self, _unlink, self.page.segment.path, os.getpid())
+        self.reader = StreamReader(
+            self.buffer,
+            bell.mapping,
+            self.page.segment.mapping,
+            policy=options.policy,
+            spin_ns=options.spin_us * NS_PER_US,
+        )
+        self.streams: dict[int, _Stream] = {}
+        self._version = -1
+        self._latest = LatestTables(self.paths)
+        self._latest_version = -1
+        self.follow_manifest(oldest=options.from_oldest)
+
+    def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:
+        return Segment.attach(self.paths.segment(kind, number), kind, writable=writable)
+
+    # ---- manifest ---------------------------------------------------------------------------
+
+    def follow_manifest(self, *, oldest: bool = True) -> None:
+        """Read connections that are new in the manifest, let go of those that left it.
+
+        A connection that came after we did is read from its beginning.
+        """
+        version = self.view.version
+        if version == self._version:
+            return
+        manifest = self.view.read().manifest
+        wanted = {e.number: e for e in manifest if e.kind is SegmentKind.TICKS}
+        for number in self.streams.keys() - wanted.keys():
+            if not self._has_more(number):
+                self.reader.remove(number)
+                del self.streams[number]
+        for number in sorted(wanted.keys() - self.streams.keys()):
+            self._add(wanted[number], manifest, oldest=oldest)
+        if self.streams.keys() == wanted.keys():
+            self._version = version
+
+    def _has_more(self, number: int) -> bool:
+        return int(self.reader.wait(0, number)) != 0
+
+    def _add(
+        self, entry: ManifestEntry, manifest: tuple[ManifestEntry, ...], *, oldest: bool
+    ) -> None:
+        number = entry.number
+        try:
+            ticks = self._attach(SegmentKind.TICKS, number)
+            events = self._attach(SegmentKind.EVENTS, number)
+            status = self._attach(SegmentKind.FEED_STATUS, number)
+            orders = self._orders(number, manifest, oldest=oldest)
+        except FileNotFoundError:
+            return  # it is being taken away at this moment; the manifest will say so
+        self.reader.add(number, ticks.mapping, events.mapping, oldest=oldest, orders=orders)
+        records = ticks.records("TickC", ticks.capacity, _TICKS_HEAD)
+        self.streams[number] = _Stream(records, orders, status.record("FeedStatusC"), entry)
+
+    def _orders(
+        self, number: int, manifest: tuple[ManifestEntry, ...], *, oldest: bool
+    ) -> FrameRingReader | None:
+        if not any(e.kind is SegmentKind.ORDERS and e.number == number for e in manifest):
+            return None
+        mapping = self._attach(SegmentKind.ORDERS, number).mapping
+        reader = FrameRingReader(mapping)
+        return reader if oldest else FrameRingReader(mapping, reader.tail)
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def take_orders(self) -> list[Item]:
+        """Return the order updates of all connections that are new."""
+        found: list[Item] = []
+        for number, stream in self.streams.items():
+            orders = stream.orders
+            while orders is not None and orders.cursor < orders.tail:
+                lost, first = orders.lost, orders.cursor
+                message = orders.poll()
+                if orders.lost > lost:
+                    found.append(
+                        Overrun(connection=number, stage="orders", lost=orders.lost - lost,
+                                first_sequence=first)
+                    )  # fmt: skip
+                if message is not None and message["kind"] == FrameKind.MESSAGE:
+                    found.append(order_update(number, message))
+        return found
+
+    def take_view(self, connection: int) -> tuple[int, TickArray]:
+        """Return (sequence, ticks): new ticks of one connection in place."""
+        self.require(connection)
+        sequence, count = self.reader.view(connection)
+        records = self.streams[connection].records
+        start = sequence % len(records)
+        return sequence, records[start : start + count]
+
+    def require(self, connection: int) -> None:
+        """Raise InstanceError unless the instance has that connection."""
+        if connection not in self.streams:
+            numbers = ", ".join(map(str, sorted(self.streams))) or "none"
+            raise InstanceError(
+                f"instance {self.paths.name!r} has no connection {connection}; it has: {numbers}"
+            )
+
+    def latest(self) -> LatestTables:
+        """Return the latest tables, in step with the manifest; raise InstanceEnded at the end."""
+        version = self.view.version
+        if version != self._latest_version:
+            info = self.view.read()
+            if info.state is InstanceState.ENDED:
+                raise InstanceEnded(self.paths.name)
+            self._latest.follow(info.manifest)
+            self._latest_version = version
+        return self._latest
+
+    def connections(self) -> list[ConnectionInfo]:
+        """Return all connections by number, as their feeds' pages say."""
+        return [_info(stream) for _, stream in sorted(self.streams.items())]
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    def has_ended(self) -> bool:
+        """Whether the instance ended or its supervisor died; what is published stays readable."""
+        return not self.view.read().is_live
+
+    def find_successor(self) -> InstanceView | None:
+        """Return the next life of the instance's name, if it has begun."""
+        try:
+            view = InstanceView(self.paths)
+            info = view.read() if view.version else None
+        except FileNotFoundError:
+            return None
+        return view if info is not None and is_ready(info, self.instance_id) else None
+
+    def close(self) -> None:
+        """Remove the reader's page; the memory goes with the last array of it."""
+        self._remove_page()
+
+
+def is_ready(info: InstanceInfo, not_instance_id: bytes = b"") -> bool:
+    """Whether an instance can be attached to: alive, and its segments are made."""
+    return info.is_live and info.manifest_version > 0 and info.instance_id != not_instance_id
+
+
+def open_ready(view: InstanceView) -> InstanceView:
+    """Return the view if its instance can be attached to; else raise InstanceNotFound."""
+    if not is_ready(view.read()):
+        raise InstanceNotFound(view.paths.name)
+    return view
+
+
+def _info(stream: _Stream) -> ConnectionInfo:
+    status = stream.feed_status
+    return ConnectionInfo(
+        number=stream.entry.number,
+        broker=stream.entry.broker,
+        decoder=stream.entry.decoder,
+        state=State(int(status["head"]["state"])),
+        reason=Reason(int(status["head"]["reason"])),
+        since_ts_ns=int(status["head"]["state_since_ts_ns"]),
+        connection_epoch=int(status["connection_epoch"]),
+        assigned=int(status["assigned_count"]),
+        wire=int(status["wire_count"]),
+    )
+
+
+def _unlink(path: Path, pid: int) -> None:
+    if os.getpid() == pid:  # a forked child leaves its parent's page alone
+        path.unlink(missing_ok=True)

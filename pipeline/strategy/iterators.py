@@ -1,0 +1,156 @@
+"""Batches, views and items, each for `for` and for `async for`. Floor 3.
+
+All of them take from the same reader: leaving one loop and starting another goes on where the
+first one stopped. What a step finds without waiting is handed out at once; else the iterator waits
+in pieces of at most 100 ms, between which signals and the instance's end are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+import numpy as np
+
+from pipeline.core import layout
+from pipeline.core.clock import NS_PER_S, monotonic_ns
+from pipeline.core.errors import Overrun as OverrunError
+from pipeline.strategy.items import Idle, Item, TickArray, Ticks
+
+if TYPE_CHECKING:
+    from pipeline.strategy.market import Market
+
+T = TypeVar("T")
+OnEvent = Callable[[Item], object]
+
+_ANY: Final = -1
+_FOREVER_NS: Final = 1 << 62
+
+
+class _Taker(ABC, Generic[T]):
+    """What the three have in common: when to wait, and when to end."""
+
+    def __init__(self, market: Market, timeout_s: float | None, connection: int = _ANY) -> None:
+        if timeout_s is not None and timeout_s < 0:
+            raise ValueError(f"timeout_s is {timeout_s}: expected 0 or more, or None")
+        self._market = market
+        self._timeout_s = timeout_s
+        self._connection = connection
+
+    @abstractmethod
+    def _take(self) -> T | None:
+        """Return what is there, without waiting."""
+
+    @abstractmethod
+    def _nothing(self) -> T:
+        """Return what a timeout yields."""
+
+    def _deadline_ns(self) -> int:
+        if self._timeout_s is None:
+            return _FOREVER_NS
+        return monotonic_ns() + int(self._timeout_s * NS_PER_S)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        deadline = self._deadline_ns()
+        self._market.settle()
+        while True:
+            if self._market.stopped:
+                raise StopIteration
+            found = self._take()
+            if found is not None:
+                return found
+            left = deadline - monotonic_ns()
+            if left <= 0:
+                return self._nothing()
+            self._market.wait(left, self._connection)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        deadline = self._deadline_ns()
+        await asyncio.sleep(0)  # others get their turn, however much there is to take
+        await self._market.settle_async()
+        while True:
+            if self._market.stopped:
+                raise StopAsyncIteration
+            found = self._take()
+            if found is not None:
+                return found
+            left = deadline - monotonic_ns()
+            if left <= 0:
+                return self._nothing()
+            await self._market.wait_async(left, self._connection)
+
+
+class Batches(_Taker[TickArray]):
+    """Ticks of all connections, copied and checked; events go to `on_event`, if given."""
+
+    def __init__(self, market: Market, timeout_s: float | None, on_event: OnEvent | None) -> None:
+        super().__init__(market, timeout_s)
+        self._on_event = on_event
+
+    def _take(self) -> TickArray | None:
+        while (item := self._market.take()) is not None:
+            if isinstance(item, Ticks):
+                return item.ticks
+            if self._on_event is not None:
+                self._on_event(item)
+        return None
+
+    def _nothing(self) -> TickArray:
+        return np.empty(0, layout.tick_dtype)
+
+
+class Views(_Taker[TickArray]):
+    """Read-only ticks of one connection in place, checked when the loop comes back."""
+
+    def __init__(
+        self, market: Market, timeout_s: float | None, on_event: OnEvent | None, connection: int
+    ) -> None:
+        super().__init__(market, timeout_s, connection)
+        self._on_event = on_event
+        self._handed: tuple[int, int] | None = None
+        market.attachment.require(connection)
+
+    def _take(self) -> TickArray | None:
+        self._check_handed()
+        while True:
+            for item in self._market.take_notices():
+                if self._on_event is not None:
+                    self._on_event(item)
+            sequence, ticks = self._market.take_view(self._connection)
+            if len(ticks):
+                self._handed = (sequence, len(ticks))
+                return ticks
+            if not self._market.has_notices:
+                return None
+
+    def _check_handed(self) -> None:
+        if self._handed is None:
+            return
+        handed, self._handed = self._handed, None
+        lost = self._market.attachment.reader.view_lost(self._connection, *handed)
+        if lost:
+            raise OverrunError(connection=self._connection, lost=lost)
+
+    def _nothing(self) -> TickArray:
+        empty = np.empty(0, layout.tick_dtype)
+        empty.flags.writeable = False
+        return empty
+
+
+class Items(_Taker[Item]):
+    """Everything that a strategy can be told, one after another."""
+
+    def _take(self) -> Item | None:
+        return self._market.take(orders=True)
+
+    def _nothing(self) -> Item:
+        assert self._timeout_s is not None
+        return Idle(self._timeout_s)

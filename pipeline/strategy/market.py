@@ -1,0 +1,371 @@
+"""`attach`, and the `Market` that it returns: what strategy code holds. Floor 3.
+
+One Market is one reader with a cursor per connection; it is used by one thread at a time, except
+`stop`, `latest` and `connections`. It starts nothing and slows nobody down: a strategy may be
+killed at any time. It does not survive a fork: a child attaches by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Literal, NoReturn, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ext.streams import ReaderPolicy
+from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
+from pipeline.core.enums import Reason
+from pipeline.core.errors import InstanceEnded, InstanceNotFound, NotSupportedYet
+from pipeline.core.errors import Overrun as OverrunError
+from pipeline.shm.instance import open_instance
+from pipeline.shm.names import DEFAULT_ROOT
+from pipeline.strategy.attachment import Attachment, ConnectionInfo, ReaderOptions, open_ready
+from pipeline.strategy.helper import Helper
+from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, item_of_notice
+from pipeline.strategy.iterators import Batches, Items, OnEvent, Views
+from pipeline.strategy.page import default_name
+
+BUFFER_TICKS_MIN: Final = 256
+BUFFER_TICKS_MAX: Final = 1 << 20
+_LOOK_AGAIN_S: Final = 0.05
+_LOOK_INTERVAL_NS: Final = 100 * NS_PER_MS
+#: Ended, twice in a row with nothing new in between: then nothing more can come.
+_ENDED_LOOKS: Final = 2
+
+_POLICIES: Final = {
+    "resume": ReaderPolicy.READER_RESUME,
+    "skip": ReaderPolicy.READER_SKIP,
+    "raise": ReaderPolicy.READER_RAISE,
+}
+
+Policy = Literal["resume", "skip", "raise"]
+From = Literal["now", "oldest"]
+
+
+def attach(
+    instance: str, *, name: str | None = None, policy: Policy = "resume", from_: From = "now",
+    follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 20, wait_s: float = 0.0,
+    shm_directory: str | Path = DEFAULT_ROOT,
+) -> Market:  # fmt: skip
+    """Attach to a running instance by its name, from any process of the same user.
+
+    name: how this reader is called in `stat`; by default after the script.
+    policy: what happens when this reader was too slow and ticks were overwritten before it read
+      them. "resume" goes on at the oldest that is safe, "skip" at the newest, both after telling
+      how many were lost; "raise" raises Overrun, and goes on as "resume" if asked again.
+    from_: "now" begins with the next tick, "oldest" with what is still there.
+    follow: when the instance ends, wait for the next one of its name instead of raising
+      InstanceEnded; a Gap per connection then says what lies between.
+    buffer_ticks: the most ticks of one batch (320 bytes each).
+    spin_us: how long to look for ticks before going to sleep, in microseconds.
+    wait_s: how long to wait for the instance to come up.
+
+    Raises InstanceNotFound naming the instances that run, LayoutMismatch when it is of another
+    build, SegmentError for a name or directory that cannot be used.
+    """
+    if policy not in _POLICIES:
+        raise ValueError(f'policy {policy!r}: expected "resume", "skip" or "raise"')
+    if from_ not in ("now", "oldest"):
+        raise ValueError(f'from_ {from_!r}: expected "now" or "oldest"')
+    if not BUFFER_TICKS_MIN <= buffer_ticks <= BUFFER_TICKS_MAX:
+        raise ValueError(
+            f"buffer_ticks {buffer_ticks}: expected {BUFFER_TICKS_MIN} to {BUFFER_TICKS_MAX}"
+        )
+    options = ReaderOptions(
+        name=default_name() if name is None else name,
+        policy=_POLICIES[policy],
+        from_oldest=from_ == "oldest",
+        buffer_ticks=buffer_ticks,
+        spin_us=spin_us,
+        follow=follow,
+    )
+    return Market(_find(instance, Path(shm_directory), wait_s, options), options)
+
+
+def _find(instance: str, root: Path, wait_s: float, options: ReaderOptions) -> Attachment:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return Attachment(open_ready(open_instance(instance, root)), options)
+        except InstanceNotFound:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+
+
+class Market:
+    """A running instance, as a strategy sees it; made by `attach`, closed by `with` or `close`."""
+
+    def __init__(self, attachment: Attachment, options: ReaderOptions) -> None:
+        self.attachment = attachment
+        self.options = options
+        self.lost = 0
+        self._notices: deque[Item] = deque()
+        self._helper: Helper | None = None
+        self._ended_looks = 0
+        self._next_look_ns = monotonic_ns() + _LOOK_INTERVAL_NS
+        self._stopped = False
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "attached"
+        return f"<Market {self.attachment.paths.name!r}, reader {self.options.name!r}, {state}>"
+
+    # ---- for strategies ---------------------------------------------------------------------
+
+    def batches(
+        self, timeout_s: float | None = None, *, copy: bool = True, connection: int | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Batches | Views:  # fmt: skip
+        """Iterate, with `for` or `async for`, over arrays of new ticks.
+
+        Each is an (n,) structured array of `pipeline.tick_dtype` with 1 to `buffer_ticks` ticks of
+        all connections; the order holds per connection. It lies in this reader's own buffer and
+        is valid until the next one is asked for. After `timeout_s` without a tick an empty array
+        comes, so that the loop can do something else; None waits without end.
+
+        copy=False hands out read-only views of one `connection`'s stream instead, without a copy:
+        only its newer half, checked again when the loop comes back. Raises Overrun when a view was
+        overwritten meanwhile: what was computed from it may be wrong.
+
+        on_event: called with each Gap, StateChange, Overrun and Quarantine, in its place among
+        the connection's ticks; without it they are dropped (`stream` yields them instead).
+        Raises InstanceEnded when the instance ended and all its ticks were handed out.
+        """
+        if copy:
+            if connection is not None:
+                raise ValueError("connection= goes with copy=False; a batch merges all connections")
+            return Batches(self, timeout_s, on_event)
+        if connection is None:
+            raise ValueError("copy=False reads one stream: say which with connection=")
+        return Views(self, timeout_s, on_event, connection)
+
+    def stream(self, timeout_s: float | None = None) -> Items:
+        """Iterate, with `for` or `async for`, over everything that happens.
+
+        Yields Ticks, Gap, StateChange, Overrun, Quarantine and OrderUpdate, and Idle after
+        `timeout_s` of nothing. The order holds for the ticks and events of one connection; order
+        updates are not ordered against ticks. Raises InstanceEnded as `batches` does.
+        """
+        self.attachment.reader.watch_orders = True
+        return Items(self, timeout_s)
+
+    def run(
+        self, *, on_ticks: Callable[[TickArray], object] | None = None,
+        on_event: OnEvent | None = None, on_idle: Callable[[], object] | None = None,
+        timeout_s: float = 1.0,
+    ) -> None:  # fmt: skip
+        """Call back until `stop`: ticks as arrays, all else as the items of `stream`.
+
+        on_idle is called after `timeout_s` of nothing. What a callback raises ends the run.
+        """
+        for item in self.stream(timeout_s):
+            if isinstance(item, Ticks):
+                if on_ticks is not None:
+                    on_ticks(item.ticks)
+            elif isinstance(item, Idle):
+                if on_idle is not None:
+                    on_idle()
+            elif on_event is not None:
+                on_event(item)
+
+    def latest(self, tokens: ArrayLike) -> TickArray:
+        """Return the newest tick of each instrument: an (n,) array, each record consistent.
+
+        tokens: instrument tokens, in any order. An instrument that has not ticked yet has
+        sequence 0 and mode 0. Raises CapacityError for tokens that the instance does not stream.
+        """
+        _refuse_names(tokens)
+        return self.attachment.latest().read(tokens)
+
+    @property
+    def tokens(self) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+        """The instrument tokens that the instance streams, sorted."""
+        found: np.ndarray[tuple[int], np.dtype[np.uint32]] = self.attachment.latest().tokens
+        return found
+
+    def connections(self) -> list[ConnectionInfo]:
+        """Return where each connection stands: state, reason, since when, and its counts."""
+        return self.attachment.connections()
+
+    def subscribe(self, tokens: object, mode: str = "quote") -> NoReturn:
+        """Raise NotSupportedYet: the config says what is streamed."""
+        _config_only("Market.subscribe")
+
+    def unsubscribe(self, tokens: object) -> NoReturn:
+        """Raise NotSupportedYet: the config says what is streamed."""
+        _config_only("Market.unsubscribe")
+
+    def set_mode(self, mode: str, tokens: object) -> NoReturn:
+        """Raise NotSupportedYet: the config says what is streamed."""
+        _config_only("Market.set_mode")
+
+    def stop(self) -> None:
+        """End every loop over this market, at once; from any thread or signal handler."""
+        self._stopped = True
+        self.attachment.reader.stop()
+
+    def close(self) -> None:
+        """Stop, and take this reader's page away; arrays that were handed out stay valid."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        if self._helper is not None:
+            self._helper.close()
+        self.attachment.close()
+
+    # ---- for the iterators ------------------------------------------------------------------
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` or `close` was called."""
+        return self._stopped
+
+    @property
+    def has_notices(self) -> bool:
+        """Whether something other than ticks waits to be handed out."""
+        return bool(self._notices)
+
+    def take(self, *, orders: bool = False) -> Item | None:
+        """Return the next item without waiting, None if there is none."""
+        if self._notices:
+            return self._next_notice()
+        attachment = self.attachment
+        attachment.follow_manifest()
+        count = attachment.reader.poll()
+        self._note()
+        if orders:
+            self._notices.extend(attachment.take_orders())
+        if count:
+            self._ended_looks = 0
+            return Ticks(attachment.buffer[:count])
+        return self._next_notice() if self._notices else self._look_at_end()
+
+    def take_notices(self) -> Iterator[Item]:
+        """Yield what waits to be handed out other than ticks."""
+        while self._notices:
+            yield self._next_notice()
+
+    def take_view(self, connection: int) -> tuple[int, TickArray]:
+        """Return (sequence, ticks) of one connection in place, without waiting."""
+        self.attachment.follow_manifest()
+        sequence, ticks = self.attachment.take_view(connection)
+        self._note()
+        if len(ticks) or self._notices:
+            self._ended_looks = 0
+        else:
+            self._look_at_end()
+        return sequence, ticks
+
+    def _note(self) -> None:
+        reader = self.attachment.reader
+        if reader.notice_count:
+            self._notices.extend(map(item_of_notice, reader.notices()))
+
+    def _next_notice(self) -> Item:
+        item = self._notices.popleft()
+        if isinstance(item, Overrun) and item.stage == "reader":
+            self.lost += item.lost
+            if self.options.policy is ReaderPolicy.READER_RAISE:
+                raise OverrunError(connection=item.connection, lost=item.lost)
+        return item
+
+    def wait(self, timeout_ns: int, connection: int) -> None:
+        """Wait for news, at most 100 ms."""
+        self.attachment.reader.wait(timeout_ns, connection)
+
+    async def wait_async(self, timeout_ns: int, connection: int) -> None:
+        """As `wait`, in the helper thread."""
+        if self._helper is None:
+            self._helper = Helper(f"{self.options.name}-wait")
+        reader = self.attachment.reader
+        await self._helper.wait(lambda: reader.wait(timeout_ns, connection))
+
+    def settle(self) -> None:
+        """Block until no wait of a cancelled `async for` is under way (at most 100 ms)."""
+        if self._helper is not None:
+            self._helper.join()
+
+    async def settle_async(self) -> None:
+        """As `settle`, without blocking."""
+        if self._helper is not None:
+            await self._helper.settle()
+
+    # ---- the instance's end -----------------------------------------------------------------
+
+    def _look_at_end(self) -> Item | None:
+        """With nothing to take: every 100 ms, see whether the instance has ended."""
+        now = monotonic_ns()
+        if now >= self._next_look_ns and not self._stopped:
+            self._next_look_ns = now + _LOOK_INTERVAL_NS
+            self._ended_looks = self._ended_looks + 1 if self.attachment.has_ended() else 0
+            if self._ended_looks >= _ENDED_LOOKS:
+                if not self.options.follow:
+                    raise InstanceEnded(self.attachment.paths.name)
+                self._succeed()
+        return self._next_notice() if self._notices else None
+
+    def _succeed(self) -> None:
+        """Attach to the next life of the instance, once it has begun."""
+        view = self.attachment.find_successor()
+        if view is None:
+            return
+        before, orders = self.attachment, self.attachment.reader.watch_orders
+        before.close()  # first: the next page has the same name
+        try:
+            self.attachment = Attachment(view, replace(self.options, from_oldest=True))
+        except FileNotFoundError:
+            return  # it has ended again already
+        self.attachment.reader.watch_orders = orders
+        self._ended_looks = 0
+        self._notices.extend(_gaps(before))
+        if self._stopped:
+            self.attachment.reader.stop()
+
+
+def _gaps(before: Attachment) -> Iterator[Gap]:
+    """A gap per connection, from its last tick to now; what follows is another life's."""
+    for number in before.reader.connections:
+        _, start_ts_ns, start_mono_ns = before.reader.position(number)
+        yield Gap(
+            connection=number,
+            connection_epoch=0,
+            reason=Reason.DISCONTINUITY,
+            start_ts_ns=start_ts_ns,
+            end_ts_ns=real_ns(),
+            start_mono_ns=start_mono_ns,
+            end_mono_ns=monotonic_ns(),
+            tick_sequence=0,
+        )
+
+
+def _refuse_names(tokens: object) -> None:
+    values = [tokens] if isinstance(tokens, str) else tokens
+    if isinstance(values, list | tuple | set):
+        names = [value for value in values if isinstance(value, str)]
+        if names:
+            _config_only(f"the name {names[0]!r}")
+
+
+def _config_only(feature: str) -> NoReturn:
+    raise NotSupportedYet(
+        feature,
+        "list instrument tokens (numbers) in [[subscription]] instruments, with their mode, "
+        "in the instance's config file, and start it again",
+    )
