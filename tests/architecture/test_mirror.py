@@ -30,6 +30,8 @@ ELSEWHERE = {
     "pipeline.supervisor.roles": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.signals": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.start": "tests/supervisor/test_supervisor.py",
+    "pipeline.strategy.attachment": "tests/strategy/test_market.py",
+    "pipeline.strategy.helper": "tests/strategy/test_iterators.py",
     "ext.process": "tests/supervisor/test_fork.py",
     "ext.layout": "tests/architecture/test_layout.py",
     "ext.generate_layout": "tests/architecture/test_layout.py",
