@@ -1,29 +1,37 @@
 """Gating: load mode sends no faster than a named reader takes ticks. Floor 4.
 
-Sent minus delivered stays within half a tick stream, per pipeline connection. `delivered()` reads
-the cursors in the reader's page; this file is the arithmetic, and knows nothing of shared memory.
+Per pipeline connection, sent minus delivered stays within half a tick stream. How far the reader
+has come is `reader_page.py`'s to say; this file is the arithmetic. A session begins with nothing
+in flight. Should ticks vanish on the way (that is for the verdict to find), the reader would never
+get to them: when it lives, has taken all it was given and nothing moves, the account is closed and
+begun anew, and `reopened` counts it.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 _UNGATED: Final = 1 << 62
 _WAIT_S: Final = 0.0002
+_STUCK_S: Final = 2.0
 
 
 class Delivered(Protocol):
     """Says how far the named reader has come."""
 
-    @property
-    def window(self) -> int:
-        """How many ticks may be under way: half a tick stream."""
-
     def attached(self) -> bool:
         """Whether the reader is there; raises PipelineError once it was and has died."""
 
-    def delivered(self, connection: int) -> int:
-        """Return how many ticks of this connection it has passed, ever."""
+    def beating(self) -> bool:
+        """Whether the reader has given a sign of life lately."""
+
+    def window(self, connection: int) -> int:
+        """How many ticks of this connection may be under way."""
+
+    def delivered(self, connection: int) -> int | None:
+        """Return how many ticks of this connection it has passed, ever; None: it has no cursor."""
 
 
 class Gated(Protocol):
@@ -33,37 +41,60 @@ class Gated(Protocol):
     def connection(self) -> int: ...
     @property
     def packets_queued(self) -> int: ...
+    @property
+    def pending_bytes(self) -> int: ...
+
+
+@dataclass
+class _Account:
+    client: Gated
+    base: int  # delivered minus sent, when the account was opened
+    passed: int
+    moved_s: float
 
 
 class Gate:
-    """Budgets per client; a session begins with nothing in flight."""
+    """Budgets per client, by what the reader has passed."""
 
     def __init__(self, reader: Delivered) -> None:
         self._reader = reader
-        self._bases: dict[int, tuple[Gated, int]] = {}
+        self._accounts: dict[int, _Account] = {}
         self._waiting = False
+        self.reopened = 0
 
     def opened(self, client: Gated) -> None:
         """Begin a session: what an earlier one of the same connection sent no longer counts."""
-        if client.connection >= 0 and self._reader.attached():
-            base = self._reader.delivered(client.connection) - client.packets_queued
-            self._bases[client.connection] = (client, base)
+        self._accounts.pop(client.connection, None)
 
     def budget(self, client: Gated) -> int:
-        """Return how many packets this client may be sent now."""
+        """Return how many packets this client may be sent now; raises as `attached()` does."""
         if client.connection < 0:
             return _UNGATED
-        if not self._reader.attached():
-            self._waiting = True
-            return 0
-        holder, base = self._bases.get(client.connection, (None, 0))
-        if holder is not client:
-            self.opened(client)
-            base = self._bases[client.connection][1]
-        passed = self._reader.delivered(client.connection) - base
-        budget = max(0, self._reader.window - (client.packets_queued - passed))
+        budget = self._budget(client, time.monotonic()) if self._reader.attached() else 0
         self._waiting = budget == 0
         return budget
+
+    def _budget(self, client: Gated, now_s: float) -> int:
+        passed = self._reader.delivered(client.connection)
+        if passed is None:
+            return 0
+        account = self._accounts.get(client.connection)
+        if account is None or account.client is not client:
+            account = _Account(client, passed - client.packets_queued, passed, now_s)
+            self._accounts[client.connection] = account
+        if passed != account.passed:
+            account.passed, account.moved_s = passed, now_s
+        in_flight = client.packets_queued - (passed - account.base)
+        budget = self._reader.window(client.connection) - in_flight
+        if budget <= 0 and now_s - account.moved_s > _STUCK_S:
+            self._reopen(account, client, now_s)
+        return max(0, budget)
+
+    def _reopen(self, account: _Account, client: Gated, now_s: float) -> None:
+        if client.pending_bytes == 0 and self._reader.beating():
+            self.reopened += 1
+            account.base = account.passed - client.packets_queued
+        account.moved_s = now_s
 
     def wait_s(self) -> float:
         """Return how long to wait before asking again."""
