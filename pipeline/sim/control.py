@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +21,7 @@ from pipeline.sim.actions import parse_action
 from pipeline.sim.exchange import Exchange
 from pipeline.sim.perform import perform
 
+_ADDRESS_BYTES_MAX: Final = 100
 _LINE_BYTES_MAX: Final = 1 << 20
 
 
@@ -30,7 +33,8 @@ def listen_control(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     before = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        with _address(path) as address:
+            listener.bind(address)
     except OSError as error:
         listener.close()
         raise PipelineError(f"control socket {path}: {error.strerror}") from error
@@ -38,6 +42,19 @@ def listen_control(path: Path) -> socket.socket:
         os.umask(before)
     listener.listen(8)
     return listener
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """Yield an address for a socket's path, which may be longer than addresses can be."""
+    if len(os.fsencode(path)) <= _ADDRESS_BYTES_MAX:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 class ControlPeer:
@@ -97,7 +114,8 @@ class ControlClient:
             self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._sock.settimeout(timeout_s)
             try:
-                self._sock.connect(str(target))
+                with _address(target) as address:
+                    self._sock.connect(address)
             except OSError:
                 self._sock.close()
                 raise

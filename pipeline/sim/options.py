@@ -32,7 +32,8 @@ class SimulatorOptions:
     sent in load mode; None is as many as possible (all of them each interval; what the sockets
     take). `gate` names the reader that load mode waits for, `instance_directory` where
     that reader's page lies. `connection_limit` and `limit_policy` govern what happens to one
-    connection more of an API key: refused with 429, the oldest evicted, or nothing (soft).
+    connection more of an API key: refused with 429, the oldest evicted, or nothing (soft). `run`
+    names the run, so that a successor of a simulator that has died goes on with its truth log.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +55,7 @@ class SimulatorOptions:
     tls_key: Path | None = None
     gate: str | None = None
     instance_directory: Path | None = None
+    run: str = ""
     keys: Mapping[str, str] = field(default_factory=lambda: DEFAULT_KEYS, repr=False)
 
     def checked(self) -> SimulatorOptions:

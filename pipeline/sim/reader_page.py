@@ -83,7 +83,7 @@ class ReaderPage:
         if record is None:
             return None
         place = self._places.get(connection)
-        if place is None:
+        if place is None or int(record["cursors"]["connection"][place]) != connection:
             count = int(record["cursor_count"])
             found = np.flatnonzero(record["cursors"]["connection"][:count] == connection)
             if not len(found):

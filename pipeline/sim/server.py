@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
@@ -27,6 +28,7 @@ from pipeline.sim.exchange import Exchange
 from pipeline.sim.faults import Script, load_script, parse_script
 from pipeline.sim.gate import Delivered, Gate
 from pipeline.sim.options import SimulatorOptions
+from pipeline.sim.reader_page import ReaderPage
 from pipeline.sim.transport import PlainTransport, TlsTransport, tls_context
 from pipeline.sim.truth import create_truth
 
@@ -63,8 +65,9 @@ def run_simulator(
     """Serve until a signal says stop; return the exit code.
 
     `listen_socket` (bound and listening) and `control` (connected) are taken over and closed, and
-    replace what the options say. `reader` is whom load mode is gated on. `announce` is called with
-    the port once clients are welcome. Raises PipelineError, and ConfigError for a bad script.
+    replace what the options say; so does `reader` for the one that load mode is gated on.
+    `announce` is called with the port once clients are welcome. Raises PipelineError, and
+    ConfigError for a bad script.
     """
     options.checked()
     with ExitStack() as stack:
@@ -72,6 +75,8 @@ def run_simulator(
         stop = server.stop
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
+                if signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # a supervisor's child leaves Ctrl-C to its parent
                 before = signal.signal(number, stop)
                 stack.callback(signal.signal, number, before)
         if announce is not None:
@@ -101,6 +106,8 @@ class Server:
         if options.tls_cert is not None and options.tls_key is not None:
             self._tls = tls_context(options.tls_cert, options.tls_key)
         self._truth = self._open_truth(options, stack)
+        if reader is None and options.gate is not None and options.instance_directory is not None:
+            reader = ReaderPage(options.instance_directory, options.gate)
         gate = None if reader is None else Gate(reader)
         self.exchange = Exchange(options, truth=self._truth, gate=gate, now_s=now_s)
         if options.faults is None:
@@ -247,7 +254,12 @@ class Server:
     def _open_truth(options: SimulatorOptions, stack: ExitStack) -> TruthLog | None:
         if options.truth is None:
             return None
-        about = {"seed": options.seed, "mode": options.mode, "instruments": options.instruments}
+        about = {
+            "run": options.run or uuid.uuid4().hex,
+            "seed": options.seed,
+            "mode": options.mode,
+            "instruments": options.instruments,
+        }
         try:
             descriptor = create_truth(options.truth, about)
         except OSError as error:

@@ -42,14 +42,32 @@ TruthArray = npt.NDArray[Any]
 def create_truth(path: Path, about: Mapping[str, object]) -> int:
     """Make a truth file with its header; return a descriptor to append records to.
 
-    The caller closes it. An existing file is replaced.
+    The caller closes it. An existing file is replaced, unless it is of the same run (`about` is
+    the same): then its whole records stay and the new ones follow.
     """
+    if path.is_file() and _is_of(path, about):
+        return _continue(path)
     text = json.dumps({"dtype": truth_dtype.descr, **about}).encode()
     if _PREFIX.size + len(text) > HEADER_BYTES:
         raise ValueError(f"header text of {len(text)} bytes: more than {HEADER_BYTES} in all")
     head = _PREFIX.pack(MAGIC, VERSION, HEADER_BYTES, truth_dtype.itemsize, len(text)) + text
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     os.write(descriptor, head.ljust(HEADER_BYTES, b"\0"))
+    return descriptor
+
+
+def _is_of(path: Path, about: Mapping[str, object]) -> bool:
+    try:
+        found = read_about(path)
+    except PipelineError:
+        return False
+    return {key: value for key, value in found.items() if key != "dtype"} == about
+
+
+def _continue(path: Path) -> int:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    records = (os.fstat(descriptor).st_size - HEADER_BYTES) // truth_dtype.itemsize
+    os.ftruncate(descriptor, HEADER_BYTES + records * truth_dtype.itemsize)
     return descriptor
 
 

@@ -1,0 +1,56 @@
+"""The simulated exchange of a config, as a supervisor starts it. Floor 4.
+
+Its control channel is `simulator.sock` in the instance's directory, its truth log goes on when a
+successor takes over, and the reader that it is gated on is looked for in the same directory.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from pipeline.core.config import Config
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.shm.instance import InstanceView
+from pipeline.shm.names import InstancePaths
+from pipeline.sim.options import SimulatorOptions
+from pipeline.sim.server import run_simulator
+
+CONTROL_NAME: Final = "simulator.sock"
+
+
+def options_of(config: Config, paths: InstancePaths, *, run: str = "") -> SimulatorOptions:
+    """Return what a config's [simulator] section asks for; ConfigError when there is none."""
+    section = config.simulator
+    if section is None:
+        raise ConfigError(config.source, [Problem("simulator", "nothing", "a section")])
+    gate = section.gate or None
+    return SimulatorOptions(
+        port=section.port,
+        instruments=section.instruments,
+        seed=section.seed,
+        mode=section.mode,
+        interval_s=section.interval_s,
+        rate=None if isinstance(section.rate, str) else section.rate,
+        packets_per_frame=section.packets_per_frame,
+        heartbeat_s=section.heartbeat_s,
+        connection_limit=section.connection_limit,
+        limit_policy=section.limit_policy,
+        truth=None if section.truth is None else config.path(section.truth),
+        faults=None if section.faults is None else config.path(section.faults),
+        control=paths.directory / CONTROL_NAME,
+        gate=gate,
+        instance_directory=None if gate is None else paths.directory,
+        run=run,
+    ).checked()
+
+
+def run_simulator_role(
+    config: Config, paths: InstancePaths, listener: socket.socket | None = None
+) -> int:
+    """Run the exchange of a config until SIGTERM; return the exit code.
+
+    `listener` is bound and listening, and is closed at the end in this process only.
+    """
+    run = InstanceView(paths).read().instance_id.hex()
+    return run_simulator(options_of(config, paths, run=run), listener)
