@@ -1,0 +1,93 @@
+"""The example strategies run against a small instance, and end with it or at SIGINT."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.core.enums import EventKind, Mode, Reason
+from pipeline.shm.names import DEFAULT_ROOT
+from tests.strategy.writer import FakeInstance
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def instance() -> Iterator[FakeInstance]:
+    made = FakeInstance(f"example-{uuid.uuid4().hex[:8]}", DEFAULT_ROOT)
+    yield made
+    made.end()
+
+
+def _publish(instance: FakeInstance) -> None:
+    lane = instance.connections[0].lane
+    ticks = lane.make_ticks(2)
+    ticks["mode"], ticks["last_price"] = Mode.FULL, 1234.5
+    ticks["bid_quantity"], ticks["bid_price"], ticks["ask_price"] = 10, 99.5, 100.5
+    lane.ticks.write(ticks)
+    lane.ticks.publish(2)
+    lane.write_event(EventKind.GAP, reason=Reason.RESET, start_mono_ns=0, end_mono_ns=500_000_000)
+    instance.bell.ring()
+
+
+def _wait_for_reader(instance: FakeInstance) -> None:
+    for _ in range(3000):
+        if any(instance.paths.readers.iterdir()):
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("the example did not attach")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("ltp.py", ["    408065      1234.50"]),
+        ("depth.py", ["    408065      99.50 100.50     +1.00",
+                      "connection 0: 0.500 s without data (RESET)"]),
+        ("moving_average.py", ["2 ticks, 1 instruments"]),
+    ],
+)  # fmt: skip
+def test_an_example_prints_what_it_says(
+    instance: FakeInstance, script: str, expected: list[str]
+) -> None:
+    arguments = [sys.executable, f"examples/strategies/{script}", instance.paths.name]
+    with subprocess.Popen(
+        arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as example:  # fmt: skip
+        _wait_for_reader(instance)
+        _publish(instance)
+        assert example.stdout is not None
+        missing = set(expected)
+        for line in example.stdout:
+            missing.discard(line.rstrip("\n"))
+            if not missing:
+                break
+        example.send_signal(signal.SIGINT)
+        example.communicate(timeout=30)
+    assert not missing
+    assert not list(instance.paths.readers.iterdir())
+
+
+def test_the_first_example_has_fifteen_lines_at_most() -> None:
+    assert len((ROOT / "examples/strategies/ltp.py").read_text().splitlines()) <= 15
+
+
+def test_imbalance_of_empty_books_is_zero() -> None:
+    sys.path.insert(0, str(ROOT / "examples" / "strategies"))
+    try:
+        import depth
+    finally:
+        sys.path.pop(0)
+    import pipeline
+
+    assert depth.imbalance(np.zeros(3, pipeline.tick_dtype)).tolist() == [0, 0, 0]
