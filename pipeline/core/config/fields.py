@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import math
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,18 +27,17 @@ class Refused(Exception):
         super().__init__(hint)
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(ABC):
     """A kind of value: says what is allowed, and turns what TOML gave into what we keep."""
 
     @property
+    @abstractmethod
     def allowed(self) -> str:
         """What a person may write, as the end of `expected ...`."""
-        raise AssertionError("every kind says what it allows")
 
+    @abstractmethod
     def read(self, value: object) -> Any:
         """Return the value as we keep it; raise Refused."""
-        raise AssertionError("every kind reads")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,15 @@ class Text(Kind):
     def read(self, value: object) -> str:
         if isinstance(value, str) and re.fullmatch(self.pattern, value):
             return value
-        raise Refused(self.hint, found="another value (not shown)" if self.hidden else "")
+        raise Refused(self.hint, found=self._found(value))
+
+    def _found(self, value: object) -> str:
+        if self.hidden:
+            return "another value (not shown)"
+        # A secret may stand in an address, before its host or in its query.
+        if isinstance(value, str) and "://" in value and re.search("[?@]", value):
+            return "an address with more than a host and a path (not shown)"
+        return ""
 
 
 @dataclass(frozen=True)

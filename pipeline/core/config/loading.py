@@ -141,7 +141,7 @@ def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:
                 config.secret(account).read()
             except SecretError as error:
                 key = f"account[{number}].access_token"
-                problems.append(Problem(key, str(config.secret(account)), "a secret", str(error)))
+                problems.append(Problem(key, account.access_token, "a token there", str(error)))
     for key in ("truth", "control"):
         written = getattr(config.simulator, key, None)
         if written and not config.path(written).parent.is_dir():

@@ -94,7 +94,7 @@ class HoursConfig:
 class SessionConfig:
     """When ticks are expected: outside, a feed with heartbeats alone is not QUIET but normal."""
 
-    hours: HoursConfig | None = table(HoursConfig, "hours, or always", word="always")
+    hours: HoursConfig | None = table(HoursConfig, "the exchange's hours", word="always")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +112,7 @@ class AccountConfig:
         default="wss://ws.kite.trade",
     )
     api_key: str = key(
-        Text(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters without blanks"),
+        Text(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters without blanks", hidden=True),
         f"public part of the credentials; the simulator knows {', '.join(SIMULATOR_KEYS)}",
         example="your_api_key",
     )

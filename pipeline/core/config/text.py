@@ -196,8 +196,10 @@ def _markdown_table(section: type[Any], prefix: str = "") -> str:
     nested = []
     for name, (field, what) in declarations(section).items():
         if isinstance(what, Table):
-            default = f"`{toml_value(what.word)}`" if what.word else "none"
-            rows.append(f"| `{prefix}{name}` | {default} | a table, see below | {what.doc} |")
+            word = toml_value(what.word) if what.word else ""
+            takes = f"{word}, or a table: see below" if word else "a table: see below"
+            default = f"`{word}`" if word else "none"
+            rows.append(f"| `{prefix}{name}` | {default} | {takes} | {what.doc} |")
             nested.append(_markdown_table(what.section, f"{name}."))
             continue
         default = "required" if field.default is MISSING else "none"

@@ -166,10 +166,20 @@ def test_clear_text_address_is_for_loopback_only() -> None:
     assert config.accounts[0].simulated
 
 
-def test_address_with_a_query_is_refused() -> None:
-    url = f'"wss://ws.kite.trade?access_token={CANARY}"'
-    found = problems(GOOD.replace('"simulator"', url))
-    assert "account[0].url" in [problem.path for problem in found]
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'url = "wss://ws.kite.trade?access_token={CANARY}"',
+        f'url = "wss://user:{CANARY}@ws.kite.trade"',
+        f'url = "simulator"\napi_key = "{CANARY} "',
+        f'url = "simulator"\naccess_tokn = "{CANARY}"',
+    ],
+)
+def test_values_where_a_secret_may_stand_are_not_shown(line: str) -> None:
+    text = GOOD.replace('api_key = "demo"', "") if "api_key" in line else GOOD
+    with pytest.raises(ConfigError) as caught:
+        parse(text.replace('url = "simulator"', line), limits=LIMITS)
+    assert CANARY not in str(caught.value)
 
 
 def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
