@@ -1,5 +1,6 @@
-from collections.abc import Buffer
 from enum import IntEnum
+
+from typing_extensions import Buffer
 
 from ext.cells import Bell
 from ext.rings import FrameRingWriter

@@ -7,6 +7,7 @@ wire; the decoder writes confirmed).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from ext.cells import Cell
 from pipeline.core import layout
 from pipeline.core.clock import monotonic_ns
+from pipeline.core.enums import Mode
 from pipeline.core.errors import CapacityError
 from pipeline.shm.segment import Segment
 from pipeline.shm.specs import table_copy_bytes
@@ -74,11 +76,24 @@ class AssignmentTable(Table):
 
     row = "AssignmentC"
 
+    def read_modes(self) -> tuple[int, dict[int, Mode]]:
+        """Return (version, {instrument token: mode}), in the order of the rows."""
+        version, rows = self.read()
+        tokens, modes = rows["instrument_token"].tolist(), rows["mode"].tolist()
+        return version, {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
+
 
 class WireTable(Table):
     """What the feed has sent on the present connection: instrument_token, mode."""
 
     row = "WireC"
+
+    def write_modes(self, modes: Mapping[int, Mode], *, connection_epoch: int) -> None:
+        """Replace all rows by {instrument token: mode}; raise CapacityError as `write` does."""
+        rows = np.zeros(len(modes), layout.dtypes[self.row])
+        rows["instrument_token"] = list(modes.keys())
+        rows["mode"] = list(modes.values())
+        self.write(rows, connection_epoch=connection_epoch)
 
 
 def confirmed_rows(segment: Segment) -> Rows:
