@@ -107,6 +107,7 @@ class Link:
     def serve(self, keep_going: Callable[[], bool]) -> Ending | None:
         """Run until the connection ends; None when it was closed because we are to stop."""
         ending = None
+        self._follow_assignment(monotonic_ns())  # subscribe first: the first read may wait
         try:
             while ending is None:
                 if not keep_going():
@@ -178,9 +179,7 @@ class Link:
             self._transport.abort()
             return self._ending(Reason.SEND_BLOCKED)
         self._follow_assignment(now_ns)
-        return (
-            self._take_result(timers) or self._judge_silence(now_ns) or self._judge_ticks(now_ns)
-        )
+        return self._take_result(timers) or self._judge_silence(now_ns) or self._judge_ticks(now_ns)
 
     def _judge_silence(self, now_ns: int) -> Ending | None:
         verdict = judge_silence(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import socket
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -17,7 +16,6 @@ from ext.websocket import FrameReader
 from pipeline.core.enums import Reason
 from pipeline.feed.deadline import Cancelled, Deadline
 from pipeline.feed.handshake import HandshakeFailed, Target, open_connection
-from pipeline.feed.resolver import ResolveFailed, Resolver
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.authority import Authority
 from tests.feed.scripted_server import Peer, ScriptedServer, serving
@@ -233,26 +231,6 @@ def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HandshakeFailed, match=r"no\.invalid: Name or service") as caught:
         open_connection(Target(url=f"ws://no.invalid/?access_token={CANARY}"))
     assert caught.value.reason == Reason.RESOLVE_FAILED
-
-
-def test_a_resolver_that_hangs_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-    calls = []
-
-    def hang(host: str, port: int, **_: object) -> list[object]:
-        calls.append(host)
-        released.wait(20)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", hang)
-    resolver = Resolver()
-    for _ in range(3):
-        with pytest.raises(ResolveFailed, match="no answer"):
-            resolver.resolve("slow.example", 443, Deadline(0.1))
-    released.set()
-    addresses = resolver.resolve("slow.example", 443, Deadline(10))
-    assert addresses[0].sockaddr == ("127.0.0.1", 443)
-    assert calls == ["slow.example"]
 
 
 # ---- TLS ----------------------------------------------------------------------------

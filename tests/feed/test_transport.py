@@ -1,0 +1,143 @@
+"""Both kinds of socket under a frame reader: reading, sending, ends."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ext.websocket import FrameReader, StreamResult
+from pipeline.core.enums import Reason
+from pipeline.feed.transport import PlainTransport, TlsTransport, Transport, make_transport
+from tests.ext.frames import BINARY, TEXT, server_frame
+from tests.feed.authority import Authority
+
+LONG_NS = 20 * 10**9
+Pair = tuple[socket.socket, Transport]
+
+
+def connect() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    return server, client
+
+
+def secure(server: socket.socket, client: socket.socket, authority: Authority) -> Pair:
+    context = ssl.create_default_context(cafile=authority.ca_file)
+    accepted: list[socket.socket] = []
+    side = authority.server_context()
+    thread = threading.Thread(
+        target=lambda: accepted.append(side.wrap_socket(server, server_side=True))
+    )
+    thread.start()
+    wrapped = context.wrap_socket(client, server_hostname="localhost", suppress_ragged_eofs=False)
+    thread.join()
+    wrapped.setblocking(False)
+    return accepted[0], make_transport(wrapped)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """A (server socket, client transport) pair of each kind."""
+    server, client = connect()
+    if request.param == "tls":
+        server, transport = secure(server, client, Authority(tmp_path))
+        assert isinstance(transport, TlsTransport)
+    else:
+        client.setblocking(False)
+        transport = make_transport(client)
+        assert isinstance(transport, PlainTransport)
+    yield server, transport
+    server.close()
+    transport.close()
+
+
+def read_until(transport: Transport, reader: FrameReader, done: Callable[[], bool]) -> None:
+    while not done():
+        result = transport.read(reader, wait_ns=LONG_NS, want_write=False)
+        assert result not in (StreamResult.STREAM_IDLE, StreamResult.STREAM_ENDED)
+
+
+def test_nothing_comes_within_the_wait(pair: Pair) -> None:
+    _, transport = pair
+    result = transport.read(FrameReader(), wait_ns=1_000_000, want_write=False)
+    assert result == StreamResult.STREAM_IDLE
+
+
+def test_messages_arrive_whole_whatever_the_records(pair: Pair) -> None:
+    server, transport = pair
+    payloads = [bytes([i % 256]) * (i * 37 % 40_000) for i in range(1, 60)]
+    data = b"".join(server_frame(BINARY, payload) for payload in payloads)
+    sender = threading.Thread(target=server.sendall, args=(data,))
+    sender.start()
+    reader = FrameReader(receive_buffer_bytes=4096)
+    read_until(transport, reader, lambda: len(reader.events) == len(payloads))
+    sender.join()
+    assert [payload for _, payload, _, _ in reader.events] == payloads
+
+
+def test_an_event_is_told_as_such(pair: Pair) -> None:
+    server, transport = pair
+    server.sendall(server_frame(TEXT, b"{}"))
+    reader = FrameReader()
+    result = StreamResult.STREAM_BUSY
+    while result == StreamResult.STREAM_BUSY:
+        result = StreamResult(transport.read(reader, wait_ns=LONG_NS, want_write=False))
+    assert result == StreamResult.STREAM_EVENT
+
+
+def test_room_to_write_is_told_when_wanted(pair: Pair) -> None:
+    _, transport = pair
+    reader = FrameReader()
+    results = [transport.read(reader, wait_ns=LONG_NS, want_write=True) for _ in range(3)]
+    assert StreamResult.STREAM_WRITABLE in results
+
+
+def test_a_full_socket_takes_nothing_and_raises_nothing(pair: Pair) -> None:
+    _, transport = pair
+    data = bytearray(1 << 20)
+    for _ in range(10_000):
+        if transport.send(data) == 0:
+            return
+    pytest.fail("the socket took ten gigabytes")
+
+
+def test_what_is_sent_arrives(pair: Pair) -> None:
+    server, transport = pair
+    assert transport.send(bytearray(b"hello")) == 5
+    assert server.recv(100) == b"hello"
+
+
+def test_the_end_is_told_after_the_last_message(pair: Pair) -> None:
+    server, transport = pair
+    server.sendall(server_frame(BINARY, b"last"))
+    server.close()
+    reader = FrameReader()
+    results = [transport.read(reader, wait_ns=LONG_NS, want_write=False)]
+    while results[-1] != StreamResult.STREAM_ENDED:
+        results.append(transport.read(reader, wait_ns=LONG_NS, want_write=False))
+    assert reader.reason == Reason.EOF
+    assert [payload for _, payload, _, _ in reader.events] == [b"last"]
+
+
+def test_a_reset_is_told(pair: Pair) -> None:
+    server, transport = pair
+    make_transport(server).abort()
+    reader = FrameReader()
+    while transport.read(reader, wait_ns=LONG_NS, want_write=False) != StreamResult.STREAM_ENDED:
+        pass
+    assert reader.reason == Reason.RESET
+
+
+def test_an_abort_is_a_reset_for_the_peer(pair: Pair) -> None:
+    server, transport = pair
+    transport.abort()
+    with pytest.raises(OSError):
+        while server.recv(100):
+            pass
+        raise ConnectionResetError("TLS reports a cut connection in its own words")
