@@ -142,11 +142,10 @@ def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:
             except SecretError as error:
                 key = f"account[{number}].access_token"
                 problems.append(Problem(key, account.access_token, "a token there", str(error)))
-    for key in ("truth", "control"):
-        written = getattr(config.simulator, key, None)
-        if written and not config.path(written).parent.is_dir():
-            found = f"{written}: no such folder"
-            problems.append(Problem(f"simulator.{key}", found, "a path in a folder that exists"))
+    truth = config.simulator.truth if config.simulator else None
+    if truth and not config.path(truth).parent.is_dir():
+        found = f"{truth}: no such folder"
+        problems.append(Problem("simulator.truth", found, "a path in a folder that exists"))
     for key, name in files.items():
         if name and not config.path(name).is_file():
             problems.append(Problem(key, f"{name}: no such file", "a readable file"))

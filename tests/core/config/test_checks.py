@@ -149,12 +149,10 @@ def test_ring_of_one_connection_is_checked_by_its_own_key() -> None:
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
-    keys = 'faults = "f.toml"\ntruth = "no/t"\ncontrol = "no/c"'
+    keys = 'faults = "f.toml"\ntruth = "no/t"'
     text = BASE.replace("[simulator]", f"[simulator]\n{keys}")
     text = text.replace('"demo"\n', '"demo"\nca_file = "ca.pem"\n') + CONNECTION
     with pytest.raises(ConfigError) as caught:
         parse(text, limits=LIMITS, folder=tmp_path)
     found = {problem.path for problem in caught.value.problems}
-    assert found == {
-        *("simulator.faults", "simulator.truth", "simulator.control", "account[0].ca_file")
-    }
+    assert found == {"simulator.faults", "simulator.truth", "account[0].ca_file"}
