@@ -278,13 +278,7 @@ def test_the_same_over_tls(tmp_path: Path) -> None:
             stage = Stage(tmp_path / "stage", server.url, account=account, feed=BIG)
             with stage.running():
                 stage.wait_for_state(State.RECONNECTING, Reason.EOF)
-                wait_for(
-                    lambda: (
-                        stage.states().count(LIVE) >= 1
-                        or print(stage.states(), server.connections, server.failures)
-                    ),
-                    "LIVE",
-                )
+                stage.wait_for_state(State.LIVE)
     assert bytes(100_000) in stage.messages()
 
 

@@ -131,13 +131,14 @@ def test_a_reset_is_told(pair: Pair) -> None:
     reader = FrameReader()
     while transport.read(reader, wait_ns=LONG_NS, want_write=False) != StreamResult.STREAM_ENDED:
         pass
-    assert reader.reason == Reason.RESET
+    # OpenSSL tells some resets as an end of stream; both are a lost connection.
+    is_plain = isinstance(transport, PlainTransport)
+    assert reader.reason in ([Reason.RESET] if is_plain else [Reason.RESET, Reason.EOF])
 
 
-def test_an_abort_is_a_reset_for_the_peer(pair: Pair) -> None:
-    server, transport = pair
-    transport.abort()
-    with pytest.raises(OSError):
-        while server.recv(100):
-            pass
-        raise ConnectionResetError("TLS reports a cut connection in its own words")
+def test_an_abort_is_a_reset_for_the_peer() -> None:
+    server, client = connect()
+    with server:
+        make_transport(client).abort()
+        with pytest.raises(ConnectionResetError):
+            server.recv(100)
