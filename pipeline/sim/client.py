@@ -32,6 +32,7 @@ CONNECTION_HEADER: Final = "X-Pipeline-Connection"
 _MESSAGE_BYTES_MAX: Final = 1 << 22
 _OUTPUT_BYTES: Final = 1 << 20
 _LOAD_BYTES: Final = 1 << 17
+_REQUEST_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _RECEIVES_PER_TURN: Final = 16
 _HEARTBEAT: Final = websocket_frame(0x2, b"\x00")
@@ -80,7 +81,7 @@ class Client:
         self._fragments: list[bytes] | None = None
         self._finish_wanted = False
         self._finished = False
-        self._deadline_s = FOREVER
+        self._deadline_s = now_s + _REQUEST_S
 
     @property
     def is_open(self) -> bool:
@@ -137,6 +138,7 @@ class Client:
             self._on_message_part(event)
 
     def _on_request(self, request: Request) -> None:
+        self._deadline_s = FOREVER
         number = request.headers.get(CONNECTION_HEADER, "")
         if number.isascii() and number.isdigit() and int(number) < 1 << 16:
             self.connection = int(number)
@@ -257,7 +259,7 @@ class Client:
         self._finish_wanted = self._finished = True
         self._deadline_s = now_s + _CLOSE_S
         try:
-            self.transport.finish()
+            self.transport.finish(orderly=False)
         except OSError:
             self.drop()
 

@@ -27,7 +27,6 @@ from pipeline.sim.transport import PlainTransport
 MODE_QUOTE: Final = 2
 _TURN_PACKETS: Final = 8192
 _BURST_S: Final = 0.1
-_SHORTEST_WAIT_S: Final = 0.0005
 
 
 class Exchange:
@@ -230,6 +229,8 @@ class Exchange:
         if not ready:
             return
         self._turn += 1
+        if self._gate is not None:
+            self._gate.begin_turn()
         first = self._turn % len(ready)
         clock_s = int(time.time())
         for place, client in enumerate(ready[first:] + ready[:first]):
@@ -258,5 +259,5 @@ class Exchange:
         if self.options.rate is not None:
             frame = self.options.packets_per_frame
             due_s = (frame - self._owed) / self.options.rate
-            wait_s = max(wait_s, due_s, _SHORTEST_WAIT_S)
+            wait_s = max(wait_s, due_s)
         return min(now_s + wait_s, beat_s)

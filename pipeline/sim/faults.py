@@ -118,7 +118,11 @@ class Script:
 
 def load_script(path: Path, *, start_s: float) -> Script:
     """Read a script; raise ConfigError with every problem at once."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        problem = Problem("file", error.strerror or "an unreadable one", "a file that can be read")
+        raise ConfigError(str(path), [problem]) from error
     try:
         raw = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 _UNGATED: Final = 1 << 62
 _WAIT_S: Final = 0.0002
+_WORTHWHILE: Final = 8
 _STUCK_S: Final = 2.0
 
 
@@ -62,16 +63,23 @@ class Gate:
         self._waiting = False
         self.reopened = 0
 
+    def begin_turn(self) -> None:
+        """Forget that anybody had a budget."""
+        self._waiting = True
+
     def opened(self, client: Gated) -> None:
         """Begin a session: what an earlier one of the same connection sent no longer counts."""
         self._accounts.pop(client.connection, None)
 
     def budget(self, client: Gated) -> int:
-        """Return how many packets this client may be sent now; raises as `attached()` does."""
+        """Return how many packets this client may be sent now; raises as `attached()` does.
+
+        Less than a part of the window is not worth a turn, and is nothing.
+        """
         if client.connection < 0:
             return _UNGATED
         budget = self._budget(client, time.monotonic()) if self._reader.attached() else 0
-        self._waiting = budget == 0
+        self._waiting = self._waiting and budget == 0
         return budget
 
     def _budget(self, client: Gated, now_s: float) -> int:
@@ -85,10 +93,11 @@ class Gate:
         if passed != account.passed:
             account.passed, account.moved_s = passed, now_s
         in_flight = client.packets_queued - (passed - account.base)
-        budget = self._reader.window(client.connection) - in_flight
+        window = self._reader.window(client.connection)
+        budget = window - in_flight
         if budget <= 0 and now_s - account.moved_s > _STUCK_S:
             self._reopen(account, client, now_s)
-        return max(0, budget)
+        return budget if budget >= max(1, window // _WORTHWHILE) else 0
 
     def _reopen(self, account: _Account, client: Gated, now_s: float) -> None:
         if client.pending_bytes == 0 and self._reader.beating():

@@ -7,6 +7,7 @@ what is sent to whom is `exchange.py`'s.
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import signal
@@ -35,6 +36,8 @@ from pipeline.sim.truth import create_truth
 _BACKLOG: Final = 128
 _LONGEST_WAIT_S: Final = 1.0
 _HALF_OPEN_SWEEP_S: Final = 1.0
+_SELECTOR_TICK_S: Final = 0.001  # it waits for whole milliseconds
+_NO_DESCRIPTOR_WAIT_S: Final = 0.01
 
 Callback = Callable[[int, float], None]
 
@@ -149,6 +152,9 @@ class Server:
         while not self._stopping:
             now_s = time.monotonic()
             wait_s = max(0.0, min(self._wake_s(now_s) - now_s, _LONGEST_WAIT_S))
+            if 0 < wait_s < _SELECTOR_TICK_S:
+                time.sleep(wait_s)
+                wait_s = 0.0
             for key, events in self._selector.select(wait_s):
                 key.data(events, time.monotonic())
             self._turn(time.monotonic())
@@ -183,6 +189,11 @@ class Server:
         try:
             sock, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                raise
+            time.sleep(_NO_DESCRIPTOR_WAIT_S)  # it stays in the backlog until there is room
             return
         transport = PlainTransport(sock) if self._tls is None else TlsTransport(sock, self._tls)
         client = self.exchange.accept(transport, now_s)

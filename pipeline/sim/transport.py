@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +60,8 @@ class PlainTransport:
         state = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         return state == bytes([_TCP_ESTABLISHED])
 
-    def finish(self) -> None:
-        """Send FIN; reading goes on."""
+    def finish(self, *, orderly: bool = True) -> None:
+        """Send FIN, after TLS's farewell if `orderly`; reading goes on."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def close(self, *, reset: bool = False) -> None:
@@ -108,6 +109,13 @@ class TlsTransport(PlainTransport):
             output.hand(taken)
             total += taken
         return total
+
+    def finish(self, *, orderly: bool = True) -> None:
+        """Send FIN, after TLS's farewell if `orderly`; reading goes on."""
+        if orderly:
+            with suppress(ssl.SSLError):  # it has been sent; the peer's own need not be awaited
+                self.sock.unwrap()
+        socket.socket.shutdown(self.sock, socket.SHUT_WR)
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,17 @@ import pytest
 
 from pipeline.sim.market import instrument_tokens
 from pipeline.sim.truth import read_about, read_truth, summarise
-from tests.sim.harness import BINARY, CLOSE, PING, TEXT, Packet, Simulator, simulator, split
+from tests.sim.harness import (
+    BINARY,
+    CLOSE,
+    PATIENCE_S,
+    PING,
+    TEXT,
+    Packet,
+    Simulator,
+    simulator,
+    split,
+)
 
 TOKENS = instrument_tokens(200)
 END = '{"type":"end"}'
@@ -183,3 +194,27 @@ def test_ping_from_the_exchange_is_a_control_frame_between_data(quick: Simulator
         pings = 0
         while pings < 3:
             pings += client.message()[0] == PING
+
+
+def test_hundreds_of_connections_leave_nothing_behind(quick: Simulator) -> None:
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{quick.process.pid}/fd").iterdir()))
+
+    def resident_pages() -> int:
+        return int(Path(f"/proc/{quick.process.pid}/statm").read_text().split()[1])
+
+    def cycle(count: int) -> None:
+        for number in range(count):
+            with quick.client() as client:
+                client.subscribe(TOKENS[: number % 50 + 1])
+                client.frame()
+        quick.wait(lambda stat: not stat["clients"])
+
+    at_rest = descriptors()
+    cycle(20)
+    before_pages = resident_pages()
+    cycle(300)
+    assert resident_pages() < before_pages + 1000
+    deadline_s = time.monotonic() + PATIENCE_S
+    while descriptors() > at_rest:  # the last control connection is being closed
+        assert time.monotonic() < deadline_s

@@ -29,7 +29,7 @@ from pipeline.sim.options import SimulatorOptions
 from pipeline.sim.reader_page import ReaderPage
 from pipeline.sim.transport import PlainTransport
 from pipeline.sim.truth import create_truth, read_about, read_truth
-from tests.sim.rig import rig
+from tests.sim.rig import Pair, rig
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,7 @@ class FakeClient:
 def test_the_gate_keeps_sent_minus_delivered_within_the_window() -> None:
     reader, client = FakeReader(there=False), FakeClient()
     gate = Gate(reader)
+    gate.begin_turn()
     assert gate.budget(client) == 0 and gate.wait_s() > 0
     reader.there = True
     assert gate.budget(client) == 0  # it has no cursor for this connection yet
@@ -112,8 +113,10 @@ def test_the_gate_keeps_sent_minus_delivered_within_the_window() -> None:
     assert gate.budget(client) == 30
     reader.passed = 5040
     assert gate.budget(client) == 70
-    client.packets_queued = 140
-    assert gate.budget(client) == 0
+    client.packets_queued = 135
+    assert gate.budget(client) == 0  # five are not worth a turn
+    gate.begin_turn()
+    assert gate.budget(client) == 0 and gate.wait_s() > 0
     successor = FakeClient(packets_queued=0)
     gate.opened(successor)
     assert gate.budget(successor) == 100
@@ -232,6 +235,17 @@ def test_a_client_that_is_too_far_behind_is_dropped() -> None:
             client.queue(bytes(1 << 16))
         on.turn(0)
         assert client.gone and client not in on.exchange.clients
+
+
+def test_a_client_that_never_asks_does_not_stay() -> None:
+    with rig() as on:
+        near, far = socket.socketpair()
+        client = on.exchange.accept(Pair(near), on.now_s)
+        on.far[client] = far
+        on.turn(9.9)
+        assert not client.gone
+        on.turn(0.2)
+        assert client.gone and far.recv(10) == b""
 
 
 def test_a_transport_tells_a_peer_that_has_gone_without_reading() -> None:
