@@ -8,6 +8,7 @@ connection can be filled later without moving another one's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pipeline.core.capacity import Demand, place
@@ -67,8 +68,12 @@ class Topology(NamedTuple):
     decoders: tuple[DecoderPlan, ...]
 
 
+@lru_cache(maxsize=4)
 def plan_topology(config: Config) -> Topology:
-    """Return the plan of a checked config; the same config gives the same plan."""
+    """Return the plan of a checked config; the same config gives the same plan.
+
+    It is kept, so that forked children find it made.
+    """
     demands = [Demand(s.tokens, s.mode, s.connection) for s in config.subscriptions]
     capacities = [connection.instruments_max for connection in config.connections]
     wanted = place(demands, capacities).wanted

@@ -21,7 +21,7 @@ from typing import Final
 from pipeline.brokers.registry import load_broker
 from pipeline.core import logs
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
-from pipeline.core.config import Config
+from pipeline.core.config import SIMULATOR_CONNECTION_HEADER, Config
 from pipeline.core.enums import Reason, Role, State
 from pipeline.core.errors import SecretError
 from pipeline.core.exit_codes import ExitCode
@@ -147,9 +147,12 @@ class Feed:
             api_key=self._account.api_key,
             access_token=reading.secret.reveal(),
         )
+        headers = [f"{name}: {value}" for name, value in handshake.headers]
+        if self._account.simulated:
+            headers.append(f"{SIMULATOR_CONNECTION_HEADER}: {self._number}")
         return Target(
             url=handshake.url,
-            headers=tuple(f"{name}: {value}" for name, value in handshake.headers),
+            headers=tuple(headers),
             ca_file=self._ca_file,
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ext.simulate import Market, Output, TruthLog, websocket_frame
+from pipeline.core.config import SIMULATOR_CONNECTION_HEADER
 from pipeline.core.errors import PipelineError
 from pipeline.sim.admission import Refusal
 from pipeline.sim.conditions import FOREVER, Conditions
@@ -28,7 +29,6 @@ except ModuleNotFoundError as missing:
         "the simulated exchange needs the library websockets: pip install websockets"
     ) from missing
 
-CONNECTION_HEADER: Final = "X-Pipeline-Connection"
 _MESSAGE_BYTES_MAX: Final = 1 << 22
 _OUTPUT_BYTES: Final = 1 << 20
 _LOAD_BYTES: Final = 1 << 17
@@ -139,7 +139,7 @@ class Client:
 
     def _on_request(self, request: Request) -> None:
         self._deadline_s = FOREVER
-        number = request.headers.get(CONNECTION_HEADER, "")
+        number = request.headers.get(SIMULATOR_CONNECTION_HEADER, "")
         if number.isascii() and number.isdigit() and int(number) < 1 << 16:
             self.connection = int(number)
         refusal = self._house.admit(self, request.path)

@@ -73,9 +73,14 @@ class Crew:
     def _start(self, member: Member, closers: list[Closer]) -> None:
         now_ns = monotonic_ns()
         member.prepare(now_ns)
-        pid = fork(lambda: self._run(member), name=member.name, closers=closers)
-        pidfd = os.pidfd_open(pid) if HAS_PIDFD else -1
-        if HAS_PIDFD:
+        try:
+            pid = fork(lambda: self._run(member), name=member.name, closers=closers)
+        except OSError as error:
+            _log.error(f"{member.name} cannot be started ({error.strerror}): next try in a second")
+            member.start_mono_ns = now_ns + NS_PER_S
+            return
+        pidfd = _open_pidfd(pid)
+        if pidfd >= 0:
             self._watch(pidfd)
         member.note_start(pid, pidfd, now_ns)
         self.forks += 1
@@ -146,6 +151,15 @@ class Crew:
             if member.is_alive:
                 status = os.waitpid(member.pid, 0)[1]
                 self._bury(member, os.waitstatus_to_exitcode(status), False)
+
+
+def _open_pidfd(pid: int) -> int:
+    """Return what tells of a child's death at once; -1 where each turn has to look for it."""
+    try:
+        return os.pidfd_open(pid) if HAS_PIDFD else -1
+    except OSError as error:
+        _log.warning(f"process {pid} is watched by polling: {error.strerror}")
+        return -1
 
 
 def _tell(member: Member, cause: Cause, exit_code: int, opened: bool, now_ns: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.core.clock import monotonic_ns, real_ns
-from pipeline.core.enums import Reason, Role
+from pipeline.core.enums import Reason, Role, State
 from pipeline.shm.identity import start_time
 from pipeline.shm.pages import StatusPage
 from pipeline.supervisor.restart import Cause, RestartPolicy, RestartRecord
@@ -55,8 +55,13 @@ class Member:
     def prepare(self, now_ns: int) -> None:
         """Set what its next process finds: a heartbeat of now, and the work done until now."""
         self._commits_at_start = self._commits()
-        if self.page is not None:
-            self.page.beat(now_ns)
+        if self.page is None:
+            return
+        self.page.beat(now_ns)
+        if self.role is Role.DECODER:
+            self.page.record["decoding"] = 0  # what its predecessor died on is known by now
+        if int(self.page.head["state"]) == State.FAILED:
+            self.page.set_state(State.RECONNECTING, Reason.STARTED)
 
     def note_start(self, pid: int, pidfd: int, now_ns: int) -> None:
         """Take note of a new process."""

@@ -1,35 +1,37 @@
-"""What each role's process runs. Floor 5: the adapter between the supervisor and the floors below.
+"""What each role's process runs: the adapter between the supervisor and the floors below. Floor 5.
 
-The supervisor takes a table like this, so that tests can run it with roles that crash, hang or
-ignore signals.
+All of it is imported here, before the first fork, so that a successor is a fork away.
 """
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import Final
 
-from pipeline.core.config import Config
 from pipeline.core.enums import Role
-from pipeline.shm.names import InstancePaths
+from pipeline.feed.decoder import Quarantine, run_decoder
+from pipeline.feed.process import run_feed
+from pipeline.sim.role import run_simulator_role
+from pipeline.supervisor.task import RoleTable, Task
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
-    """What a role's process is given: all of it is inherited by the fork.
-
-    `skip` is the (connection, source sequence) of a frame that killed two decoders in a row;
-    `listener` the listening socket of the simulated exchange.
-    """
-
-    role: Role
-    number: int
-    config: Config
-    paths: InstancePaths
-    skip: tuple[int, int] | None = None
-    listener: socket.socket | None = None
+def be_feed(task: Task) -> int:
+    """Be the feed of a connection."""
+    return run_feed(task.config, task.paths, task.number)
 
 
-RoleFunction = Callable[[Task], int]
-RoleTable = Mapping[Role, RoleFunction]
+def be_decoder(task: Task) -> int:
+    """Be a decoder."""
+    skip = None if task.skip is None else Quarantine(*task.skip)
+    return run_decoder(task.config, task.paths, task.number, skip)
+
+
+def be_simulator(task: Task) -> int:
+    """Be the simulated exchange of `[simulator]`."""
+    return run_simulator_role(task.config, task.paths, task.listener)
+
+
+ROLES: Final[RoleTable] = {
+    Role.FEED: be_feed,
+    Role.DECODER: be_decoder,
+    Role.SIMULATOR: be_simulator,
+}

@@ -5,22 +5,24 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import socket
+import threading
 from pathlib import Path
 from typing import Final
 
 from pipeline.core.config import Config
 from pipeline.core.enums import Reason
-from pipeline.core.errors import InstanceRunning, SegmentError
+from pipeline.core.errors import InstanceRunning, ProcessError, SegmentError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import Topology, plan_topology
 from pipeline.shm.instance import InstanceFile, clean_instance
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.plan import MemoryPlan, free_bytes, plan_segments, require_room
 from pipeline.supervisor import establish
-from pipeline.supervisor.roles import RoleTable
 from pipeline.supervisor.signals import SignalInbox
 from pipeline.supervisor.supervisor import Ending, Supervisor
+from pipeline.supervisor.task import RoleTable
 
 _MIB: Final = 2**20
 _KINDS_SHOWN: Final = 3
@@ -34,6 +36,7 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
     `run_s` bounds the run. Raises InstanceRunning, ShmFull, SegmentError or PortTaken when it
     cannot start; then nothing is left behind. The calling process must have one thread only.
     """
+    _require_one_thread()
     root = Path(config.instance.shm_directory)
     paths = InstancePaths(config.instance.name, root)
     topology = plan_topology(config)
@@ -51,7 +54,7 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
             gated = config.simulator is not None and config.simulator.gate != ""
             establish.make_segments(instance, plan, topology, gated=gated)
             _introduce(config, plan, topology, listener, root)
-            supervisor = Supervisor(config, roles, instance, topology, inbox, listener, run_s=run_s)
+            supervisor = Supervisor(config, roles, instance, inbox, listener, run_s=run_s)
             gc.collect()
             gc.freeze()  # children share these pages until somebody writes to them
             with contextlib.closing(supervisor):
@@ -59,6 +62,19 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
         finally:
             end_instance(instance, ending)
     return ending.exit_code
+
+
+def _require_one_thread() -> None:
+    """A fork copies the calling thread alone; what the others held would stay held."""
+    tasks = Path("/proc/self/task")
+    count = len(list(tasks.iterdir())) if tasks.is_dir() else threading.active_count()
+    if count > 1:
+        raise ProcessError(
+            "supervisor",
+            os.getpid(),
+            f"has {count} threads, and one is allowed: start it with pipeline.supervisor.launch, "
+            "or set OPENBLAS_NUM_THREADS=1 before numpy is imported",
+        )
 
 
 def end_instance(instance: InstanceFile, ending: Ending) -> None:

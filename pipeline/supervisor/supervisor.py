@@ -20,7 +20,7 @@ from pipeline.core.config import Config
 from pipeline.core.enums import InstanceState, Reason, Role, SegmentKind, State
 from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.plan import Topology
+from pipeline.core.plan import plan_topology
 from pipeline.shm.instance import InstanceFile
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
@@ -34,8 +34,8 @@ from pipeline.supervisor.member import Member
 from pipeline.supervisor.news import ConnectionNews, all_rejected
 from pipeline.supervisor.readers import sweep
 from pipeline.supervisor.restart import Cause, RestartPolicy
-from pipeline.supervisor.roles import RoleTable, Task
 from pipeline.supervisor.signals import SignalInbox
+from pipeline.supervisor.task import RoleTable, Task
 
 _TURN_NS_MAX: Final = 250 * NS_PER_MS
 _DRAIN_TURN_NS: Final = 5 * NS_PER_MS
@@ -62,7 +62,6 @@ class Supervisor:
         config: Config,
         roles: RoleTable,
         instance: InstanceFile,
-        topology: Topology,
         inbox: SignalInbox,
         listener: socket.socket | None,
         *,
@@ -71,7 +70,7 @@ class Supervisor:
         self._config = establish.resolve(config, instance.paths, listener)
         self._roles = roles
         self._instance = instance
-        self._topology = topology
+        self._topology = plan_topology(self._config)  # kept, and so there for every child
         self._inbox = inbox
         self._listener = listener
         self._page = self._open_page(SegmentKind.SUPERVISOR_STATUS)
@@ -176,7 +175,9 @@ class Supervisor:
     def _run_member(self, member: Member) -> int:
         """The child's whole life."""
         instance = self._config.instance
-        logs.set_up(role=member.name, level=instance.log_level, log_format=instance.log_format)
+        # A feed's lines carry the number of its connection anyway.
+        name = "feed" if member.role is Role.FEED else member.name
+        logs.set_up(role=name, level=instance.log_level, log_format=instance.log_format)
         task = Task(
             role=member.role,
             number=member.number,

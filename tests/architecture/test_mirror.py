@@ -15,6 +15,8 @@ from tests.architecture.tree import ROOT, below, imports, module_name, tracked
 #: Modules whose test has another name, or that hold nothing to test alone.
 ELSEWHERE = {
     "pipeline.__main__": "tests/cli/test_main.py",
+    "pipeline.cli.run": "tests/system/test_run.py",
+    "pipeline.cli.starting": "tests/system/test_run.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",
     "pipeline.core.layout": "tests/architecture/test_layout.py",
     "pipeline.core.config.fields": "tests/core/config/test_loading.py",
@@ -24,11 +26,12 @@ ELSEWHERE = {
     "pipeline.supervisor.crew": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.establish": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.heir": "tests/supervisor/test_supervisor.py",
-    "pipeline.supervisor.member": "tests/supervisor/test_supervisor.py",
+    "pipeline.supervisor.hosted": "tests/supervisor/test_launch.py",
     "pipeline.supervisor.news": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.readers": "tests/supervisor/test_supervisor.py",
-    "pipeline.supervisor.roles": "tests/supervisor/test_supervisor.py",
+    "pipeline.supervisor.roles": "tests/system/test_run.py",
     "pipeline.supervisor.signals": "tests/supervisor/test_supervisor.py",
+    "pipeline.supervisor.task": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.start": "tests/supervisor/test_supervisor.py",
     "pipeline.strategy.attachment": "tests/strategy/test_market.py",
     "pipeline.strategy.helper": "tests/strategy/test_iterators.py",

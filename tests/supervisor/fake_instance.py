@@ -26,8 +26,8 @@ from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.errors import PipelineError
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
-from pipeline.supervisor.roles import Task
 from pipeline.supervisor.start import supervise
+from pipeline.supervisor.task import Task
 
 _STATUS = {Role.FEED: SegmentKind.FEED_STATUS, Role.DECODER: SegmentKind.DECODER_STATUS}
 _asked_to_end = False

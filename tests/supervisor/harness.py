@@ -89,7 +89,12 @@ class Instance:
                 [sys.executable, str(PROGRAM), str(self.config), *arguments],
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "OPENBLAS_NUM_THREADS": "1",
+                    **(environment or {}),
+                },
             )
         self.sessions.append(self.process.pid)
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.core.config.loading import load, parse
 from pipeline.core.config.sections import (
+    SIMULATOR_CONNECTION_HEADER,
     SIMULATOR_KEYS,
     SIMULATOR_URL,
     AccountConfig,
@@ -22,6 +23,7 @@ from pipeline.core.config.sections import (
 )
 
 __all__ = [
+    "SIMULATOR_CONNECTION_HEADER",
     "SIMULATOR_KEYS",
     "SIMULATOR_URL",
     "AccountConfig",

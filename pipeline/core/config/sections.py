@@ -33,6 +33,8 @@ from pipeline.core.secrets import SecretReference, parse_reference
 NAME_PATTERN: Final = "[a-z0-9-]{1,32}"
 NAME_ALLOWED: Final = "1 to 32 of a-z, 0-9 and -"
 SIMULATOR_URL: Final = "simulator"
+#: In the handshake with a simulated exchange: which connection this is, for its truth log.
+SIMULATOR_CONNECTION_HEADER: Final = "X-Pipeline-Connection"
 SIMULATOR_KEYS: Final = ("demo", "demo2", "demo3")
 TOKEN_HINT: Final = (
     "keep the token in a file of its own (umask 077; cat > kite-token) "

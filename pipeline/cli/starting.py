@@ -1,0 +1,52 @@
+"""What `run` does once the threads of numerical libraries are off. Floor 6."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from pipeline.cli.configuration import load_config
+from pipeline.core import logs
+from pipeline.core.config import InstanceConfig
+from pipeline.core.errors import ConfigError, Problem
+from pipeline.supervisor.roles import ROLES
+from pipeline.supervisor.start import supervise
+
+LOG_FORMATS = ("text", "json")
+
+
+def run_instance(
+    path: Path,
+    *,
+    run_s: float | None,
+    exit_on_auth: bool,
+    log_level: str | None,
+    log_format: str | None,
+) -> int:
+    """Load the config, set up logging, and supervise until the end; return the exit code.
+
+    Options that are given override the file. Raises ConfigError before anything is started.
+    """
+    _check_choice("--log-level", log_level, tuple(logs.LEVELS))
+    _check_choice("--log-format", log_format, LOG_FORMATS)
+    config = load_config(path)
+    instance = _overridden(config.instance, exit_on_auth, log_level, log_format)
+    config = dataclasses.replace(config, instance=instance)
+    logs.set_up(role="supervisor", level=instance.log_level, log_format=instance.log_format)
+    return supervise(config, ROLES, run_s=run_s)
+
+
+def _overridden(
+    instance: InstanceConfig, exit_on_auth: bool, log_level: str | None, log_format: str | None
+) -> InstanceConfig:
+    return dataclasses.replace(
+        instance,
+        exit_on_auth=instance.exit_on_auth or exit_on_auth,
+        log_level=log_level or instance.log_level,
+        log_format=log_format or instance.log_format,
+    )
+
+
+def _check_choice(option: str, found: str | None, allowed: tuple[str, ...]) -> None:
+    if found is not None and found not in allowed:
+        raise ConfigError("run", [Problem(option, repr(found), ", ".join(allowed))])

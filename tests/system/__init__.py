@@ -1,0 +1,1 @@
+"""Tests of the whole: `python -m pipeline run` against the simulated exchange."""

@@ -1,0 +1,281 @@
+"""The main job under test: a run against the simulated exchange, a reader, and the comparison.
+
+The verdict compares the exchange's truth log with what this process read from the streams itself,
+never the pipeline's own counters.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ext.streams import NoticeKind, StreamReader
+from pipeline.core import layout
+from pipeline.core.enums import EventKind, InstanceState, Mode, Reason, SegmentKind, State, TickFlag
+from pipeline.core.errors import SegmentError
+from pipeline.core.instruments import SEGMENT_BCD, SEGMENT_CDS, SEGMENT_NCO
+from pipeline.shm.instance import InstanceView
+from pipeline.shm.names import INSTANCE_BELL, InstancePaths
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.segment import Segment
+from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows
+from pipeline.sim.truth import read_truth
+from pipeline.sim.verify import Verdict, gap_dtype, received_dtype, verify
+from pipeline.supervisor.launch import launch
+
+DEADLINE_S = 40.0
+
+#: Wire units of a price, where they are not paise: by the last byte of the instrument token.
+_DIVISORS = {SEGMENT_CDS: 1e7, SEGMENT_BCD: 1e4, SEGMENT_NCO: 1e4}
+
+CONFIG = """
+[instance]
+name = "{name}"
+shm_directory = "{shm}"
+log_level = "debug"
+
+[simulator]
+instruments = {instruments}
+rate = "max"
+interval_s = 0.1
+truth = "truth.bin"
+
+[[account]]
+name = "exchange"
+url = "simulator"
+api_key = "demo"
+{account}
+"""
+CONNECTION = """
+[[connection]]
+account = "exchange"
+instruments_max = {count}
+[[subscription]]
+simulated = {{ first = {first}, count = {count} }}
+mode = "{mode}"
+connection = {number}
+"""
+MODES = ("full", "quote", "ltp")
+
+
+def wait_for(
+    condition: Callable[[], Any], what: str, *, pump: Callable[[], object] | None = None
+) -> Any:
+    """Return the first true result, reading on meanwhile; fail with `what` after the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s for: {what}"
+        if pump is not None:
+            pump()
+        time.sleep(0.002)
+    return result
+
+
+class Run:
+    """One `python -m pipeline run`, in its own folder and its own shared-memory directory."""
+
+    def __init__(
+        self,
+        folder: Path,
+        shm: Path,
+        *,
+        connections: int = 3,
+        count: int = 100,
+        account: str = "",
+        more: str = "",
+    ) -> None:
+        self.folder = folder
+        self.connections = connections
+        self.config = folder / "config.toml"
+        text = CONFIG.format(
+            name="system", shm=shm, instruments=connections * count, account=account
+        )
+        for number in range(connections):
+            text += CONNECTION.format(
+                first=number * count, count=count, number=number, mode=MODES[number % len(MODES)]
+            )
+        self.config.write_text(text + more)
+        self.paths = InstancePaths("system", shm)
+        self.log = folder / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.sessions: list[int] = []
+
+    def start(self, *arguments: str) -> Run:
+        """Start it; return at once."""
+        with self.log.open("ab") as log:
+            self.process = launch(
+                ["-m", "pipeline", "run", "--config", str(self.config), *arguments], stderr=log
+            )
+        self.sessions.append(self.process.pid)
+        return self
+
+    def start_and_wait(self) -> Run:
+        """Start it, and wait until every connection is live with all that was asked for."""
+        self.start()
+        wait_for(self.is_ready, "the instance to run")
+        for number in range(self.connections):
+            wait_for(lambda number=number: self.is_complete(number), "a connection to be complete")
+        return self
+
+    def is_ready(self) -> bool:
+        """Whether readers may attach."""
+        assert self.process is not None and self.process.poll() is None, self.log.read_text()
+        try:
+            view = InstanceView(self.paths)
+            info = view.read() if view.version else None
+        except (FileNotFoundError, SegmentError):
+            return False  # not yet, or being made just now
+        return info is not None and info.is_live and info.state is InstanceState.RUNNING
+
+    def attach(self, kind: SegmentKind, number: int = 0) -> Segment:
+        return Segment.attach(self.paths.segment(kind, number), kind)
+
+    def page(self, connection: int) -> np.ndarray[Any, Any]:
+        """Return a feed's status page, in place."""
+        return StatusPage(self.attach(SegmentKind.FEED_STATUS, connection)).record
+
+    def state(self, connection: int) -> State:
+        return State(int(self.page(connection)["head"]["state"]))
+
+    def pid(self, name: str) -> int:
+        """Return the pid of a role's process, 0 while there is none."""
+        record = StatusPage(self.attach(SegmentKind.SUPERVISOR_STATUS)).record
+        for row in record["processes"][: int(record["process_count"])]:
+            if row["name"].tobytes().rstrip(b"\0") == name.encode():
+                return int(row["pid"])
+        raise AssertionError(f"no process {name!r}")
+
+    def is_complete(self, connection: int) -> bool:
+        """Whether every token is on the wire in its mode, and has sent data in this epoch."""
+        if self.state(connection) not in (State.LIVE, State.QUIET):
+            return False
+        wanted = AssignmentTable(self.attach(SegmentKind.ASSIGNMENT, connection)).read()[1]
+        _, epoch, sent = WireTable(self.attach(SegmentKind.WIRE, connection)).read_with_epoch()
+        pairs = {(int(r["instrument_token"]), int(r["mode"])) for r in sent}
+        if pairs != {(int(r["instrument_token"]), int(r["mode"])) for r in wanted}:
+            return False
+        seen = confirmed_rows(self.attach(SegmentKind.CONFIRMED, connection))[wanted["slot"]]
+        return bool(
+            np.all(seen["connection_epoch"] == epoch)
+            and np.all(seen["instrument_token"] == wanted["instrument_token"])
+            and np.all(seen["mode"] == wanted["mode"])
+        )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal to a role's process, once there is one; return its pid."""
+        pid = int(wait_for(lambda: self.pid(name), f"{name} to run"))
+        os.kill(pid, number)
+        return pid
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it with a signal; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE_S)
+
+    def running(self) -> list[int]:
+        """Return the pids of everything that was started here and has not ended."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal():
+                continue
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) in self.sessions and state != "Z":
+                found.append(int(entry.name))
+        return found
+
+    def assert_nothing_left(self) -> None:
+        """Fail if a process or a file is left of it."""
+        wait_for(lambda: not self.running(), "every process to be gone")
+        left = [str(path) for path in self.paths.root.rglob("*")]
+        assert left == [], f"left in shared memory: {left}"
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for pid in self.running():
+            os.kill(pid, signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(DEADLINE_S)
+
+
+class Tape:
+    """Everything that a reader of all connections was handed, kept."""
+
+    def __init__(self, run: Run) -> None:
+        bell = Segment.attach(
+            run.paths.segment(SegmentKind.BELL, INSTANCE_BELL), SegmentKind.BELL, writable=True
+        )
+        self._target = np.zeros(4096, layout.tick_dtype)
+        self._reader = StreamReader(self._target, bell.mapping)
+        for number in range(run.connections):
+            ticks = run.attach(SegmentKind.TICKS, number)
+            events = run.attach(SegmentKind.EVENTS, number)
+            self._reader.add(number, ticks.mapping, events.mapping, oldest=True)
+        self._batches: list[np.ndarray[Any, Any]] = []
+        self.events: list[dict[str, int]] = []
+
+    def pump(self) -> None:
+        """Take what is there now."""
+        while (count := self._reader.poll()) or self._reader.notice_count:
+            self._batches.append(self._target[:count].copy())
+            for kind, connection, _, lost, event in self._reader.notices():
+                assert kind == NoticeKind.NOTICE_EVENT, f"lapped on {connection}: {lost} lost"
+                assert event is not None
+                self.events.append(event)
+
+    def ticks(self, connection: int) -> np.ndarray[Any, Any]:
+        """Return all ticks of a connection."""
+        everything = np.concatenate(self._batches)
+        return everything[everything["connection"] == connection]
+
+    def received(self) -> np.ndarray[Any, Any]:
+        """Return what `verify` wants to know of every tick."""
+        ticks = np.concatenate(self._batches)
+        found = np.zeros(len(ticks), received_dtype)
+        for name in ("instrument_token", "mode", "connection", "receive_ts_ns"):
+            found[name] = ticks[name]
+        divisors = np.select(
+            [ticks["instrument_token"] & 0xFF == segment for segment in _DIVISORS],
+            list(_DIVISORS.values()),
+            100.0,
+        )
+        wire_price = np.rint(ticks["last_price"] * divisors).astype(np.int64)
+        without_volume = (ticks["mode"] == Mode.LTP) | (ticks["flags"] & TickFlag.INDEX_LAYOUT != 0)
+        found["sequence"] = np.where(without_volume, wire_price & 0xFFF, ticks["volume_traded"])
+        return found
+
+    def gaps(self) -> list[dict[str, int]]:
+        """Return the gaps of all connections."""
+        return [event for event in self.events if event["kind"] == EventKind.GAP]
+
+    def gap_reasons(self, connection: int) -> list[Reason]:
+        return [Reason(gap["reason"]) for gap in self.gaps() if gap["connection"] == connection]
+
+
+def compare(run: Run, tape: Tape, *, until_ts_ns: int) -> Verdict:
+    """Compare what was sent before `until_ts_ns` with the tape; fail unless all is accounted for.
+
+    Nothing is doubled, made up or out of order, sequences have no holes, and what is lost lies
+    inside a gap of its connection.
+    """
+    for connection in range(run.connections):
+        sequences = tape.ticks(connection)["sequence"]
+        assert np.array_equal(sequences, np.arange(1, len(sequences) + 1))
+    gaps = np.array(
+        [(e["connection"], e["start_ts_ns"], e["end_ts_ns"]) for e in tape.gaps()], gap_dtype
+    )
+    truth = np.array(read_truth(run.folder / "truth.bin"))
+    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    verdict = verify(truth, tape.received(), gaps, until_ts_ns=until_ts_ns)
+    assert verdict.sent > 0 and verdict.passed, verdict
+    return verdict

@@ -1,0 +1,252 @@
+"""`python -m pipeline run` with the real roles: what it promises about deaths, ends and errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.clock import real_ns
+from pipeline.core.enums import Reason, State
+from tests.system.rig import Run, Tape, compare, wait_for
+
+Make = Callable[..., Run]
+SETTLE_NS = 300_000_000
+
+
+def settle(tape: Tape) -> int:
+    """Read on for a moment; return a time before which everything sent must have arrived."""
+    until = real_ns()
+    while real_ns() < until + SETTLE_NS:
+        tape.pump()
+        time.sleep(0.005)
+    return until
+
+
+def test_every_tick_sent_is_read_and_nothing_is_left(make_run: Make) -> None:
+    run = make_run().start_and_wait()
+    tape = Tape(run)
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert tape.gaps() == []
+    assert compare(run, tape, until_ts_ns=until).lost == 0
+    run.assert_nothing_left()
+
+
+def kill_feeds(make_run: Make, kills: int) -> list[float]:
+    """Kill two of three feeds in turn; return how long each took to be back, in seconds."""
+    run = make_run().start_and_wait()
+    tape = Tape(run)
+    settle(tape)
+    seconds = []
+    for number in range(kills):
+        connection = number % 2
+        epoch = int(run.page(connection)["connection_epoch"])
+        began = time.monotonic()
+        run.kill(f"feed {connection}")
+        wait_for(
+            lambda c=connection, e=epoch: (
+                int(run.page(c)["connection_epoch"]) > e  # type: ignore[misc]
+                and run.is_complete(c)
+            ),
+            "all tokens and modes to be back",
+            pump=tape.pump,
+        )
+        seconds.append(time.monotonic() - began)
+        settle(tape)
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    per_feed = [(kills + 1) // 2, kills // 2]
+    for connection in (0, 1):
+        assert tape.gap_reasons(connection) == [Reason.PROCESS_KILLED] * per_feed[connection]
+    assert tape.gap_reasons(2) == []
+    compare(run, tape, until_ts_ns=until)
+    run.assert_nothing_left()
+    return sorted(seconds)
+
+
+def test_a_killed_feed_is_one_gap_and_the_others_lose_nothing(make_run: Make) -> None:
+    kill_feeds(make_run, 3)
+
+
+@pytest.mark.full
+def test_thirty_killed_feeds(make_run: Make) -> None:
+    seconds = kill_feeds(make_run, 30)
+    assert seconds[-1] < 1.5, f"slowest returns: {seconds[-5:]}"
+
+
+def kill_decoders(make_run: Make, kills: int) -> None:
+    run = make_run().start_and_wait()
+    tape = Tape(run)
+    for _ in range(kills):
+        settle(tape)
+        pid = run.kill("decoder 0")
+        wait_for(lambda p=pid: run.pid("decoder 0") not in (0, p), "a successor", pump=tape.pump)  # type: ignore[misc]
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert tape.gaps() == []
+    assert compare(run, tape, until_ts_ns=until).lost == 0
+    run.assert_nothing_left()
+
+
+def test_a_killed_decoder_loses_and_doubles_nothing(make_run: Make) -> None:
+    kill_decoders(make_run, 3)
+
+
+@pytest.mark.full
+def test_thirty_killed_decoders(make_run: Make) -> None:
+    kill_decoders(make_run, 30)
+
+
+def test_a_stopped_feed_is_replaced_and_the_others_lose_nothing(make_run: Make) -> None:
+    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
+    tape = Tape(run)
+    pid = run.kill("feed 0", signal.SIGSTOP)
+    wait_for(lambda: run.pid("feed 0") not in (0, pid), "a successor", pump=tape.pump)
+    wait_for(lambda: run.is_complete(0), "all tokens and modes to be back", pump=tape.pump)
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert tape.gap_reasons(0) == [Reason.PROCESS_HUNG]
+    assert tape.gap_reasons(1) == tape.gap_reasons(2) == []
+    compare(run, tape, until_ts_ns=until)
+    run.assert_nothing_left()
+
+
+def test_a_killed_exchange_is_an_interruption_of_all(make_run: Make) -> None:
+    run = make_run().start_and_wait()
+    tape = Tape(run)
+    epochs = [int(run.page(connection)["connection_epoch"]) for connection in range(3)]
+    run.kill("simulator")
+    for connection in range(3):
+        wait_for(
+            lambda c=connection: (
+                int(run.page(c)["connection_epoch"]) > epochs[c]  # type: ignore[misc]
+                and run.is_complete(c)
+            ),
+            "the connection to be back",
+            pump=tape.pump,
+        )
+    settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert [len(tape.gap_reasons(connection)) for connection in range(3)] == [1, 1, 1]
+    run.assert_nothing_left()
+
+
+def test_a_killed_supervisor_leaves_no_process_and_the_next_start_is_clean(make_run: Make) -> None:
+    run = make_run().start_and_wait()
+    assert run.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_for(lambda: not run.running(), "the children to die with it")
+    run.start_and_wait()
+    assert run.stop(signal.SIGINT) == 130
+    run.assert_nothing_left()
+
+
+def test_a_second_start_is_refused(make_run: Make) -> None:
+    first = make_run().start_and_wait()
+    second = make_run().start()
+    assert second.process is not None and first.process is not None
+    assert second.process.wait(30) == 73
+    assert f"runs already, as process {first.process.pid}" in second.log.read_text()
+    assert first.stop() == 0
+    first.assert_nothing_left()
+
+
+def test_a_bounded_run_ends_with_0(make_run: Make) -> None:
+    run = make_run().start("--seconds", "1", "--log-format", "json")
+    assert run.process is not None
+    assert run.process.wait(30) == 0
+    assert run.log.read_text().startswith('{"ts_ns": ')
+    run.assert_nothing_left()
+
+
+def test_a_wrong_config_shows_every_error_and_starts_nothing(make_run: Make) -> None:
+    run = make_run(more="[feed]\nping_after_s = -1\nnonsense = 3\n[decoder]\ncount = 0\n")
+    run.start()
+    assert run.process is not None
+    assert run.process.wait(30) == 78
+    text = run.log.read_text()
+    for key in ("feed.ping_after_s", "feed.nonsense", "decoder.count"):
+        assert key in text
+    run.assert_nothing_left()
+
+
+def test_the_port_of_another_is_refused(make_run: Make) -> None:
+    first = make_run().start_and_wait()
+    line = next(text for text in first.log.read_text().splitlines() if "ws://127" in text)
+    port = int(line.rpartition(":")[2])
+    second = make_run()
+    config = second.config.read_text().replace('"system"', '"other"')
+    second.config.write_text(config.replace("[simulator]", f"[simulator]\nport = {port}"))
+    second.start()
+    assert second.process is not None and second.process.wait(30) == 73
+    assert f"[simulator] port {port}" in second.log.read_text()
+    assert first.stop() == 0
+    first.assert_nothing_left()
+
+
+CANARY = "cAnArYtOkEn0123456789abcdef"
+
+
+def token_file(folder: Path, token: str) -> Path:
+    path = folder / "token"
+    temporary = folder / "token.new"
+    temporary.touch(0o600)
+    temporary.write_text(token)
+    temporary.replace(path)
+    return path
+
+
+def test_exit_on_auth_ends_with_77(make_run: Make, tmp_path: Path) -> None:
+    token_file(tmp_path, CANARY)
+    run = make_run(account='access_token = "file:token"').start("--exit-on-auth")
+    assert run.process is not None
+    assert run.process.wait(30) == 77
+    assert CANARY not in run.log.read_text()
+    run.assert_nothing_left()
+
+
+def test_a_rejected_token_is_swapped_without_a_restart(make_run: Make, tmp_path: Path) -> None:
+    token_file(tmp_path, CANARY)
+    run = make_run(account='access_token = "file:token"').start()
+    wait_for(run.is_ready, "the instance to run")
+    for connection in range(3):
+        wait_for(lambda c=connection: run.state(c) is State.AUTH_EXPIRED, "the 403")  # type: ignore[misc]
+    handshakes = [int(run.page(connection)["handshakes"]) for connection in range(3)]
+    time.sleep(1.2)  # longer than the second in which a feed looks again
+    assert [int(run.page(connection)["handshakes"]) for connection in range(3)] == handshakes
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in run.running()]
+    assert lines and not any(CANARY.encode() in line for line in lines)
+    pids = [run.pid(f"feed {connection}") for connection in range(3)]
+    token_file(tmp_path, "demo")
+    for connection in range(3):
+        wait_for(lambda c=connection: run.is_complete(c), "the connection to be live")  # type: ignore[misc]
+    assert pids == [run.pid(f"feed {connection}") for connection in range(3)]
+    assert run.stop() == 0
+    assert CANARY not in run.log.read_text()
+    run.assert_nothing_left()
+
+
+def test_a_token_in_the_environment_shows_nowhere(
+    make_run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_TOKEN", CANARY)
+    run = make_run(account='access_token = "env:A_TOKEN"').start()
+    wait_for(run.is_ready, "the instance to run")
+    wait_for(lambda: run.state(0) is State.AUTH_EXPIRED, "the 403")
+    path = run.paths.secrets / "exchange"
+    assert path.stat().st_mode & 0o777 == 0o600
+    token_file(path.parent, "demo").replace(path)
+    wait_for(lambda: run.is_complete(0), "the connection to be live")
+    os.environ.pop("A_TOKEN")
+    assert run.stop() == 0
+    assert CANARY not in run.log.read_text()
+    run.assert_nothing_left()
