@@ -4,6 +4,7 @@
 # Nothing half-made is trusted: a stamp is written last, and what has none is made again.
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+unset PIPELINE_BUILD # in place is always the fast profile; tests build the others beside
 VENV=.venv
 PYTHON="$VENV/bin/python"
 
@@ -140,42 +141,27 @@ sources_hash() {
         xargs cat setup.py; "$PYTHON" -c 'import sys; print(sys.version)'; pwd) | hash_of
 }
 
-# build PROFILE [build_ext arguments]: compile what is stale.
+# build: compile what is stale, in place.
 build() {
-    local profile=$1 stamp="build/stamp-$1" force=""
-    shift
-    [ "$(cat "$stamp" 2>/dev/null)" = "$(sources_hash)" ] && has_modules "$profile" && return
-    [ -e "build/unfinished-$profile" ] && force=--force
+    [ "$(cat build/stamp 2>/dev/null)" = "$(sources_hash)" ] && has_modules && return
+    local force=""
+    if [ -e build/unfinished ]; then force=--force; fi
     mkdir -p build
-    touch "build/unfinished-$profile"
-    rm -f "$stamp"
-    echo "$PROGRAM: compiling ($profile)" >&2
-    if ! PIPELINE_BUILD=$profile "$PYTHON" setup.py --quiet build_ext $force "$@" \
-        >"build/$profile.log" 2>&1; then
-        tail -n 15 "build/$profile.log" >&2
-        fail "the C modules could not be compiled (see build/$profile.log); if a C header is missing, run: $(package_command build-essential gcc base-devel build-base)"
+    touch build/unfinished
+    rm -f build/stamp
+    echo "$PROGRAM: compiling" >&2
+    if ! "$PYTHON" setup.py --quiet build_ext $force --inplace >build/build.log 2>&1; then
+        tail -n 15 build/build.log >&2
+        fail "the C modules could not be compiled (see build/build.log); if a C header is missing, run: $(package_command build-essential gcc base-devel build-base)"
     fi
     # The generated files may have changed, so the hash is taken after the build.
-    sources_hash >"$stamp"
-    rm -f "build/unfinished-$profile"
+    sources_hash >build/stamp
+    rm -f build/unfinished
 }
 
 has_modules() {
-    local source target
+    local source
     while read -r source; do
-        target=${source%.pyx}
-        [ "$1" = fast ] || target="build/$1/$target"
-        compgen -G "$target.*.so" >/dev/null || return 1
+        compgen -G "${source%.pyx}.*.so" >/dev/null || return 1
     done < <(find ext -name '*.pyx')
-}
-
-# build_beside PROFILE: a tree in build/PROFILE from which processes of that profile can run.
-build_beside() {
-    build "$1" --build-lib "build/$1"
-    local file
-    while read -r file; do
-        mkdir -p "build/$1/$(dirname "$file")"
-        cp "$file" "build/$1/$file"
-    done < <(find ext -name '__init__.py')
-    ln -sfn ../../pipeline "build/$1/pipeline"
 }

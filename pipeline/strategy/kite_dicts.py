@@ -18,6 +18,15 @@ from pipeline.core.enums import Mode, TickFlag
 NS_PER_S: Final = 10**9
 _MODE_NAMES: Final = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.FULL: "full"}
 
+#: What the dicts are made of; records of more fields do.
+_FIELDS: Final = (
+    *("instrument_token", "mode", "flags", "last_price", "last_traded_quantity"),
+    *("average_traded_price", "volume_traded", "total_buy_quantity", "total_sell_quantity"),
+    *("open", "high", "low", "close", "change", "last_trade_ts_ns", "exchange_ts_ns"),
+    *("oi", "oi_day_high", "oi_day_low", "bid_price", "bid_quantity", "bid_orders"),
+    *("ask_price", "ask_quantity", "ask_orders"),
+)
+
 _ToDatetime = Callable[[int], datetime]
 _Row = dict[str, Any]
 
@@ -30,11 +39,11 @@ def to_kite_dicts(ticks: NDArray[Any], tz: tzinfo | None = None) -> list[dict[st
     without a mode, such as the answer for an instrument that was never seen.
     """
     to_datetime = _aware(tz) if tz is not None else _host_local
-    names = ticks.dtype.names or ()
-    return [
-        _to_dict(dict(zip(names, row, strict=True)), to_datetime)
-        for row in ticks.reshape(-1).tolist()
-    ]
+    ticks = ticks.reshape(-1)
+    # By columns: tolist() of a whole record would leave its depth as numpy arrays.
+    columns = [ticks[name].tolist() for name in _FIELDS]
+    rows = zip(*columns, strict=True)
+    return [_to_dict(dict(zip(_FIELDS, row, strict=True)), to_datetime) for row in rows]
 
 
 def _to_dict(row: _Row, to_datetime: _ToDatetime) -> _Row:

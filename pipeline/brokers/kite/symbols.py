@@ -77,6 +77,8 @@ def read_instruments(lines: Iterable[str]) -> Iterator[Instrument]:
         raise ValueError(f"instrument list: no column {', '.join(missing)} in line 1")
     for row in reader:
         try:
+            if None in row.values():
+                raise ValueError("too few columns")
             yield _instrument(row)
         except (TypeError, ValueError) as error:
             raise ValueError(f"instrument list, line {reader.line_num}: {error}") from None
