@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.enums import Reason, State
+from pipeline.core.logs import StderrHandler
 from pipeline.feed.segments import FeedSegments
 
 #: A difference of the two clocks that changes by more than this is a step of the wall clock.
@@ -49,6 +50,7 @@ class FeedStatus:
     def beat(self, now_ns: int, busy_until_ns: int = 0) -> None:
         """Say that this process lives; notice when the wall clock was set."""
         self._page.beat(now_ns, busy_until_ns)
+        self.record["log_lines_dropped"] = _dropped_lines()
         before_ns, wall_ns, after_ns = monotonic_ns(), real_ns(), monotonic_ns()
         if after_ns - before_ns > CLOCK_PAIR_NS:
             return  # taken off the processor in between: the pair says nothing
@@ -68,3 +70,8 @@ class FeedStatus:
             mono_ns=monotonic_ns(),
         )
         self._segments.decoder_bell.ring()
+
+
+def _dropped_lines() -> int:
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped for handler in handlers if isinstance(handler, StderrHandler))

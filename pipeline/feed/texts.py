@@ -39,10 +39,10 @@ class TextRouter:
         stamps = (receive_ts_ns, receive_mono_ns)
         if kind is MessageClass.OWN:
             self._record["messages_own"] += 1
-        elif kind is MessageClass.ORDER:
+        elif self._remark(payload) is TextKind.ORDER:
             self._append(self._segments.orders, "orders_out", payload, stamps)
         else:
-            self._remark(payload)
+            # Also what only begins like an order: readers of orders parse what they are given.
             self._append(self._segments.text, "text_out", payload, stamps)
 
     def _append(
@@ -57,7 +57,7 @@ class TextRouter:
         self._record[counter if taken else "messages_dropped"] += 1
         self._segments.instance_bell.ring()
 
-    def _remark(self, payload: bytes) -> None:
+    def _remark(self, payload: bytes) -> TextKind:
         message = self._session.parse_text(payload)
         if message.kind in (TextKind.INVALID, TextKind.UNKNOWN):
             self._record["text_invalid"] += 1
@@ -67,3 +67,4 @@ class TextRouter:
         elif message.kind is TextKind.ERROR:
             self._record["server_errors"] += 1
             self._log.warning("the server says: %.*r", _SHOWN_CHARACTERS_MAX, message.data)
+        return message.kind
