@@ -1,0 +1,1 @@
+"""Exhaustive small models of the shared-memory protocols: every interleaving, every death."""
