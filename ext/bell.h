@@ -6,7 +6,8 @@
  *
  * The writer clears `sleepers` before it moves the word: the other order could wipe out the mark
  * of a reader that had already seen the new word, and that reader would sleep through the next
- * ring. Every wait has a timeout, so that even a lost wake costs at most that.
+ * ring. Every wait has a timeout, so that even the wake of a writer that dies between the two
+ * costs at most that.
  */
 #ifndef PIPELINE_BELL_H
 #define PIPELINE_BELL_H
@@ -46,17 +47,22 @@ static inline int bell_sleep(BellC *bell, uint32_t seen, int64_t timeout_ns)
 #endif
 }
 
+/* Wake whoever sleeps, marked or not: what the successor of a dead writer does once, because its
+ * predecessor may have cleared the mark and died before it woke anybody. */
+static inline void bell_wake(BellC *bell)
+{
+    store_relaxed_u32(&bell->sleepers, 0);
+    add_release_u32(&bell->word, 1);
+    store_relaxed(&bell->rings, load_relaxed(&bell->rings) + 1); /* for people: racing writers may lose a count */
+#ifdef __linux__
+    syscall(SYS_futex, &bell->word, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
+#endif
+}
+
 static inline void bell_ring(BellC *bell)
 {
     fence_full(); /* tail before sleepers; pairs with bell_arm */
-    if (load_relaxed_u32(&bell->sleepers)) {
-        store_relaxed_u32(&bell->sleepers, 0);
-        add_release_u32(&bell->word, 1);
-        store_relaxed(&bell->rings, load_relaxed(&bell->rings) + 1); /* for people: racing writers may lose a count */
-#ifdef __linux__
-        syscall(SYS_futex, &bell->word, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
-#endif
-    }
+    if (load_relaxed_u32(&bell->sleepers)) bell_wake(bell);
 }
 
 #endif

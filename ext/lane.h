@@ -166,11 +166,12 @@ static inline void lane_roll_forward(Lane *lane)
         lane->status->rolled_forward++;
         CRASH_POINT(forward_after_latest);
     }
-    if (tail == lane->block.tick_tail && load_relaxed(&lane->events.control->tail) == lane->block.event_tail) return;
-    stream_publish(&lane->events, lane->block.event_tail);
-    stream_publish(&lane->ticks, lane->block.tick_tail);
-    CRASH_POINT(forward_after_tails);
-    bell_ring(lane->bell);
+    if (tail != lane->block.tick_tail || load_relaxed(&lane->events.control->tail) != lane->block.event_tail) {
+        stream_publish(&lane->events, lane->block.event_tail);
+        stream_publish(&lane->ticks, lane->block.tick_tail);
+        CRASH_POINT(forward_after_tails);
+    }
+    bell_wake(lane->bell); /* also when all was published: the predecessor may have died before it rang */
 }
 
 /* Take the lane over at its commit block; the shared pointers are set by the caller.
