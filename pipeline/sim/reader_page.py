@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.core.enums import SegmentKind
-from pipeline.core.errors import PipelineError, SegmentError
+from pipeline.core.errors import LayoutMismatch, PipelineError, SegmentError
 from pipeline.shm.identity import is_alive
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
@@ -56,8 +56,8 @@ class ReaderPage:
         for path in sorted(self._paths.readers.glob(f"{self.name}.*")):
             try:
                 record = Segment.attach(path, SegmentKind.READER).record("ReaderC")
-            except FileNotFoundError:
-                continue  # swept just now
+            except (FileNotFoundError, SegmentError, LayoutMismatch):
+                continue  # swept just now, or being made
             if _alive(record):
                 return record
         return None
