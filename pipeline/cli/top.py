@@ -1,0 +1,64 @@
+"""`top`: watch an instance, twice a second. Floor 6; maps pages only, so it may be left running."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose
+from pipeline.cli.status_view import screen
+from pipeline.core.errors import InstanceNotFound
+from pipeline.core.exit_codes import ExitCode
+from pipeline.services.status import InstanceStatus, snapshot
+from pipeline.services.status.rates import rates
+from pipeline.shm.names import InstancePaths
+
+INTERVAL_S: Final = 0.5
+
+
+def command(instance: Instance = None, shm_directory: Directory = DEFAULT_DIRECTORY) -> None:
+    """Watch an instance until Ctrl-C; one look with rates when the output is not a terminal."""
+    paths = choose(instance, shm_directory)
+    console = Console(highlight=False)
+    try:
+        if console.is_terminal:
+            _watch(paths, console)
+        else:
+            _look(paths, console)
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _look(paths: InstancePaths, console: Console) -> None:
+    before = snapshot(paths)
+    time.sleep(INTERVAL_S)
+    after = snapshot(paths)
+    console.print(screen(after, rates(before, after), _endless(after)))
+
+
+def _endless(status: InstanceStatus) -> int:
+    return 100 + len(status.connections) + len(status.readers) + len(status.processes)
+
+
+def _watch(paths: InstancePaths, console: Console) -> None:
+    before = snapshot(paths)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(INTERVAL_S)
+            try:
+                after = snapshot(paths)
+            except InstanceNotFound:
+                break
+            shown = screen(after, rates(before, after), console.height - 1)
+            live.update(_with_hint(shown), refresh=True)
+            before = after
+    console.print(f"{paths.name} has ended and is gone")
+
+
+def _with_hint(shown: RenderableType) -> RenderableType:
+    return Group(shown, Text("Ctrl-C ends", style="dim", justify="right"))

@@ -1,0 +1,68 @@
+"""Read an instance's pages from outside, live or dead. Floor 4; maps everything read-only.
+
+Talks to no process and takes no lock, so it works as well after a crash.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
+from pipeline.core.errors import InstanceNotFound
+from pipeline.services.status.connections import read_connections
+from pipeline.services.status.model import InstanceStatus
+from pipeline.services.status.processes import processes, read_decoders, read_supervisor
+from pipeline.services.status.readers import read_pages, reader, slowest
+from pipeline.shm.instance import InstanceInfo, InstanceView, list_instances
+from pipeline.shm.names import InstancePaths
+
+
+def snapshot(paths: InstancePaths) -> InstanceStatus:
+    """Return what the pages of an instance say now.
+
+    Raises InstanceNotFound naming those that there are when nothing is left of it,
+    LayoutMismatch when another build made it.
+    """
+    try:
+        view = InstanceView(paths)
+        if view.version:
+            return _status(paths, view.read())
+    except FileNotFoundError:
+        pass  # never there, or going at this moment
+    raise InstanceNotFound(paths.name, [info.name for info in list_instances(paths.root)])
+
+
+def _status(paths: InstancePaths, info: InstanceInfo) -> InstanceStatus:
+    now, now_ts = monotonic_ns(), real_ns()
+    supervisor = read_supervisor(paths, info.manifest)
+    pages = read_pages(paths)
+    connections = read_connections(paths, info.manifest, slowest(pages), now)
+    tails = {c.number: c.ticks.tail for c in connections}
+    return InstanceStatus(
+        name=info.name,
+        instance_id=info.instance_id.hex(),
+        state=info.state.name,
+        reason=info.reason.name,
+        live=info.is_live,
+        supervisor_pid=info.supervisor_pid,
+        supervisor_alive=info.supervisor_alive,
+        started_ts_ns=info.started_ts_ns,
+        changed_ts_ns=info.changed_ts_ns,
+        taken_ts_ns=now_ts,
+        taken_mono_ns=now,
+        uptime_s=(now_ts - info.started_ts_ns) / NS_PER_S,
+        gated=info.gated,
+        manifest_version=info.manifest_version,
+        shm_bytes=_bytes_of(paths.directory),
+        forks=int(supervisor["forks"]),
+        deaths=int(supervisor["deaths"]),
+        kills=int(supervisor["kills"]),
+        processes=processes(supervisor, now),
+        connections=connections,
+        decoders=read_decoders(paths, info.manifest, now),
+        readers=[reader(page, tails, now) for page in pages],
+    )
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(p.stat().st_blocks * 512 for p in folder.rglob("*") if p.is_file())

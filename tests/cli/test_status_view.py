@@ -1,0 +1,103 @@
+"""What fits a screen, and how figures look."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from pipeline.cli import figures
+from pipeline.cli.status_view import screen, share_lines, whole
+from pipeline.core.enums import Reason, Role, State
+from pipeline.services.status import snapshot
+from pipeline.services.status.rates import NONE, rates
+from tests.services.status.establish import Established
+
+
+def lines_of(shown: RenderableType) -> list[str]:
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    console.print(shown)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("lines", [3, 6, 10, 15, 23, 60])
+def test_a_screen_keeps_to_its_lines(tmp_path: Path, lines: int) -> None:
+    made = Established("whole", tmp_path, connections=3)
+    made.fill()
+    made.set_processes([(f"feed-{n}", Role.FEED, n) for n in range(40)])
+    for page in made.feeds:
+        page.set_state(State.RECONNECTING, Reason.CONNECT_TIMEOUT)
+    status = snapshot(made.paths)
+    shown = lines_of(screen(status, rates(status, status), lines))
+    assert len(shown) <= max(lines, 4)
+    assert not any("…" in line for line in shown)
+    if lines == 23:
+        assert shown[-1].startswith("and ")
+    made.end()
+
+
+def test_the_widest_states_fit_eighty_columns(tmp_path: Path) -> None:
+    made = Established("whole", tmp_path)
+    made.fill()
+    for number, page in enumerate(made.feeds):
+        page.set_state(State.RECONNECTING, Reason.CONNECT_TIMEOUT)
+        page.record["connection_epoch"] = 9999
+        made.commit(number, ticks_out=10**12 - 1, frames_in=10**9, gaps_out=999)
+    text = "\n".join(lines_of(whole(snapshot(made.paths))))
+    assert "…" not in text
+    made.end()
+
+
+def test_an_instance_without_anything(tmp_path: Path) -> None:
+    made = Established("whole", tmp_path)
+    text = "\n".join(lines_of(whole(snapshot(made.paths))))
+    assert text.count("none") == 2
+    assert "none" in "\n".join(lines_of(screen(snapshot(made.paths), NONE, 40)))
+    made.end()
+
+
+@pytest.mark.parametrize(
+    ("totals", "lines", "rooms"),
+    [
+        ([3, 2, 5], 40, [3, 2, 5]),
+        ([3, 2, 5], 13, [3, 2, 2]),
+        ([30, 0, 40], 23, [14, 1, 2]),
+        ([30, 20, 40], 23, [13, 2, 2]),
+        ([3, 2, 5], 8, [2, 2]),
+        ([3, 2, 5], 1, []),
+    ],
+)
+def test_lines_are_shared_first_come(totals: list[int], lines: int, rooms: list[int]) -> None:
+    found = share_lines(totals, lines)
+    assert sum(found) + 2 * len(found) <= max(lines, 0) or not found
+    assert found == rooms
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "text"),
+    [
+        (figures.count, 0, "0"),
+        (figures.count, 999, "999"),
+        (figures.count, 1000, "1.00k"),
+        (figures.count, 12345, "12.3k"),
+        (figures.count, 999_950, "1.00M"),
+        (figures.count, 3e15, "3000T"),
+        (figures.duration, None, "-"),
+        (figures.duration, 0.04, "0.0s"),
+        (figures.duration, 59.7, "1m00s"),
+        (figures.duration, 3725, "1h02m"),
+        (figures.duration, 200_000, "2d07h"),
+        (figures.latency, 850, "850ns"),
+        (figures.latency, 12_345, "12.3us"),
+        (figures.latency, 999_999, "1.00ms"),
+        (figures.latency, 1_200_000_000, "1.20s"),
+        (figures.mebibytes, 46_137_344, "44.0 MiB"),
+    ],
+)
+def test_figures(function: object, value: float, text: str) -> None:
+    assert callable(function)
+    assert function(value) == text
