@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.enums import EventKind, Mode, Reason
+from pipeline.services.status.readers import read_pages
 from pipeline.shm.names import DEFAULT_ROOT
 from tests.strategy.writer import FakeInstance
 
@@ -40,8 +41,9 @@ def _publish(instance: FakeInstance) -> None:
 
 
 def _wait_for_reader(instance: FakeInstance) -> None:
+    """Wait until the example follows a connection: its page alone comes a moment earlier."""
     for _ in range(3000):
-        if any(instance.paths.readers.iterdir()):
+        if any(page.record["cursor_count"] for page in read_pages(instance.paths)):
             return
         threading.Event().wait(0.01)
     raise AssertionError("the example did not attach")
