@@ -234,7 +234,7 @@ static inline int kite_is_heartbeat(size_t frame_bytes) { return frame_bytes < K
 static inline enum DecodeStatus decode_kite(DecodeUnit *unit) {
     const size_t end = unit->frame_bytes;
     const uint32_t limit = decode_unit_limit(unit);
-    if (kite_is_heartbeat(end)) return DECODE_HEARTBEAT;
+    if (kite_is_heartbeat(end)) return kite_end_frame(unit, 0, DECODE_HEARTBEAT);
     const uint32_t count = read_be16_once(unit->frame);
     if (unit->packet_index == 0) unit->packet_offset = KITE_COUNT_BYTES;
     if (unit->packet_offset < KITE_COUNT_BYTES || unit->packet_offset > end)
