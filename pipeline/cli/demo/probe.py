@@ -1,0 +1,161 @@
+"""The demo's strategies: processes of their own that attach by name, like any user's. Floor 6.
+
+`fast` logs every tick and every gap that it is told of; the demo's verdict compares that log, and
+no counter of the pipeline, with what the exchange says it sent. `slow` sleeps over each batch, so
+that it is lapped: it must learn exactly how many ticks it lost, and nobody else may notice.
+
+    python -m pipeline.cli.demo.probe INSTANCE NAME FOLDER [--pause SECONDS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+import pipeline
+from pipeline.core.enums import TickFlag
+from pipeline.core.errors import InstanceEnded, InstanceNotFound
+from pipeline.sim.verify import received_dtype
+from pipeline.strategy.events import Gap, Overrun, Quarantine, StateChange, Ticks
+
+Array = np.ndarray[Any, Any]
+
+ATTACH_DEADLINE_S: Final = 30.0
+_LOW_BITS: Final = 0xFFF
+_MODE_LTP: Final = 1
+_DIVISORS: Final = {3: 1e7, 6: 1e4, 12: 1e4}  # of the segment, the token's low byte; else 100
+
+
+def log_rows(ticks: Array) -> Array:
+    """Return what is logged of (n,) ticks: (n,) received_dtype."""
+    rows = np.empty(len(ticks), received_dtype)
+    for name in ("instrument_token", "mode", "connection", "receive_ts_ns"):
+        rows[name] = ticks[name]
+    rows["sequence"] = ticks["volume_traded"]
+    bare = (ticks["mode"] == _MODE_LTP) | (ticks["flags"] & TickFlag.INDEX_LAYOUT != 0)
+    if bare.any():
+        rows["sequence"][bare] = _low_bits(ticks[bare])
+    return rows
+
+
+def _low_bits(ticks: Array) -> Array:
+    """Return the low bits of the price as it was on the wire, where there is no volume."""
+    divisors = np.full(256, 100.0)
+    for segment, divisor in _DIVISORS.items():
+        divisors[segment] = divisor
+    wire = np.rint(ticks["last_price"] * divisors[ticks["instrument_token"] & 0xFF])
+    return wire.astype(np.int64) & _LOW_BITS
+
+
+class Probe:
+    """One strategy: counts what it was given, logs it if there is a file for it."""
+
+    def __init__(self, log: BinaryIO | None, *, pause_s: float) -> None:
+        self.log = log
+        self.pause_s = pause_s
+        self.told: list[dict[str, Any]] = []
+        self.delivered = 0
+        self.lost = 0
+        self.laps = 0
+        self.last: dict[int, int] = {}
+        self.skipped = 0
+
+    def take(self, item: object) -> None:
+        """Deal with one item of the stream."""
+        if isinstance(item, Ticks):
+            self._take_ticks(item.ticks)
+        elif isinstance(item, Overrun):
+            self.lost += item.lost
+            self.laps += 1
+            self._check_sequence(item.connection, item.lost)
+        if isinstance(item, Gap | StateChange | Overrun | Quarantine):
+            self.told.append({"kind": type(item).__name__, **_plain(item)})
+
+    def _take_ticks(self, ticks: Array) -> None:
+        self.delivered += len(ticks)
+        for connection in np.unique(ticks["connection"]):
+            of_one = ticks["sequence"][ticks["connection"] == connection]
+            first, last = int(of_one[0]), int(of_one[-1])
+            expected = self.last.get(int(connection), first - 1) + 1
+            self.skipped += abs(first - expected) + abs(last - first + 1 - len(of_one))
+            self.last[int(connection)] = last
+        if self.log is not None:
+            self.log.write(log_rows(ticks).tobytes())
+        if self.pause_s:
+            time.sleep(self.pause_s)
+
+    def _check_sequence(self, connection: int, lost: int) -> None:
+        """What was announced as lost is no hole: the next tick must come right behind it."""
+        if connection in self.last:
+            self.last[connection] += lost
+
+    def summary(self) -> dict[str, Any]:
+        """Return what this strategy saw, in its own words."""
+        return {
+            "delivered": self.delivered,
+            "lost": self.lost,
+            "laps": self.laps,
+            "unannounced": self.skipped,
+            "told": self.told,
+        }
+
+
+def _plain(item: object) -> dict[str, Any]:
+    fields = item.__dataclass_fields__  # type: ignore[attr-defined]
+    values = {name: getattr(item, name) for name in fields}
+    return {k: v.name if hasattr(v, "name") else v for k, v in values.items()}
+
+
+def run(instance: str, name: str, folder: Path, *, pause_s: float, root: Path | None) -> None:
+    """Attach, read until the instance ends, and write `<name>.json` (and `<name>.log`)."""
+    log = None if pause_s else (folder / f"{name}.log").open("wb", buffering=1 << 20)
+    probe = Probe(log, pause_s=pause_s)
+    market = _attach(instance, name, small=bool(pause_s), root=root)
+    with market:
+        try:
+            for item in market.stream(timeout_s=1.0):
+                probe.take(item)
+        except InstanceEnded:
+            pass  # the orderly end of this strategy
+    if log is not None:
+        log.close()
+    partial = folder / f"{name}.partial"
+    partial.write_text(json.dumps(probe.summary()))
+    partial.rename(folder / f"{name}.json")
+
+
+def _attach(instance: str, name: str, *, small: bool, root: Path | None) -> Any:
+    deadline = time.monotonic() + ATTACH_DEADLINE_S
+    options: dict[str, Any] = {"buffer_ticks": 256} if small else {}
+    if root is not None:
+        options["root"] = root
+    while True:
+        try:
+            return pipeline.attach(instance, name=name, policy="resume", from_="oldest", **options)
+        except InstanceNotFound:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def main() -> None:
+    """Run as a process; Ctrl-C is for whoever started it, the end of the instance ends this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parser = argparse.ArgumentParser(prog="probe")
+    parser.add_argument("instance")
+    parser.add_argument("name")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument("--root", type=Path, default=None)
+    options = parser.parse_args()
+    run(options.instance, options.name, options.folder, pause_s=options.pause, root=options.root)
+
+
+if __name__ == "__main__":
+    main()
