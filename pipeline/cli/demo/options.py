@@ -48,7 +48,9 @@ class DemoOptions:
              f"{self.connections} to {most} (3,000 a connection)"),
             ("--seed", self.seed, 0 <= self.seed < 2**63, "0 to 2^63 - 1"),
         ]  # fmt: skip
-        problems = [Problem(name, str(found), allowed) for name, found, good, allowed in checks if not good]
+        problems = [
+            Problem(name, str(found), allowed) for name, found, good, allowed in checks if not good
+        ]
         if problems:
             raise ConfigError("demo", problems)
         return self

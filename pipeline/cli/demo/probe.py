@@ -20,13 +20,15 @@ import numpy as np
 
 import pipeline
 from pipeline.core.enums import TickFlag
-from pipeline.core.errors import InstanceEnded, InstanceNotFound
+from pipeline.core.errors import InstanceEnded
 from pipeline.sim.verify import received_dtype
-from pipeline.strategy.events import Gap, Overrun, Quarantine, StateChange, Ticks
+from pipeline.strategy.items import Gap, Overrun, Quarantine, StateChange, Ticks
 
 Array = np.ndarray[Any, Any]
 
 ATTACH_DEADLINE_S: Final = 30.0
+FAST_BUFFER_TICKS: Final = 8192
+SLOW_BUFFER_TICKS: Final = 256
 _LOW_BITS: Final = 0xFFF
 _MODE_LTP: Final = 1
 _DIVISORS: Final = {3: 1e7, 6: 1e4, 12: 1e4}  # of the segment, the token's low byte; else 100
@@ -70,10 +72,11 @@ class Probe:
         """Deal with one item of the stream."""
         if isinstance(item, Ticks):
             self._take_ticks(item.ticks)
-        elif isinstance(item, Overrun):
+        elif isinstance(item, Overrun) and item.stage == "reader":
             self.lost += item.lost
             self.laps += 1
-            self._check_sequence(item.connection, item.lost)
+            if item.connection in self.last:  # announced, so no hole: the next one comes behind it
+                self.last[item.connection] += item.lost
         if isinstance(item, Gap | StateChange | Overrun | Quarantine):
             self.told.append({"kind": type(item).__name__, **_plain(item)})
 
@@ -89,11 +92,6 @@ class Probe:
             self.log.write(log_rows(ticks).tobytes())
         if self.pause_s:
             time.sleep(self.pause_s)
-
-    def _check_sequence(self, connection: int, lost: int) -> None:
-        """What was announced as lost is no hole: the next tick must come right behind it."""
-        if connection in self.last:
-            self.last[connection] += lost
 
     def summary(self) -> dict[str, Any]:
         """Return what this strategy saw, in its own words."""
@@ -112,11 +110,17 @@ def _plain(item: object) -> dict[str, Any]:
     return {k: v.name if hasattr(v, "name") else v for k, v in values.items()}
 
 
-def run(instance: str, name: str, folder: Path, *, pause_s: float, root: Path | None) -> None:
+def run(instance: str, name: str, folder: Path, *, pause_s: float) -> None:
     """Attach, read until the instance ends, and write `<name>.json` (and `<name>.log`)."""
     log = None if pause_s else (folder / f"{name}.log").open("wb", buffering=1 << 20)
     probe = Probe(log, pause_s=pause_s)
-    market = _attach(instance, name, small=bool(pause_s), root=root)
+    market = pipeline.attach(
+        instance,
+        name=name,
+        from_="oldest",
+        buffer_ticks=SLOW_BUFFER_TICKS if pause_s else FAST_BUFFER_TICKS,
+        wait_s=ATTACH_DEADLINE_S,
+    )
     with market:
         try:
             for item in market.stream(timeout_s=1.0):
@@ -130,20 +134,6 @@ def run(instance: str, name: str, folder: Path, *, pause_s: float, root: Path | 
     partial.rename(folder / f"{name}.json")
 
 
-def _attach(instance: str, name: str, *, small: bool, root: Path | None) -> Any:
-    deadline = time.monotonic() + ATTACH_DEADLINE_S
-    options: dict[str, Any] = {"buffer_ticks": 256} if small else {}
-    if root is not None:
-        options["root"] = root
-    while True:
-        try:
-            return pipeline.attach(instance, name=name, policy="resume", from_="oldest", **options)
-        except InstanceNotFound:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
 def main() -> None:
     """Run as a process; Ctrl-C is for whoever started it, the end of the instance ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -152,9 +142,8 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pause", type=float, default=0.0)
-    parser.add_argument("--root", type=Path, default=None)
     options = parser.parse_args()
-    run(options.instance, options.name, options.folder, pause_s=options.pause, root=options.root)
+    run(options.instance, options.name, options.folder, pause_s=options.pause)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,205 @@
+"""Starting and ending everything that the demo needs, so that nothing is left. Floor 6.
+
+The main job is `python -m pipeline run`, as a user would start it; the strategies are processes of
+their own. Leaving the stage ends them all, also after an error or Ctrl-C, and says what stayed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import psutil
+
+from pipeline.cli.demo.options import DemoOptions
+from pipeline.cli.demo.readings import Observer
+from pipeline.cli.demo.scenario import FAST, SLOW, config_text
+from pipeline.core.enums import InstanceState
+from pipeline.core.errors import PipelineError, SegmentError
+from pipeline.shm.instance import InstanceView
+from pipeline.shm.names import InstancePaths
+from pipeline.sim.control import ControlClient
+from pipeline.supervisor.launch import launch
+
+START_DEADLINE_S: Final = 30.0
+END_DEADLINE_S: Final = 15.0
+#: What the slow strategy does with each batch of 256 ticks: nothing, for this long.
+SLOW_PAUSE_S: Final = 0.25
+_LOOK_AGAIN_S: Final = 0.01
+
+
+def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str) -> None:
+    """Return when the condition holds; raise PipelineError when it does not in time."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            raise PipelineError(f"after {deadline_s:g} s still waiting for {what}")
+        time.sleep(_LOOK_AGAIN_S)
+
+
+class Stage:
+    """A context: inside it the pipeline and both strategies run."""
+
+    def __init__(self, options: DemoOptions) -> None:
+        self.options = options
+        self.name = f"demo-{os.getpid()}"
+        self.paths = InstancePaths(self.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
+        self.truth = self.folder / "truth.bin"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._seen: set[psutil.Process] = set()
+        self._port = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        # A second Ctrl-C must not interrupt the clean-up that the first one has begun.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.end()
+        self._remove_folder()
+        signal.signal(signal.SIGINT, before)
+
+    def _start(self) -> None:
+        config = self.folder / "demo.toml"
+        config.write_text(config_text(self.options, name=self.name, truth=self.truth))
+        log = (self.folder / "run.log").open("wb")
+        with log:
+            self.processes["supervisor"] = launch(
+                ["-m", "pipeline", "run", "--config", str(config)],
+                die_with_parent=signal.SIGTERM, stdout=log, stderr=log,
+            )  # fmt: skip
+            self._start_probe(FAST, 0.0, log)
+            self._start_probe(SLOW, SLOW_PAUSE_S, log)
+        wait_until(self._is_running, deadline_s=START_DEADLINE_S, what="the pipeline to start")
+        own = {name: process.pid for name, process in self.processes.items()}
+        self.observer = Observer(self.paths, self.options.connections, own)
+        self.control = ControlClient(self.paths.directory / "simulator.sock")
+        wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
+        self._note_family()
+
+    def _start_probe(self, name: str, pause_s: float, log: object) -> None:
+        arguments = ["-m", "pipeline.cli.demo.probe", self.name, name, str(self.folder)]
+        self.processes[name] = launch(
+            [*arguments, "--pause", str(pause_s)],
+            die_with_parent=signal.SIGKILL, stdout=log, stderr=log,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _is_running(self) -> bool:
+        self._require_alive()
+        try:
+            info = InstanceView(self.paths).read()
+        except (FileNotFoundError, SegmentError):
+            return False
+        running = info.state is InstanceState.RUNNING
+        return running and (self.paths.directory / "simulator.sock").exists()
+
+    def _has_ticks(self) -> bool:
+        self._require_alive()
+        return self.observer.read().delivered > 0
+
+    def _require_alive(self) -> None:
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                raise PipelineError(
+                    f"the {name} process ended with code {process.returncode}; it said:\n"
+                    f"{self.said() or '(nothing)'}"
+                )
+
+    def said(self) -> str:
+        """Return what the processes wrote to their stderr, shortened."""
+        try:
+            text = (self.folder / "run.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return text[-4000:].strip()
+
+    def _note_family(self) -> None:
+        """Remember every process by its identity, to see at the end that it is gone."""
+        for process in self.processes.values():
+            try:
+                parent = psutil.Process(process.pid)
+                self._seen.update([parent, *parent.children(recursive=True)])
+            except psutil.NoSuchProcess:
+                continue
+        for connection in psutil.net_connections("tcp4"):
+            if connection.status == psutil.CONN_LISTEN and connection.pid in {
+                p.pid for p in self._seen
+            }:
+                self._port = connection.laddr.port
+
+    def end(self) -> None:
+        """End the pipeline in good order; the strategies follow. May be called twice."""
+        supervisor = self.processes.get("supervisor")
+        if supervisor is None:
+            return
+        if supervisor.poll() is None:
+            self._note_family()
+            supervisor.terminate()
+        self._reap("supervisor")
+        for name in (FAST, SLOW):
+            self._reap(name)
+
+    def _reap(self, name: str) -> None:
+        process = self.processes.get(name)
+        if process is None:
+            return
+        try:
+            process.wait(END_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def leftovers(self) -> list[str]:
+        """Return what is still there after the end: processes, files, the port."""
+        left = [f"process {p.pid} ({p.name()})" for p in self._seen if _is_alive(p)]
+        if self.paths.directory.exists():
+            left.append(str(self.paths.directory))
+        if self._port and _is_open(self._port):
+            left.append(f"port {self._port}")
+        return left
+
+    def bad_ends(self) -> list[str]:
+        """Return which of the processes that the demo started ended otherwise than with 0."""
+        codes = {name: process.poll() for name, process in self.processes.items()}
+        return [
+            f"the {name} process ended with code {code}" for name, code in codes.items() if code
+        ]
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,194 @@
+"""The demo's last word: per stage in and out, gaps, latencies, the verdict. Floor 6."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cli.demo.act import Act
+from pipeline.cli.demo.live import duration
+from pipeline.cli.demo.readings import Reading, as_dict
+from pipeline.cli.demo.scenario import FAST
+from pipeline.cli.demo.verdict import Outcome
+from pipeline.core.clock import format_ist_time
+
+_MIB = 2**20
+
+
+def report(act: Act, outcome: Outcome, leftovers: list[str]) -> dict[str, Any]:
+    """Return everything as plain values; `passed` decides the exit code."""
+    seconds = act.last.mono_s - act.first.mono_s
+    ticks = act.last.delivered - act.first.delivered
+    problems = [*outcome.problems, *(f"left behind: {thing}" for thing in leftovers)]
+    return {
+        "passed": not problems,
+        "problems": problems,
+        "seconds": seconds,
+        "ticks_per_s": ticks / seconds,
+        "stages": stages(act.end, outcome),
+        "verdict": outcome.verdict.as_dict(),
+        "gaps": [told for told in outcome.fast.get("told", []) if told["kind"] == "Gap"],
+        "reconnects": reconnects(outcome.fast.get("told", [])),
+        "readers": {name: as_dict(reader) for name, reader in act.end.readers.items()},
+        "slow": {key: outcome.slow.get(key) for key in ("delivered", "lost", "laps")},
+        "processes": processes(act.first, act.last),
+        "leftovers": leftovers,
+    }
+
+
+def stages(end: Reading, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return a row per stage: what came in, what went out, what was dropped and why."""
+    total = {
+        key: sum(c.counters[key] for c in end.connections) for key in end.connections[0].counters
+    }
+    frames_dropped = total["frames_overrun"] + total["frames_quarantined"]
+    packets_dropped = total["packets_in"] - total["ticks_out"]
+    return [
+        {"stage": "exchange", "unit": "packets", "in": outcome.verdict.sent,
+         "out": outcome.verdict.sent, "dropped": 0},
+        {"stage": "feeds", "unit": "messages", "in": sum(c.messages_in for c in end.connections),
+         "out": sum(c.messages_in for c in end.connections), "dropped": 0},
+        {"stage": "decoder", "unit": "frames", "in": total["frames_in"],
+         "out": total["frames_in"] - frames_dropped, "dropped": frames_dropped},
+        {"stage": "decoder", "unit": "packets", "in": total["packets_in"],
+         "out": total["ticks_out"], "dropped": packets_dropped},
+        {"stage": "fast strategy", "unit": "ticks", "in": total["ticks_out"],
+         "out": outcome.fast.get("delivered", 0), "dropped": outcome.fast.get("lost", 0)},
+        {"stage": "slow strategy", "unit": "ticks", "in": total["ticks_out"],
+         "out": outcome.slow.get("delivered", 0), "dropped": outcome.slow.get("lost", 0)},
+    ]  # fmt: skip
+
+
+def reconnects(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each interruption with the time until the connection was live again."""
+    broken: dict[int, dict[str, Any]] = {}
+    found = []
+    for item in told:
+        if item["kind"] != "StateChange":
+            continue
+        connection = item["connection"]
+        if item["state"] in ("STALLED", "RECONNECTING"):
+            broken.setdefault(connection, item)
+        elif item["state"] == "LIVE" and connection in broken:
+            start = broken.pop(connection)
+            found.append(
+                {
+                    "connection": connection,
+                    "reason": start["reason"],
+                    "live_after_s": (item["mono_ns"] - start["mono_ns"]) / 1e9,
+                }
+            )
+    return found
+
+
+def processes(first: Reading, last: Reading) -> list[dict[str, Any]]:
+    """Return each process's share of a core over the measured time, and its memory."""
+    before = {p.pid: p.cpu_s for p in first.processes}
+    seconds = last.mono_s - first.mono_s
+    return [
+        {
+            "name": p.name,
+            "cpu_percent": 100 * (p.cpu_s - before.get(p.pid, 0.0)) / seconds,
+            "rss_bytes": p.rss_bytes,
+        }
+        for p in last.processes
+    ]
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print the report as one JSON document."""
+    print(json.dumps(result, indent=2))
+
+
+def print_text(result: dict[str, Any]) -> None:
+    """Print the report for a person; fits 80 columns."""
+    console = Console(highlight=False, soft_wrap=False)
+    console.print(_stage_table(result["stages"]))
+    console.print(_gap_table(result["gaps"]))
+    for row in result["reconnects"]:
+        console.print(
+            f"connection {row['connection']}: live {row['live_after_s']:.2f} s after "
+            f"{row['reason']} was noticed"
+        )
+    console.print(_process_table(result["processes"]))
+    _print_latency(console, result)
+    _print_verdict(console, result)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold",
+                  header_style="dim", padding=(0, 2, 0, 0))  # fmt: skip
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number > 0 else "left", no_wrap=True)
+    return table
+
+
+def _stage_table(rows: list[dict[str, Any]]) -> Table:
+    table = _table("\nstages", "stage", "unit", "in", "out", "dropped, counted")
+    for row in rows:
+        table.add_row(
+            row["stage"], row["unit"], f"{row['in']:,}", f"{row['out']:,}", f"{row['dropped']:,}"
+        )
+    return table
+
+
+def _gap_table(gaps: list[dict[str, Any]]) -> Table:
+    table = _table(
+        "\ngaps that the strategies were told of (IST)",
+        "connection",
+        "from",
+        "to",
+        "lasted",
+        "reason",
+    )
+    for gap in gaps:
+        table.add_row(
+            str(gap["connection"]),
+            format_ist_time(gap["start_ts_ns"]),
+            format_ist_time(gap["end_ts_ns"]),
+            duration(gap["end_mono_ns"] - gap["start_mono_ns"]),
+            str(gap["reason"]),
+        )
+    return table
+
+
+def _process_table(rows: list[dict[str, Any]]) -> Table:
+    table = _table("\nprocesses", "process", "CPU, % of a core", "memory, MiB")
+    for row in rows:
+        table.add_row(row["name"], f"{row['cpu_percent']:.1f}", f"{row['rss_bytes'] / _MIB:.0f}")
+    return table
+
+
+def _print_latency(console: Console, result: dict[str, Any]) -> None:
+    fast, slow = result["readers"].get(FAST), result["slow"]
+    console.print()
+    if fast:
+        latency = [duration(fast[f"latency_{q}_ns"]) for q in ("p50", "p99", "p999")]
+        console.print(
+            f"receive to strategy: p50 {latency[0]}, p99 {latency[1]}, p99.9 {latency[2]}"
+        )
+    console.print(f"{result['ticks_per_s']:,.0f} ticks/s delivered over {result['seconds']:.1f} s")
+    if slow["delivered"] is not None:
+        console.print(
+            f"slow strategy: {slow['delivered']:,} ticks, lapped {slow['laps']:,} times, "
+            f"told of {slow['lost']:,} lost; nobody else noticed"
+        )
+
+
+def _print_verdict(console: Console, result: dict[str, Any]) -> None:
+    verdict = result["verdict"]
+    console.print(
+        f"exchange's log against strategy's log: {verdict['sent']:,} sent, "
+        f"{verdict['received']:,} received, {verdict['lost']:,} lost "
+        f"({verdict['lost_outside_gaps']:,} outside the gaps above), "
+        f"{verdict['doubled']:,} doubled, {verdict['out_of_order']:,} out of order"
+    )
+    if result["passed"]:
+        console.print("[bold green]every tick is accounted for, and nothing is left behind[/]")
+        return
+    console.print("[bold red]not everything is accounted for:[/]")
+    for problem in result["problems"]:
+        console.print(f"  {problem}")
