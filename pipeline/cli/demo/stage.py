@@ -96,7 +96,7 @@ class Stage:
         wait_until(self._is_running, deadline_s=START_DEADLINE_S, what="the pipeline to start")
         own = {name: process.pid for name, process in self.processes.items()}
         self.observer = Observer(self.paths, self.options.connections, own)
-        self.control = ControlClient(self.paths.directory / "simulator.sock")
+        self.control = ControlClient(self.paths.simulator_control)
         wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
         self._note_family()
 
@@ -114,7 +114,7 @@ class Stage:
         except (FileNotFoundError, SegmentError):
             return False
         running = info.state is InstanceState.RUNNING
-        return running and (self.paths.directory / "simulator.sock").exists()
+        return running and (self.paths.simulator_control).exists()
 
     def _has_ticks(self) -> bool:
         self._require_alive()
@@ -157,6 +157,8 @@ class Stage:
             return
         if supervisor.poll() is None:
             self._note_family()
+            if SLOW in self.processes:
+                self.processes[SLOW].terminate()  # to it, this means to hurry
             supervisor.terminate()
         self._reap("supervisor")
         for name in (FAST, SLOW):
