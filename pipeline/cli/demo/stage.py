@@ -28,6 +28,7 @@ from pipeline.core.errors import PipelineError, SegmentError
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.sim.control import ControlClient
+from pipeline.sim.role import CONTROL_NAME
 from pipeline.supervisor.launch import launch
 
 START_DEADLINE_S: Final = 30.0
@@ -54,6 +55,7 @@ class Stage:
         self.name = f"demo-{os.getpid()}"
         self.paths = InstancePaths(self.name)
         self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
+        self._control_path = self.paths.directory / CONTROL_NAME
         self.truth = self.folder / "truth.bin"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: set[psutil.Process] = set()
@@ -96,7 +98,7 @@ class Stage:
         wait_until(self._is_running, deadline_s=START_DEADLINE_S, what="the pipeline to start")
         own = {name: process.pid for name, process in self.processes.items()}
         self.observer = Observer(self.paths, self.options.connections, own)
-        self.control = ControlClient(self.paths.simulator_control)
+        self.control = ControlClient(self._control_path)
         wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
         self._note_family()
 
@@ -114,7 +116,7 @@ class Stage:
         except (FileNotFoundError, SegmentError):
             return False
         running = info.state is InstanceState.RUNNING
-        return running and (self.paths.simulator_control).exists()
+        return running and self._control_path.exists()
 
     def _has_ticks(self) -> bool:
         self._require_alive()
