@@ -16,6 +16,9 @@ from typing import IO, Final
 #: What `subprocess` takes for a standard stream.
 Stream = int | IO[bytes] | None
 
+#: What `launch` returns.
+Launched = subprocess.Popen[bytes]
+
 _ROOT: Final = Path(__file__).parents[2]
 
 
@@ -27,7 +30,7 @@ def launch(
     stdin: Stream = subprocess.DEVNULL,
     stdout: Stream = None,
     stderr: Stream = None,
-) -> subprocess.Popen[bytes]:
+) -> Launched:
     """Start `python ARGUMENTS`, in a session of its own, where this very package is importable.
 
     `arguments` are as Python takes them: `["-m", "pipeline", "run", ...]` or `["program.py", ...]`;
@@ -48,6 +51,15 @@ def launch(
         stderr=stderr,
         start_new_session=True,
     )
+
+
+def wait_or_kill(process: Launched, timeout_s: float) -> int:
+    """Return the exit code of a launched process, killing it when it takes longer."""
+    try:
+        return process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _environment(additions: Mapping[str, str]) -> dict[str, str]:

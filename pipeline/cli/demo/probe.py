@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-import pipeline
 from pipeline.core.enums import TickFlag
 from pipeline.core.errors import InstanceEnded
 from pipeline.sim.verify import received_dtype
 from pipeline.strategy.items import Gap, Overrun, Quarantine, StateChange, Ticks
+from pipeline.strategy.market import attach
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +52,8 @@ def _low_bits(ticks: Array) -> Array:
     for segment, divisor in _DIVISORS.items():
         divisors[segment] = divisor
     wire = np.rint(ticks["last_price"] * divisors[ticks["instrument_token"] & 0xFF])
-    return wire.astype(np.int64) & _LOW_BITS
+    low: Array = wire.astype(np.int64) & _LOW_BITS
+    return low
 
 
 class Probe:
@@ -116,7 +117,7 @@ def run(instance: str, name: str, folder: Path, *, pause_s: float) -> None:
     """Attach, read until the instance ends, and write `<name>.json` (and `<name>.log`)."""
     log = None if pause_s else (folder / f"{name}.log").open("wb", buffering=1 << 20)
     probe = Probe(log, pause_s=pause_s)
-    market = pipeline.attach(
+    market = attach(
         instance,
         name=name,
         from_="oldest",

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.sim.control import ControlClient
 from pipeline.sim.role import CONTROL_NAME
-from pipeline.supervisor.launch import launch
+from pipeline.supervisor.launch import Launched, launch, wait_or_kill
 
 START_DEADLINE_S: Final = 30.0
 END_DEADLINE_S: Final = 15.0
@@ -57,7 +56,7 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
         self._control_path = self.paths.directory / CONTROL_NAME
         self.truth = self.folder / "truth.bin"
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Launched] = {}
         self._seen: set[psutil.Process] = set()
         self._port = 0
 
@@ -147,9 +146,11 @@ class Stage:
             except psutil.NoSuchProcess:
                 continue
         for connection in psutil.net_connections("tcp4"):
-            if connection.status == psutil.CONN_LISTEN and connection.pid in {
-                p.pid for p in self._seen
-            }:
+            if (
+                connection.status == psutil.CONN_LISTEN
+                and connection.laddr
+                and connection.pid in {p.pid for p in self._seen}
+            ):
                 self._port = connection.laddr.port
 
     def end(self) -> None:
@@ -162,19 +163,8 @@ class Stage:
             if SLOW in self.processes:
                 self.processes[SLOW].terminate()  # to it, this means to hurry
             supervisor.terminate()
-        self._reap("supervisor")
-        for name in (FAST, SLOW):
-            self._reap(name)
-
-    def _reap(self, name: str) -> None:
-        process = self.processes.get(name)
-        if process is None:
-            return
-        try:
-            process.wait(END_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in self.processes.values():
+            wait_or_kill(process, END_DEADLINE_S)
 
     def leftovers(self) -> list[str]:
         """Return what is still there after the end: processes, files, the port."""
