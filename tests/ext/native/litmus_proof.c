@@ -8,6 +8,7 @@
  * With guard=0 the check that makes the shape safe is left out (the look at oldest, the full
  * fence), and the forbidden outcome must be seen, or the test is blind.
  */
+#define _GNU_SOURCE
 #define PROOF_THREADS
 #include "proof.h"
 
@@ -26,13 +27,28 @@ static uint64_t data[WORDS] __attribute__((aligned(64)));
 static uint64_t saw_tail[BATCH], saw_sleepers[BATCH];
 static uint64_t done, accepted, forbidden;
 
-/* Both threads leave together, as nearly as two processors can. */
+/* Each thread has a processor of its own: two on one would never run against each other. */
+static void take_processor(int number)
+{
+    cpu_set_t allowed, own;
+    CPU_ZERO(&own);
+    REQUIRE(!sched_getaffinity(0, sizeof allowed, &allowed), "no processors");
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed) || number--) continue;
+        CPU_SET(cpu, &own);
+        sched_setaffinity(0, sizeof own, &own);
+        return;
+    }
+}
+
+/* Both threads leave together, as nearly as two processors can. A thread that waits keeps its
+ * processor for long, so that the other finds it running once it runs itself. */
 static void meet(int self, uint64_t round)
 {
     unsigned spins = 0;
     store_release(&turn[self].word, round);
     while (load_acquire(&turn[!self].word) < round) {
-        if (++spins % 4096) cpu_pause();
+        if (++spins % 65536) cpu_pause();
         else sched_yield();
     }
 }
@@ -40,6 +56,7 @@ static void meet(int self, uint64_t round)
 static void *write_side(void *argument)
 {
     (void)argument;
+    take_processor(0);
     for (uint64_t round = 1; round <= OPTION(ROUNDS); round++) {
         store_relaxed(&oldest.word, round);
         fence_release();
@@ -55,6 +72,7 @@ static void *read_side(void *argument)
 {
     uint64_t words[WORDS];
     (void)argument;
+    take_processor(1);
     while (!load_acquire(&done)) {
         uint64_t published = load_acquire(&tail.word);
         int valid, same = 1;
@@ -72,6 +90,7 @@ static void *ring_side(void *argument)
 {
     int guard = OPTION(GUARD) != 0;
     (void)argument;
+    take_processor(0);
     for (uint64_t round = 1; round <= OPTION(ROUNDS) && !load_acquire(&done); round++) {
         meet(0, 2 * round);
         pause_some(mix(round) % 4);
@@ -91,6 +110,7 @@ static void *sleep_side(void *argument)
     time_t until = time(0) + (time_t)OPTION(SECONDS);
     int guard = OPTION(GUARD) != 0;
     (void)argument;
+    take_processor(1);
     for (uint64_t round = 1; round <= OPTION(ROUNDS) && !load_acquire(&done); round++) {
         meet(1, 2 * round);
         pause_some(mix(~round) % 4);
