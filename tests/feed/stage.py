@@ -35,11 +35,11 @@ LIMITS: Final = {"kite": BrokerLimits(instruments_per_connection=3000, connectio
 Frame = dict[str, Any]
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
+def wait_for(condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Wait until the condition holds; fail, and say what was waited for, after 30 s."""
-    end_s = time.monotonic() + PATIENCE_S
+    end_s = time.monotonic() + patience_s
     while not condition():
-        assert time.monotonic() < end_s, f"no {what} within {PATIENCE_S:.0f} s"
+        assert time.monotonic() < end_s, f"no {what} within {patience_s:.0f} s"
         time.sleep(0.005)
 
 
