@@ -102,15 +102,22 @@ class InstanceFile:
         try:
             _refuse_if_running(paths)
             remove_files(paths)
-            instance_id = uuid.uuid4().bytes
-            segment = Segment.create(paths.instance_file, specs.instance(), instance_id=instance_id)
-            lock = _lock(paths.instance_file)
-            assert lock is not None, "nobody else makes or locks this file under the mutex"
+            return cls._make(paths)
         finally:
             os.close(mutex)
+
+    @classmethod
+    def _make(cls, paths: InstancePaths) -> InstanceFile:
+        """Finish and lock the file under another name: whoever sees it sees all of it."""
+        instance_id = uuid.uuid4().bytes
+        unfinished = paths.directory / "instance.new"
+        segment = Segment.create(unfinished, specs.instance(), instance_id=instance_id)
+        lock = _lock(unfinished)
+        assert lock is not None, "nobody else makes or locks this file under the mutex"
         segment.claim(Role.SUPERVISOR)
         instance = cls(paths, segment, lock, instance_id)
         instance._begin()
+        segment.path = unfinished.rename(paths.instance_file)
         return instance
 
     def _begin(self) -> None:
