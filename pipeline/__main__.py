@@ -1,8 +1,11 @@
-"""`python -m pipeline`."""
+"""`python -m pipeline`: see `pipeline.cli.main`."""
 
-from __future__ import annotations
-
-from pipeline.cli.main import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:
+        from pipeline.cli.main import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -16,6 +16,15 @@ from tests.architecture.tree import ROOT, below, imports, module_name, tracked
 #: Modules whose test has another name, or that hold nothing to test alone.
 ELSEWHERE = {
     "pipeline.__main__": "tests/cli/test_main.py",
+    "pipeline.cli.demo.act": "tests/system/test_demo.py",
+    "pipeline.cli.demo.live": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.options": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.probe": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.readings": "tests/system/test_demo.py",
+    "pipeline.cli.demo.scenario": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.stage": "tests/system/test_demo.py",
+    "pipeline.cli.demo.summary": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.verdict": "tests/cli/demo/test_parts.py",
     "pipeline.cli.run": "tests/system/test_run.py",
     "pipeline.cli.starting": "tests/system/test_run.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",

@@ -1,0 +1,180 @@
+"""The demo's parts without processes: options, scenario, the strategy's log, verdict, summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pipeline.cli.configuration import broker_limits
+from pipeline.cli.demo.live import LiveView, duration
+from pipeline.cli.demo.options import DemoOptions, parse_rate
+from pipeline.cli.demo.probe import Probe, log_rows
+from pipeline.cli.demo.readings import ConnectionReading, ReaderReading, Reading
+from pipeline.cli.demo.scenario import config_text, split
+from pipeline.cli.demo.summary import print_text, reconnects
+from pipeline.cli.demo.verdict import judge
+from pipeline.core.config import parse
+from pipeline.core.enums import Mode, Reason, State, TickFlag
+from pipeline.core.errors import ConfigError
+from pipeline.core.layout import tick_dtype
+from pipeline.core.plan import plan_topology
+from pipeline.sim.truth import create_truth
+from pipeline.sim.verify import received_dtype
+from pipeline.strategy.items import Overrun, StateChange, Ticks
+
+
+def test_every_wrong_option_is_told_at_once() -> None:
+    options = DemoOptions(seconds=1, rate=-1.0, connections=10, instruments=1, seed=-1)
+    with pytest.raises(ConfigError) as error:
+        options.checked()
+    paths = {problem.path for problem in error.value.problems}
+    assert paths == {"--seconds", "--rate", "--connections", "--instruments", "--seed"}
+
+
+@pytest.mark.parametrize(("text", "rate"), [("max", None), ("18,000", 18_000.0), ("5e5", 5e5)])
+def test_a_rate_is_a_number_or_max(text: str, rate: float | None) -> None:
+    assert parse_rate(text) == rate
+    with pytest.raises(ConfigError, match='"max"'):
+        parse_rate("fast")
+
+
+@pytest.mark.parametrize("connections", [1, 3, 9])
+@pytest.mark.parametrize("rate", [None, 18_000.0])
+def test_the_scenario_is_a_config_that_passes_every_check(
+    connections: int, rate: float | None, tmp_path: Path
+) -> None:
+    options = DemoOptions(connections=connections, instruments=connections * 1000, rate=rate)
+    text = config_text(options, name="demo-1", truth=tmp_path / "truth.bin")
+    config = parse(text, limits=broker_limits(), folder=tmp_path)
+    plan = plan_topology(config)
+    assert [len(c.wanted) for c in plan.connections] == [1000] * connections
+    tokens = [w.instrument_token for c in plan.connections for w in c.wanted]
+    assert len(set(tokens)) == connections * 1000
+    assert {w.mode for w in plan.connections[0].wanted} == {Mode.LTP, Mode.QUOTE, Mode.FULL}
+    assert options.is_load == (rate is None or connections == 1)  # 10 a second each, at most
+
+
+def test_shares_add_up() -> None:
+    assert split(10, 3) == [3, 3, 4]
+    assert sum(split(9_001, 7)) == 9_001
+
+
+def ticks_of(rows: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
+    ticks = np.zeros(len(rows), tick_dtype)
+    for tick, row in zip(ticks, rows, strict=True):
+        for name, value in row.items():
+            tick[name] = value
+    return ticks
+
+
+def test_the_log_takes_the_sequence_from_volume_or_from_the_price_on_the_wire() -> None:
+    ticks = ticks_of([
+        {"instrument_token": 0x101, "mode": Mode.FULL, "volume_traded": 70_000, "last_price": 1.5},
+        {"instrument_token": 0x101, "mode": Mode.LTP, "last_price": (5 * 4096 + 7) / 100},
+        {"instrument_token": 0x103, "mode": Mode.LTP, "last_price": (5 * 4096 + 8) / 1e7},
+        {"instrument_token": 0x10C, "mode": Mode.LTP, "last_price": (5 * 4096 + 9) / 1e4},
+        {"instrument_token": 0x109, "mode": Mode.FULL, "last_price": (5 * 4096 + 10) / 100,
+         "flags": TickFlag.INDEX_LAYOUT},
+    ])  # fmt: skip
+    assert log_rows(ticks)["sequence"].tolist() == [70_000, 7, 8, 9, 10]
+
+
+def test_a_probe_counts_holes_that_nobody_announced() -> None:
+    probe = Probe(None, pause_s=0.0)
+    probe.take(Ticks(ticks_of([{"sequence": 5}, {"sequence": 6}])))
+    probe.take(Overrun(connection=0, stage="reader", lost=10, first_sequence=7))
+    probe.take(Ticks(ticks_of([{"sequence": 17}])))
+    assert probe.summary()["unannounced"] == 0
+    probe.take(Ticks(ticks_of([{"sequence": 19}])))
+    summary = probe.summary()
+    assert (summary["unannounced"], summary["lost"], summary["laps"]) == (1, 10, 1)
+    assert [told["kind"] for told in summary["told"]] == ["Overrun"]
+
+
+def change(state: State, reason: Reason, second: float) -> dict[str, Any]:
+    item = StateChange(
+        connection=1, connection_epoch=1, state=state, reason=reason, detail=0, ts_ns=0,
+        mono_ns=int(second * 1e9), tick_sequence=1,
+    )  # fmt: skip
+    probe = Probe(None, pause_s=0.0)
+    probe.take(item)
+    told: dict[str, Any] = probe.told[0]
+    return told
+
+
+def test_an_interruption_lasts_from_its_first_notice_until_live() -> None:
+    told = [
+        change(State.LIVE, Reason.FIRST_DATA, 1.0),
+        change(State.STALLED, Reason.STALL, 5.0),
+        change(State.RECONNECTING, Reason.STALL, 5.1),
+        change(State.LIVE, Reason.FIRST_DATA, 5.5),
+    ]
+    assert reconnects(told) == [{"connection": 1, "reason": "STALL", "live_after_s": 0.5}]
+
+
+def test_missing_logs_are_no_success(tmp_path: Path) -> None:
+    os.close(create_truth(tmp_path / "truth.bin", {"seed": 1, "mode": "load"}))
+    outcome = judge(tmp_path)
+    assert outcome.problems == ["a strategy did not finish its log"]
+    for name in ("fast", "slow"):
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"delivered": 3, "lost": 0, "laps": 0, "unannounced": 0, "told": []})
+        )
+    np.zeros(3, received_dtype).tofile(tmp_path / "fast.log")
+    problems = judge(tmp_path).problems
+    assert any("never sent" in problem for problem in problems)
+    assert any("nothing to compare" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [(5, "5 ns"), (12_300, "12 us"), (7_200_000, "7.2 ms"), (4_560_000_000, "4.56 s")],
+)
+def test_durations_are_in_the_unit_a_person_would_use(ns: int, text: str) -> None:
+    assert duration(ns) == text
+
+
+def reading() -> Reading:
+    connection = ConnectionReading(
+        number=0, state=State.LIVE, reason=Reason.FIRST_DATA, since_s=3.0, messages_in=1,
+        bytes_in=1, reconnects=0, stalls=0, wire=3000, ring_lag_frames=0, tick_tail=10,
+        counters={"frames_in": 12_345_678, "ticks_out": 123_456_789},
+    )  # fmt: skip
+    reader = ReaderReading(
+        name="fast", delivered=123_456_789, lost=0, laps=0, lag=0,
+        latency_p50_ns=12_000, latency_p99_ns=900_000, latency_p999_ns=2_000_000,
+    )  # fmt: skip
+    return Reading(mono_s=1.0, connections=[connection] * 3, readers={"fast": reader})
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    view = LiveView(DemoOptions())
+    console.print(view._render(reading(), 12.0, ["the exchange resets connection 0"]))
+    lines = console.export_text().splitlines()
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
+    assert any("LIVE" in line and "123,456,789" in line for line in lines)
+
+
+def test_a_failed_summary_names_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    result: dict[str, Any] = {
+        "passed": False, "problems": ["3 ticks doubled"], "seconds": 1.0, "ticks_per_s": 5.0,
+        "stages": [], "gaps": [], "reconnects": [], "processes": [],
+        "readers": {"fast": dataclasses.asdict(reading().readers["fast"])},
+        "slow": {"delivered": 1, "lost": 2, "laps": 1},
+        "verdict": {"sent": 1, "received": 1, "lost": 0, "lost_outside_gaps": 0, "doubled": 3,
+                    "out_of_order": 0},
+    }  # fmt: skip
+    print_text(result)
+    printed = capsys.readouterr().out
+    assert "not everything is accounted for" in printed
+    assert "3 ticks doubled" in printed
