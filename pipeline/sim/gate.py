@@ -3,7 +3,7 @@
 Per pipeline connection, sent minus delivered stays within half a tick stream. How far the reader
 has come is `reader_page.py`'s to say; this file is the arithmetic. A session begins with nothing
 in flight. Should ticks vanish on the way (that is for the verdict to find), the reader would never
-get to them: when it lives, has taken all it was given and nothing moves, the account is closed and
+get to them: when it keeps waiting for ticks and none of these moves, the account is closed and
 begun anew, and `reopened` counts it.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, Protocol
 _UNGATED: Final = 1 << 62
 _WAIT_S: Final = 0.0002
 _WORTHWHILE: Final = 8
+_IDLE_WAITS: Final = 3
 _STUCK_S: Final = 2.0
 
 
@@ -25,8 +26,8 @@ class Delivered(Protocol):
     def attached(self) -> bool:
         """Whether the reader is there; raises PipelineError once it was and has died."""
 
-    def beating(self) -> bool:
-        """Whether the reader has given a sign of life lately."""
+    def idle_waits(self) -> int:
+        """Return how often the reader has waited for ticks, ever."""
 
     def window(self, connection: int) -> int:
         """How many ticks of this connection may be under way."""
@@ -52,6 +53,7 @@ class _Account:
     base: int  # delivered minus sent, when the account was opened
     passed: int
     moved_s: float
+    idle_waits: int  # of the reader, when it last moved
 
 
 class Gate:
@@ -88,10 +90,12 @@ class Gate:
             return 0
         account = self._accounts.get(client.connection)
         if account is None or account.client is not client:
-            account = _Account(client, passed - client.packets_queued, passed, now_s)
+            base = passed - client.packets_queued
+            account = _Account(client, base, passed, now_s, self._reader.idle_waits())
             self._accounts[client.connection] = account
         if passed != account.passed:
             account.passed, account.moved_s = passed, now_s
+            account.idle_waits = self._reader.idle_waits()
         in_flight = client.packets_queued - (passed - account.base)
         window = self._reader.window(client.connection)
         budget = window - in_flight
@@ -100,10 +104,11 @@ class Gate:
         return budget if budget >= max(1, window // _WORTHWHILE) else 0
 
     def _reopen(self, account: _Account, client: Gated, now_s: float) -> None:
-        if client.pending_bytes == 0 and self._reader.beating():
+        idle_waits = self._reader.idle_waits()
+        if client.pending_bytes == 0 and idle_waits > account.idle_waits + _IDLE_WAITS:
             self.reopened += 1
             account.base = account.passed - client.packets_queued
-        account.moved_s = now_s
+        account.moved_s, account.idle_waits = now_s, idle_waits
 
     def wait_s(self) -> float:
         """Return how long to wait before asking again."""

@@ -1,45 +1,18 @@
 """Pairing what was received with what was sent, per connection and instrument. Floor 4; numpy.
 
-Both logs are cut into parts of whole instruments, so that memory stays bounded. Within a part the
-rows are grouped by (instrument, connection) in the order of the logs, and then compared: row by
-row where nothing is missing, else by searching each received row's key among the sent ones.
+Most groups arrive as a beginning of what was sent: all of it, or all but a tail. Those are compared
+row by row. The others are paired by searching each received row's key among the sent ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from pipeline.sim.grouping import Array, Log, Part
 
-CHUNK_ROWS: Final = 1 << 20
-_ROWS_AT_ONCE: Final = 4_000_000
-_GROUPS_MAX: Final = 1 << 22
-_GROUPS_AT_ONCE: Final = 1 << 16
 _LOW_BITS: Final = 0xFFF
-_MODE_LTP: Final = 1
-_SEGMENT_INDICES: Final = 9
-
-
-class Log(NamedTuple):
-    """A part's rows of one log, stably sorted by group; `row` is the place in the whole log."""
-
-    row: Array
-    group: Array
-    sequence: Array
-    mode: Array
-    time_ns: Array
-
-
-class Part(NamedTuple):
-    """Some whole groups of both logs; `low` marks the received rows with 12 bits of sequence."""
-
-    sent: Log
-    received: Log
-    low: Array
 
 
 class Matched(NamedTuple):
@@ -51,81 +24,73 @@ class Matched(NamedTuple):
     unexplained: Array
 
 
-class Groups:
-    """Numbers each (instrument, connection) that occurs, and cuts the logs into parts.
-
-    Rows of the truth log that name no connection belong to no group.
-    """
-
-    def __init__(self, truth: Array, received: Array) -> None:
-        self._truth, self._received = truth, received
-        self._tokens = _distinct(truth["instrument_token"], received["instrument_token"])
-        named = _distinct(truth["connection"], received["connection"])
-        self._connections = named[named >= 0]
-        self._count = len(self._tokens) * max(1, len(self._connections))
-        if self._count > _GROUPS_MAX:
-            raise ValueError(f"{self._count} instruments x connections: at most {_GROUPS_MAX}")
-        self._of_truth = self._number(truth)
-        self._of_received = self._number(received)
-
-    def _number(self, rows: Array) -> Array:
-        numbers = np.empty(len(rows), np.int32)
-        for start in range(0, len(rows), CHUNK_ROWS):
-            chunk = rows[start : start + CHUNK_ROWS]
-            token = np.searchsorted(self._tokens, chunk["instrument_token"])
-            connection = np.searchsorted(self._connections, chunk["connection"])
-            number = token * len(self._connections) + connection
-            numbers[start : start + CHUNK_ROWS] = np.where(chunk["connection"] < 0, -1, number)
-        return numbers
-
-    def parts(self) -> Iterator[Part]:
-        """Yield parts of about `_ROWS_AT_ONCE` rows; a group is never cut."""
-        sizes = np.bincount(self._of_truth[self._of_truth >= 0], minlength=self._count)
-        sizes += np.bincount(self._of_received, minlength=self._count)
-        ends = np.cumsum(sizes)
-        first = 0
-        while first < self._count:
-            done = ends[first - 1] if first else 0
-            last = int(np.searchsorted(ends, done + _ROWS_AT_ONCE, "right"))
-            last = min(max(last, first + 1), self._count, first + _GROUPS_AT_ONCE)
-            yield self._part(first, last)
-            first = last
-
-    def _part(self, first: int, last: int) -> Part:
-        sent = _grouped(self._truth, "send_ts_ns", self._of_truth, first, last)
-        received = _grouped(self._received, "receive_ts_ns", self._of_received, first, last)
-        token = self._tokens[received.group // max(1, len(self._connections))]
-        low = (received.mode == _MODE_LTP) | (token & 0xFF == _SEGMENT_INDICES)
-        return Part(sent, received, low)
-
-
-def _distinct(*columns: Array) -> Array:
-    found = [np.empty(0, columns[0].dtype)]
-    for column in columns:
-        for start in range(0, len(column), CHUNK_ROWS):
-            found.append(np.unique(column[start : start + CHUNK_ROWS]).astype(columns[0].dtype))
-    return np.unique(np.concatenate(found))
-
-
-def _grouped(rows: Array, time: str, groups: Array, first: int, last: int) -> Log:
-    chosen = np.flatnonzero((groups >= first) & (groups < last))
-    group = groups[chosen]
-    # 16-bit numbers are sorted in linear time.
-    order = np.argsort((group - first).astype(np.uint16), kind="stable")
-    return Log(
-        row=chosen[order],
-        group=group[order].astype(np.int64),
-        sequence=rows["sequence"][chosen][order],
-        mode=rows["mode"][chosen][order],
-        time_ns=rows[time][chosen][order],
-    )
-
-
 def match(part: Part) -> Matched:
     """Pair a part's rows."""
-    if _alike(part):
+    arrival = np.full(len(part.sent.row), -1, np.int64)
+    place, plain = _beginnings(part)
+    arrival[place[plain]] = part.received.row[plain]
+    if plain.all():
         nothing = np.empty(0, np.int64)
-        return Matched(part.received.row, nothing, nothing, nothing)
+        return Matched(arrival, nothing, nothing, nothing)
+    # The rest of a group goes with it.
+    settled = np.zeros(
+        int(max(part.sent.group.max(initial=0), part.received.group.max())) + 1, bool
+    )
+    settled[part.received.group[plain]] = True
+    left = ~settled[part.sent.group]
+    found = _search(Part(_take(part.sent, left), _take(part.received, ~plain), part.low[~plain]))
+    arrival[left] = found.arrival
+    return found._replace(arrival=arrival)
+
+
+def _take(log: Log, chosen: Array) -> Log:
+    return Log(*(column[chosen] for column in log))
+
+
+def _beginnings(part: Part) -> tuple[Array, Array]:
+    """Return for each received row the sent row at the same place of its group, and whether its
+    whole group agrees with that beyond doubt."""
+    sent, received = part.sent, part.received
+    if not len(sent.row) or not len(received.row):
+        return np.zeros(len(received.row), np.int64), np.zeros(len(received.row), bool)
+    first = np.flatnonzero(np.diff(received.group, prepend=-1))
+    sizes = np.diff(first, append=len(received.row))
+    begin = np.searchsorted(sent.group, received.group[first], "left")
+    end = np.searchsorted(sent.group, received.group[first], "right")
+    complete = np.repeat(end - begin == sizes, sizes)
+    place = np.arange(len(received.row)) + np.repeat(begin - first, sizes)
+    end = np.repeat(end, sizes)
+    agrees = place < end
+    place = np.minimum(place, len(sent.row) - 1)
+    sequence = sent.sequence[place]
+    agrees &= (sent.mode[place] == received.mode) & (sent.time_ns[place] <= received.time_ns)
+    agrees &= np.where(part.low, sequence & _LOW_BITS, sequence) == received.sequence
+    if not complete.all():
+        agrees &= complete | _certain(part, place, np.maximum(end - 1, 0))
+    return place, np.repeat(np.logical_and.reduceat(agrees, first), sizes)
+
+
+def _certain(part: Part, place: Array, last: Array) -> Array:
+    """Return whether no later row of the group that looks the same was sent before the reception.
+
+    `last`: the last sent row of the group of each received row.
+    """
+    sent, received_ns = part.sent, part.received.time_ns
+    sequence = sent.sequence.astype(np.int64)
+    following = np.minimum(place + 1, last)
+    repeated = (following > place) & (sequence[following] == sequence[place])
+    certain: Array = ~repeated | (sent.time_ns[following] > received_ns)
+    # Of 12 bits: where every state was sent, the next with these bits lies that many rows on.
+    after = np.minimum(place + _LOW_BITS + 1, last)
+    exact = sequence[after] - sequence[place] == _LOW_BITS + 1
+    exact &= sent.time_ns[after] > received_ns
+    certain &= ~part.low | exact | (sequence[last] - sequence[place] <= _LOW_BITS)
+    backwards = (np.diff(sequence) < 0) & (np.diff(sent.group) == 0)
+    certain &= ~np.isin(part.received.group, sent.group[1:][backwards])
+    return certain
+
+
+def _search(part: Part) -> Matched:
     sent, received = part.sent, part.received
     sent_keys = _keys(sent, sent.sequence)
     by_key = np.arange(len(sent_keys))
@@ -189,7 +154,8 @@ def _moments(groups: Array, since_ns: Array) -> Array:
 def _choose(first: Array, end: Array, keys: Array, sent_ns: Array, received_ns: Array) -> Array:
     """Return which of its candidates [first, end) each received row is.
 
-    If a key arrived as often as it was sent, in turn; else the last that was sent before.
+    If a key arrived as often as it was sent, in turn (never before it was sent); else the last
+    that was sent before.
     """
     place = first.copy()
     several = np.flatnonzero(end - first > 1)
@@ -200,6 +166,9 @@ def _choose(first: Array, end: Array, keys: Array, sent_ns: Array, received_ns: 
     turn = np.empty(len(several), np.int64)
     turn[order] = np.arange(len(several)) - np.repeat(np.cumsum(arrivals) - arrivals, arrivals)
     complete = arrivals[key] == (end - first)[several]
+    turn = np.minimum(turn, end[several] - first[several] - 1)
+    too_early = received_ns[several] < sent_ns[first[several] + turn]
+    complete &= np.bincount(key[too_early], minlength=len(arrivals))[key] == 0
     place[several[complete]] += turn[complete]
     several = several[~complete]
     step = 1

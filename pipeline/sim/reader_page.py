@@ -13,14 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.core.enums import SegmentKind
+from pipeline.core.enums import SegmentKind, State
 from pipeline.core.errors import LayoutMismatch, PipelineError, SegmentError
 from pipeline.shm.identity import is_alive
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
 
 _LOOK_S: Final = 0.05
-_BEAT_NS: Final = 1_000_000_000
 _SHARE: Final = 2  # half a tick stream
 
 
@@ -40,17 +39,27 @@ class ReaderPage:
         self._windows: dict[int, int] = {}
 
     def attached(self) -> bool:
-        """Whether the reader is there; raise PipelineError once it was and has died."""
+        """Whether the reader is there; raise PipelineError when it has died.
+
+        One that has let go in good order is waited for again.
+        """
         now_s = time.monotonic()
         if now_s >= self._next_look_s:
             self._next_look_s = now_s + _LOOK_S
-            if self._record is None:
-                self._record = self._find()
-            elif not _alive(self._record):
-                raise PipelineError(
-                    f"reader {self.name!r}, which this load is gated on, has died: start both again"
-                )
+            self._look()
         return self._record is not None
+
+    def _look(self) -> None:
+        record = self._record
+        if record is None:
+            self._record = self._find()
+        elif int(record["head"]["state"]) == State.CLOSED:
+            self._record = None
+            self._places.clear()
+        elif not _alive(record):
+            raise PipelineError(
+                f"reader {self.name!r}, which this load is gated on, has died: start both again"
+            )
 
     def _find(self) -> np.ndarray[Any, Any] | None:
         for path in sorted(self._paths.readers.glob(f"{self.name}.*")):
@@ -58,16 +67,13 @@ class ReaderPage:
                 record = Segment.attach(path, SegmentKind.READER).record("ReaderC")
             except (FileNotFoundError, SegmentError, LayoutMismatch):
                 continue  # swept just now, or being made
-            if _alive(record):
+            if _alive(record) and int(record["head"]["state"]) != State.CLOSED:
                 return record
         return None
 
-    def beating(self) -> bool:
-        """Whether the reader has given a sign of life within the last second."""
-        if self._record is None:
-            return False
-        last_ns = int(self._record["head"]["heartbeat_mono_ns"])
-        return time.monotonic_ns() - last_ns < _BEAT_NS
+    def idle_waits(self) -> int:
+        """Return how often the reader has waited for ticks, ever."""
+        return 0 if self._record is None else int(self._record["bell_waits"])
 
     def window(self, connection: int) -> int:
         """How many ticks of this connection may be under way: half its tick stream."""

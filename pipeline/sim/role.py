@@ -9,12 +9,15 @@ from __future__ import annotations
 import socket
 from typing import Final
 
+from pipeline.core import logs
 from pipeline.core.config import Config
-from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.errors import ConfigError, PipelineError, Problem
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.sim.options import SimulatorOptions
 from pipeline.sim.server import run_simulator
+
+_log = logs.get_logger(__name__)
 
 CONTROL_NAME: Final = "simulator.sock"
 
@@ -48,9 +51,13 @@ def options_of(config: Config, paths: InstancePaths, *, run: str = "") -> Simula
 def run_simulator_role(
     config: Config, paths: InstancePaths, listener: socket.socket | None = None
 ) -> int:
-    """Run the exchange of a config until SIGTERM; return the exit code.
+    """Run the exchange of a config until SIGTERM; return the exit code, errors told in the log.
 
     `listener` is bound and listening, and is closed at the end in this process only.
     """
     run = InstanceView(paths).read().instance_id.hex()
-    return run_simulator(options_of(config, paths, run=run), listener)
+    try:
+        return run_simulator(options_of(config, paths, run=run), listener)
+    except PipelineError as error:
+        _log.error("%s", error)
+        return int(error.exit_code)

@@ -5,7 +5,8 @@ strategy's log exactly once, per instrument in the order of sending, or lie in a
 strategy was told of. Packets are matched by connection, instrument, mode and sequence; where a
 packet carries only 12 bits of its sequence (ltp packets and indices), the rest is found by time:
 it is the latest such sequence sent before the tick was received. Where one state was sent more
-than once (cached repeats), a tick belongs to the latest sending before it was received.
+than once (cached repeats), ticks belong to the sendings in turn if there are as many, else to the
+latest sending before the reception.
 
 A lost packet is explained by a gap of its connection if it was sent within the gap, give or take
 the slack, or if the gap lies between the ticks delivered just before and just after it: bytes of
@@ -22,7 +23,8 @@ from typing import Any, Final
 import numpy as np
 
 from ext.simulate import KIND_LYING
-from pipeline.sim.matching import CHUNK_ROWS, Array, Groups, match
+from pipeline.sim.grouping import CHUNK_ROWS, Array, Groups
+from pipeline.sim.matching import match
 
 #: What a strategy logs of each tick; further fields do no harm. `sequence` is `volume_traded`, or
 #: the low 12 bits of the price in wire units where there is no volume.

@@ -209,7 +209,11 @@ class Attachment:
         return view if info is not None and is_ready(info, self.instance_id) else None
 
     def close(self) -> None:
-        """Remove the reader's page; the memory goes with the last array of it."""
+        """Remove the reader's page; the memory goes with the last array of it.
+
+        Whoever has the page mapped sees by its state that it was let go of in good order.
+        """
+        self.page.set_state(State.CLOSED, Reason.SHUTDOWN)
         self._remove_page()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ext.simulate import TruthLog
-from pipeline.core.enums import Role
+from pipeline.core.enums import Reason, Role, State
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.shm import specs
 from pipeline.shm.names import InstancePaths
@@ -78,13 +78,13 @@ def test_weather_passes() -> None:
 class FakeReader:
     passed: int | None = None
     there: bool = True
-    alive: bool = True
+    waits: int = 0
 
     def attached(self) -> bool:
         return self.there
 
-    def beating(self) -> bool:
-        return self.alive
+    def idle_waits(self) -> int:
+        return self.waits
 
     def window(self, connection: int) -> int:
         return 100
@@ -123,17 +123,17 @@ def test_the_gate_keeps_sent_minus_delivered_within_the_window() -> None:
     assert gate.budget(FakeClient(connection=-1)) > 1_000_000
 
 
-def test_the_gate_begins_anew_only_when_a_living_reader_has_nothing_to_take(
+def test_the_gate_begins_anew_only_when_a_waiting_reader_has_nothing_to_take(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(gate_module.time, "monotonic", lambda: now[0])
-    reader, client = FakeReader(passed=0, alive=False), FakeClient()
+    reader, client = FakeReader(passed=0), FakeClient()
     gate = Gate(reader)
     assert gate.budget(client) == 100
     client.packets_queued = 100
-    for alive, pending, reopened in ((False, 0, 0), (True, 7, 0), (True, 0, 1)):
-        reader.alive, client.pending_bytes = alive, pending
+    for waits, pending, reopened in ((0, 0, 0), (50, 7, 0), (51, 0, 0), (90, 0, 1)):
+        reader.waits, client.pending_bytes = waits, pending
         now[0] += 5.0
         assert gate.budget(client) == 0 and gate.reopened == reopened
     assert gate.budget(client) == 100
@@ -145,18 +145,25 @@ def test_a_readers_page_is_found_followed_and_missed(tmp_path: Path) -> None:
     Segment.create(paths.segment(specs.ticks(4, capacity=4096).kind, 4),
                    specs.ticks(4, capacity=4096), instance_id=bytes(16))  # fmt: skip
     page = ReaderPage(paths.directory, "fast")
-    assert not page.attached() and page.delivered(4) is None and not page.beating()
+    assert not page.attached() and page.delivered(4) is None and page.idle_waits() == 0
     path = paths.reader("fast", os.getpid())
     status = StatusPage(Segment.create(path, specs.reader(), instance_id=bytes(16)))
     status.begin(Role.STRATEGY)
     deadline_s = time.monotonic() + 20
     while not page.attached():
         assert time.monotonic() < deadline_s
-    assert page.beating() and page.window(4) == 2048 and page.delivered(4) is None
+    assert page.window(4) == 2048 and page.delivered(4) is None
     status.record["cursors"]["connection"][:2] = (9, 4)
     status.record["cursors"]["cursor"][:2] = (1, 777)
     status.record["cursor_count"] = 2
     assert page.delivered(4) == 777
+    status.set_state(State.CLOSED, Reason.SHUTDOWN)
+    while page.attached():
+        assert time.monotonic() < deadline_s
+    assert page.delivered(4) is None
+    status.set_state(State.LIVE, Reason.STARTED)
+    while not page.attached():
+        assert time.monotonic() < deadline_s
     status.head["pid"] = 0
     with pytest.raises(PipelineError, match="has died"):
         while page.attached():
