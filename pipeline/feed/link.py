@@ -36,6 +36,8 @@ from pipeline.planning.liveness import (
 WAIT_NS: Final = 50 * NS_PER_MS
 DRAIN_NS: Final = 500 * NS_PER_MS
 HOURS_CHECK_NS: Final = NS_PER_S
+#: So long after the last command, what arrives should arrive in the mode that was asked for.
+MODES_SETTLE_NS: Final = 5 * NS_PER_S
 CLOSE_NORMAL: Final = 1000
 CLOSE_WITHOUT_CODE: Final = 1005
 
@@ -70,7 +72,9 @@ class Link:
         self._config = parts.config
         self._hours = parts.hours
         self._transport = transport
-        segments = parts.segments
+        self._segments = segments = parts.segments
+        self._epoch = connection_epoch
+        self._modes_check_ns = 0  # when to compare the modes, 0 = not again
         self._reader = FrameReader(
             segments.frames.message_bytes_max,
             parts.config.receive_buffer_bytes,
@@ -200,15 +204,25 @@ class Link:
         return None
 
     def _follow_assignment(self, now_ns: int) -> None:
-        subscriptions = self._subscriptions
-        had_instruments = bool(subscriptions.wanted)
-        if subscriptions.follow():
-            self._record["assigned_count"] = len(subscriptions.wanted)
+        had_instruments = bool(self._subscriptions.wanted)
+        if self._subscriptions.follow():
+            self._modes_check_ns = now_ns + MODES_SETTLE_NS
+            self._record["assigned_count"] = len(self._subscriptions.wanted)
             if not had_instruments:
                 self._due_since_ns = now_ns
                 if self._status.reason is Reason.ASSIGNMENT_EMPTY:
                     self._status.enter(State.SUBSCRIBING, Reason.NONE)
+        elif self._modes_check_ns and now_ns >= self._modes_check_ns:
+            self._modes_check_ns = 0
+            self._compare_modes()
         self._send_commands(now_ns)
+
+    def _compare_modes(self) -> None:
+        # Once per change: a server that insists is not argued with.
+        others = self._segments.other_modes(self._epoch)
+        if others:
+            self._record["resubscriptions"] += 1
+            self._subscriptions.ask_again(others)
 
     def _send_commands(self, now_ns: int) -> None:
         while len(self._outbox) < ROOM_BYTES:

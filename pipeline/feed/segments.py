@@ -1,7 +1,8 @@
 """The shared memory of one feed, attached. Floor 3.
 
 A feed writes its frame, order and text rings, its wire table and its status page, and a word of
-its account's page; it reads its assignment. A successor finds all of it where it was left.
+its account's page; it reads its assignment and what its decoder has confirmed. A successor finds
+all of it where it was left.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Final
 from ext.cells import Bell
 from ext.rings import FrameRingWriter
 from pipeline.core import layout
-from pipeline.core.enums import Role, SegmentKind
+from pipeline.core.enums import Mode, Role, SegmentKind
 from pipeline.core.plan import ConnectionPlan
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import AccountPage, StatusPage
 from pipeline.shm.segment import Segment
-from pipeline.shm.tables import AssignmentTable, WireTable
+from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows, other_modes
 
 
 class FeedSegments:
@@ -33,8 +34,8 @@ class FeedSegments:
         self.account = AccountPage(self._attach(SegmentKind.ACCOUNT, plan.account_number))
         self.decoder_bell: Final = self._bell(plan.decoder)
         self.instance_bell: Final = self._bell(INSTANCE_BELL)
-        path = paths.segment(SegmentKind.ASSIGNMENT, number)
-        self.assignment = AssignmentTable(Segment.attach(path, SegmentKind.ASSIGNMENT))
+        self.assignment = AssignmentTable(self._read(SegmentKind.ASSIGNMENT, number))
+        self._confirmed = confirmed_rows(self._read(SegmentKind.CONFIRMED, number))
 
     @property
     def status_buffer(self) -> memoryview:
@@ -45,6 +46,14 @@ class FeedSegments:
     def last_epoch(self) -> int:
         """The newest connection epoch that any feed of this connection has used."""
         return max(int(self.page.record["connection_epoch"]), self.frames.last_epoch())
+
+    def other_modes(self, connection_epoch: int) -> dict[int, Mode]:
+        """Return {token: wanted mode} of what the decoder sees arrive in another mode."""
+        _, rows = self.assignment.read()
+        return other_modes(rows, self._confirmed, connection_epoch=connection_epoch)
+
+    def _read(self, kind: SegmentKind, number: int) -> Segment:
+        return Segment.attach(self._paths.segment(kind, number), kind)
 
     def _attach(self, kind: SegmentKind, number: int) -> Segment:
         return Segment.attach(self._paths.segment(kind, number), kind, writable=True)

@@ -7,7 +7,7 @@ are still going out starts a new difference from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.brokers.contract import Command, Session
 from pipeline.core.enums import Mode
@@ -44,9 +44,10 @@ class Subscriptions:
         self._restart()
         return True
 
-    def ask_again(self) -> None:
-        """Tell everything once more, as on a new connection."""
-        self.on_wire = {}
+    def ask_again(self, tokens: Iterable[int] | None = None) -> None:
+        """Tell everything, or these instruments, once more, as on a new connection."""
+        for token in list(self.on_wire) if tokens is None else tokens:
+            self.on_wire.pop(token, None)
         self._restart()
 
     def next_command(self) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ext.rings import FrameRingWriter
 from pipeline.brokers.contract import MessageClass, Session, TextKind
+from pipeline.core.secrets import redact
 from pipeline.feed.segments import FeedSegments
 
 _SHOWN_CHARACTERS_MAX: Final = 200
@@ -61,10 +62,10 @@ class TextRouter:
         message = self._session.parse_text(payload)
         if message.kind in (TextKind.INVALID, TextKind.UNKNOWN):
             self._record["text_invalid"] += 1
-            self._log.warning(
-                "a text that is not understood: %s", message.problem or repr(message.type_name)
-            )
+            problem = message.problem or redact(repr(message.type_name))
+            self._log.warning("a text that is not understood: %s", problem)
         elif message.kind is TextKind.ERROR:
             self._record["server_errors"] += 1
-            self._log.warning("the server says: %.*r", _SHOWN_CHARACTERS_MAX, message.data)
+            said = redact(repr(message.data))[:_SHOWN_CHARACTERS_MAX]
+            self._log.warning("the server says: %s", said)
         return message.kind

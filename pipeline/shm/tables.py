@@ -101,6 +101,24 @@ def confirmed_rows(segment: Segment) -> Rows:
     return segment.records("ConfirmedC", segment.capacity)
 
 
+def other_modes(assignment: Rows, confirmed: Rows, *, connection_epoch: int) -> dict[int, Mode]:
+    """Return {instrument token: wanted mode} of what arrives on this connection in another mode.
+
+    `assignment` are rows of an AssignmentTable, `confirmed` a connection's `confirmed_rows`. What
+    has not arrived on this connection at all says nothing and is left out.
+    """
+    assignment = assignment[assignment["slot"] < len(confirmed)]
+    seen = confirmed[assignment["slot"]]
+    differs = (
+        (seen["instrument_token"] == assignment["instrument_token"])
+        & (seen["connection_epoch"] == connection_epoch)
+        & (seen["mode"] != assignment["mode"])
+    )
+    rows = assignment[differs]
+    tokens, modes = rows["instrument_token"].tolist(), rows["mode"].tolist()
+    return {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
+
+
 def assignment_rows(
     tokens: np.ndarray[Any, Any], modes: np.ndarray[Any, Any], first_slot: int
 ) -> Rows:

@@ -12,7 +12,9 @@ import pytest
 
 from ext.websocket import FrameReader, StreamResult
 from pipeline.core.enums import Mode, Reason, SegmentKind, State
+from pipeline.feed import link as link_module
 from pipeline.feed.link import Link
+from pipeline.shm.tables import confirmed_rows
 from tests.ext.frames import (
     BINARY,
     CLOSE,
@@ -451,3 +453,27 @@ def test_split_and_fragmented_messages_arrive_whole(tmp_path: Path) -> None:
         stage = Stage(tmp_path, server.url)
         with stage.running():
             wait_for(lambda: stage.messages() == [payload], "the message")
+
+
+def test_what_arrives_in_another_mode_is_asked_for_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "MODES_SETTLE_NS", 100_000_000)
+    heard: list[tuple[int, bytes]] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        heard.extend(peer.receive() for _ in range(4))
+        beating(peer)
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url)
+        row = confirmed_rows(stage.attach(SegmentKind.CONFIRMED))[1]
+        row["instrument_token"], row["connection_epoch"], row["mode"] = 884737, 1, Mode.QUOTE
+        with stage.running():
+            wait_for(lambda: len(heard) == 4, "a second subscription")
+    assert commands_of(heard)[2:] == [
+        {"a": "subscribe", "v": [884737]},
+        {"a": "mode", "v": ["full", [884737]]},
+    ]
+    assert stage.counter("resubscriptions") == 1
