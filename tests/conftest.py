@@ -129,8 +129,22 @@ def _descriptors() -> dict[str, str]:
 
 
 def _instances() -> set[str]:
+    """Return the files of all instances but those that somebody else runs meanwhile."""
     base = Path("/dev/shm") / f"pipeline-{os.geteuid()}"
-    return {str(path) for path in base.rglob("*")} if base.is_dir() else set()
+    folders = [path for path in base.glob("*") if not _is_of_others(path)]
+    return {str(path) for folder in folders for path in [folder, *folder.rglob("*")]}
+
+
+def _is_of_others(folder: Path) -> bool:
+    from pipeline.core.errors import PipelineError  # this file also serves an unbuilt checkout
+    from pipeline.shm.instance import InstanceView
+    from pipeline.shm.names import InstancePaths
+
+    try:
+        info = InstanceView(InstancePaths(folder.name, folder.parents[1])).read()
+    except (PipelineError, ValueError, OSError):
+        return False
+    return info.supervisor_alive and info.supervisor_pid not in _children()
 
 
 @pytest.fixture
@@ -141,7 +155,9 @@ def clean_slate() -> Iterator[None]:
     yield
     gc.collect()
     deadline = time.monotonic() + SETTLE_S
-    while _children() - children and time.monotonic() < deadline:
+    while _children() - children or _instances() - instances:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.01)
     assert _children() - children == set(), "processes were left behind"
     assert _instances() - instances == set(), "files of instances were left behind"

@@ -87,6 +87,7 @@ class Supervisor:
             unwatch=self._selector.unregister,
             hangs=HangWatch(hang_timeout_ns, now_ns),
         )
+        self._began_ns = now_ns
         self._end_at_ns = None if run_s is None else now_ns + round(run_s * NS_PER_S)
         self._housekeeping_at_ns = now_ns
         self._feed_pages = [m.page for m in self._crew.of(Role.FEED) if m.page is not None]
@@ -138,13 +139,25 @@ class Supervisor:
             self._crew.start_due(monotonic_ns(), self._closers)
             self._instance.set_state(InstanceState.RUNNING, Reason.STARTED)
             self._page.set_state(State.LIVE, Reason.STARTED)
-            _log.info(f"running as process {os.getpid()}; Ctrl-C or SIGTERM ends it")
+            name = self._config.instance.name
+            _log.info(
+                f'running as process {os.getpid()}: pipeline.attach("{name}") reads it from any '
+                "process, Ctrl-C or SIGTERM ends it"
+            )
             while not self._over:
                 self._turn()
         finally:
             self._crew.kill_all()
         assert self._ending is not None, "only an ending ends the loop"
+        _log.info(
+            f"ended with exit code {int(self._ending.exit_code)} after "
+            f"{(monotonic_ns() - self._began_ns) / NS_PER_S:.1f} s and {self._restart_count()}"
+        )
         return self._ending
+
+    def _restart_count(self) -> str:
+        count = self._crew.forks - len(self._crew.members)
+        return f"{count} restart" if count == 1 else f"{max(count, 0)} restarts"
 
     def _turn(self) -> None:
         self._selector.select(self._timeout_s())

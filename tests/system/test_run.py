@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import pipeline
 from pipeline.core.clock import real_ns
 from pipeline.core.enums import Reason, State
+from pipeline.core.errors import InstanceEnded
+from pipeline.sim.control import ControlClient
 from tests.system.rig import Run, Tape, compare, wait_for
 
 Make = Callable[..., Run]
@@ -138,6 +141,35 @@ def test_a_killed_exchange_is_an_interruption_of_all(make_run: Make) -> None:
     assert run.stop() == 0
     tape.pump()
     assert [len(tape.gap_reasons(connection)) for connection in range(3)] == [1, 1, 1]
+    run.assert_nothing_left()
+
+
+def test_a_silent_stall_is_found_and_healed(make_run: Make) -> None:
+    """The exchange holds one connection open and says nothing: 3 s, a ping, 4.5 s, a new one."""
+    run = make_run().start_and_wait()
+    tape = Tape(run)
+    began = time.monotonic()
+    with ControlClient(run.paths.directory / "simulator.sock") as control:
+        control.command("mute", connection=1, seconds=3600)
+    wait_for(lambda: int(run.page(1)["stalls"]) == 1, "the stall to be found", pump=tape.pump)
+    wait_for(lambda: run.is_complete(1), "the connection to be back", pump=tape.pump)
+    assert time.monotonic() - began < 7
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert [tape.gap_reasons(connection) for connection in range(3)] == [[], [Reason.STALL], []]
+    compare(run, tape, until_ts_ns=until)
+    run.assert_nothing_left()
+
+
+def test_a_strategy_attaches_by_name_and_outlives_the_instance(make_run: Make) -> None:
+    run = make_run().start_and_wait()
+    with pipeline.attach("system", shm_directory=run.paths.root) as market:
+        got = next(iter(market.batches(timeout_s=10)))
+        assert len(got) > 0
+        assert run.stop() == 0
+        with pytest.raises(InstanceEnded):
+            list(market.batches(timeout_s=10))
     run.assert_nothing_left()
 
 
