@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from ext.rings import FrameRingReader
-from pipeline.core.enums import FrameKind, Reason, SegmentKind, State
+from pipeline.core.enums import FrameKind, InstanceState, Reason, SegmentKind, State
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
@@ -103,6 +103,7 @@ class Instance:
         """Start, and wait until so many different roles have begun."""
         self.start()
         wait_for(lambda: len({name for name, *_ in self.starts()}) >= names, "all roles to start")
+        wait_for(lambda: self.view().read().state is InstanceState.RUNNING, "the state RUNNING")
         return self
 
     def starts(self) -> list[tuple[str, int, int, str]]:
