@@ -33,7 +33,7 @@ def whole(status: InstanceStatus) -> RenderableType:
     """Return every section, as long as it takes."""
     parts: list[RenderableType] = [
         _headline(status), _supervisor(status), *_troubles(status, None), "",
-        _connections(status.connections, NONE, rates=False), "",
+        _connections(status, NONE, rates=False), "",
         _feeds(status.connections), "",
         _balances(status), "",
         _decoders(status.decoders), "",
@@ -48,7 +48,7 @@ def screen(status: InstanceStatus, rates: Rates, lines: int) -> RenderableType:
     parts: list[RenderableType] = [_headline(status), *_troubles(status, _PROBLEMS_SHOWN)]
     connections, readers, processes = status.connections, status.readers, status.processes
     sections: list[tuple[int, Callable[[int], Table]]] = [
-        (len(connections), lambda n: _connections(connections[:n], rates, rates=True)),
+        (len(connections), lambda n: _connections(status, rates, rates=True, limit=n)),
         (len(readers), lambda n: _readers(readers[:n], rates, rates=True)),
         (len(processes), lambda n: _processes(processes[:n])),
     ]
@@ -128,7 +128,10 @@ def _table(*columns: str, gap: int = 2) -> Table:
     return table
 
 
-def _connections(rows: Sequence[Connection], figures: Rates, *, rates: bool) -> Table:
+def _connections(
+    status: InstanceStatus, figures: Rates, *, rates: bool, limit: int | None = None
+) -> Table:
+    rows = status.connections[:limit]
     table = _table(
         "<conn", "<state", "since", "epoch", "assigned", "wire", "confirmed",
         "ticks/s" if rates else "ticks", "lag", "gaps", "lost", gap=1,
@@ -138,7 +141,7 @@ def _connections(rows: Sequence[Connection], figures: Rates, *, rates: bool) -> 
         ticks = figures.ticks.get(row.number) if rates else counters["ticks_out"]
         table.add_row(
             f"c{row.number}",
-            Text(row.state, style=_STATES.get(row.state, "")),
+            Text(row.state, style=_STATES.get(row.state, "") if status.live else "dim"),
             duration(row.since_s),
             str(row.connection_epoch),
             count(sets.assigned),

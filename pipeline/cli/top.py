@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import Final
 
 import typer
@@ -19,6 +20,8 @@ from pipeline.services.status.rates import rates
 from pipeline.shm.names import InstancePaths
 
 INTERVAL_S: Final = 0.5
+#: Rates are over this many intervals: brokers send in bursts of a second.
+_WINDOW: Final = 4
 
 
 def command(instance: Instance = None, shm_directory: Directory = DEFAULT_DIRECTORY) -> None:
@@ -46,17 +49,16 @@ def _endless(status: InstanceStatus) -> int:
 
 
 def _watch(paths: InstancePaths, console: Console) -> None:
-    before = snapshot(paths)
+    seen = deque([snapshot(paths)], maxlen=_WINDOW + 1)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(INTERVAL_S)
             try:
-                after = snapshot(paths)
+                seen.append(snapshot(paths))
             except InstanceNotFound:
                 break
-            shown = screen(after, rates(before, after), console.height - 1)
+            shown = screen(seen[-1], rates(seen[0], seen[-1]), console.height - 1)
             live.update(_with_hint(shown), refresh=True)
-            before = after
     console.print(f"{paths.name} has ended and is gone")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ext.rings import FrameRingReader
 from ext.streams import ReaderPolicy, StreamReader
 from pipeline.core import layout
-from pipeline.core.clock import NS_PER_US
+from pipeline.core.clock import NS_PER_US, monotonic_ns, real_ns
 from pipeline.core.enums import Broker, FrameKind, InstanceState, Reason, SegmentKind, State
 from pipeline.core.errors import InstanceEnded, InstanceError, InstanceNotFound
 from pipeline.shm.instance import InstanceInfo, InstanceView, ManifestEntry
@@ -75,6 +75,7 @@ class Attachment:
         self.paths = view.paths
         info = view.read()
         self.instance_id = info.instance_id
+        self._attached = (real_ns(), monotonic_ns())
         self.buffer: TickArray = np.zeros(options.buffer_ticks, layout.tick_dtype)
         bell = self._attach(SegmentKind.BELL, INSTANCE_BELL, writable=True)
         self.page = make_page(self.paths, options.name, self.instance_id)
@@ -207,6 +208,11 @@ class Attachment:
         except FileNotFoundError:
             return None
         return view if info is not None and is_ready(info, self.instance_id) else None
+
+    def last_receive(self, connection: int) -> tuple[int, int]:
+        """Return (UTC, monotonic) ns of the last tick that was handed out, or of attaching."""
+        _, ts_ns, mono_ns = self.reader.position(connection)
+        return (ts_ns, mono_ns) if ts_ns else self._attached
 
     def close(self) -> None:
         """Remove the reader's page; the memory goes with the last array of it.

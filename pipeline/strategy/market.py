@@ -342,7 +342,7 @@ class Market:
 def _gaps(before: Attachment) -> Iterator[Gap]:
     """A gap per connection, from its last tick to now; what follows is another life's."""
     for number in before.reader.connections:
-        _, start_ts_ns, start_mono_ns = before.reader.position(number)
+        start_ts_ns, start_mono_ns = before.last_receive(number)
         yield Gap(
             connection=number,
             connection_epoch=0,
