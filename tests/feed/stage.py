@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 
@@ -16,9 +17,11 @@ from ext.rings import FrameRingReader
 from pipeline.brokers.registry import load_broker
 from pipeline.core import logs
 from pipeline.core.capacity import BrokerLimits
+from pipeline.core.clock import NS_PER_MS
 from pipeline.core.config import Config, parse
 from pipeline.core.enums import FrameKind, Mode, Reason, SegmentKind, State
 from pipeline.core.plan import plan_topology
+from pipeline.feed import link
 from pipeline.feed.link import LinkParts
 from pipeline.feed.process import Feed
 from pipeline.feed.segments import FeedSegments
@@ -155,8 +158,18 @@ backoff_max_s = 0.2
         )
 
     @contextmanager
-    def running(self, draw: Callable[[], float] = random.random) -> Iterator[Feed]:
-        """Run a feed in a thread for the length of a `with` block."""
+    def running(
+        self, draw: Callable[[], float] = random.random, *, patient_end: bool = False
+    ) -> Iterator[Feed]:
+        """Run a feed in a thread for the length of a `with` block.
+
+        With `patient_end` it waits long for the answer to its goodbye, for servers that give one.
+        """
+        drain_ns = (10_000 if patient_end else 30) * NS_PER_MS
+        with patch.object(link, "DRAIN_NS", drain_ns):
+            yield from self._running(draw)
+
+    def _running(self, draw: Callable[[], float]) -> Iterator[Feed]:
         feed = Feed(self.config, self.paths, 0, draw=draw)
         results: list[int] = []
         thread = threading.Thread(target=lambda: results.append(feed.run()))

@@ -84,7 +84,7 @@ def test_an_orderly_end_says_goodbye_and_takes_the_last_messages(tmp_path: Path)
 
     with serving(script) as server:
         stage = Stage(tmp_path, server.url)
-        with stage.running():
+        with stage.running(patient_end=True):
             stage.wait_for_state(State.LIVE)
     assert goodbye == [(CLOSE, b"\x03\xe8")]
     assert stage.messages()[-1] == b"last words"

@@ -67,7 +67,7 @@ def test_asking_again_tells_it_once_more(tmp_path: Path) -> None:
     assert len(first) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(history=st.lists(st.tuples(assignments, st.integers(0, 3)), max_size=6), last=assignments)
 def test_the_server_ends_with_what_is_wanted(
     history: list[tuple[dict[int, Mode], int]], last: dict[int, Mode]
