@@ -63,6 +63,7 @@ cdef extern from "decode_unit.h" nogil:
         const TokenMap *tokens
         TickBase *bases
         DecodeCountersC *counters
+        uint32_t portable
         uint32_t assignment_current
         uint32_t packet_index
         uint32_t packet_offset

@@ -22,10 +22,13 @@ def decode_frame_kite(
     connection: int = 0,
     connection_epoch: int = 0,
     first_sequence: int = 0,
+    portable: bool = False,
 ) -> NDArray[np.void]: ...
 
 class KiteDecoder:
-    def __init__(self, *, capacity: int = 4096, slot_count: int = 0) -> None: ...
+    def __init__(
+        self, *, capacity: int = 4096, slot_count: int = 0, portable: bool = False
+    ) -> None: ...
     @property
     def counters(self) -> dict[str, int]: ...
     @property

@@ -47,13 +47,14 @@ cdef void _decode_whole(DecodeUnit *unit) noexcept nogil:
 
 def decode_frame_kite(frame, *, int64_t receive_ts_ns=0, int64_t receive_mono_ns=0,
                       uint64_t source_sequence=0, uint16_t connection=0,
-                      uint32_t connection_epoch=0, uint64_t first_sequence=0):
+                      uint32_t connection_epoch=0, uint64_t first_sequence=0, bint portable=False):
     """Decode one Kite frame, as received, into a new (n,) tick_dtype array.
 
     frame: any contiguous bytes-like object; it is copied from, not kept. Every complete packet of
     a known size becomes a record, in order; a heartbeat gives none, and what follows a fault is
     left out. The keywords are stamped into the records; `sequence` counts from first_sequence.
-    Without a receive time, times in the future are not flagged.
+    Without a receive time, times in the future are not flagged. portable: use no vector
+    instructions; the result is the same.
     """
     cdef Py_buffer view
     cdef DecodeUnit unit
@@ -68,6 +69,7 @@ def decode_frame_kite(frame, *, int64_t receive_ts_ns=0, int64_t receive_mono_ns
         if unit.capacity == 0:
             return ticks
         unit.next_sequence = first_sequence
+        unit.portable = portable
         unit.counters = &counters
         stamp.receive_ts_ns = receive_ts_ns
         stamp.receive_mono_ns = receive_mono_ns
@@ -87,7 +89,8 @@ cdef class KiteDecoder:
     """Decode frames unit by unit, as a decoder process does, in private memory.
 
     capacity: records of the destination ring. slot_count: slots of the latest table; 0 accepts
-    every token and compares no tick with an earlier one. Not thread-safe.
+    every token and compares no tick with an earlier one. portable: use no vector instructions.
+    Not thread-safe.
     """
 
     cdef DecodeUnit _unit
@@ -97,7 +100,7 @@ cdef class KiteDecoder:
     cdef uint32_t _slot_count
     cdef object _records
 
-    def __cinit__(self, *, uint64_t capacity=4096, uint32_t slot_count=0):
+    def __cinit__(self, *, uint64_t capacity=4096, uint32_t slot_count=0, bint portable=False):
         if capacity == 0:
             raise ValueError("capacity is 0; expected at least 1 record")
         memset(&self._unit, 0, sizeof(self._unit))
@@ -107,6 +110,7 @@ cdef class KiteDecoder:
         self._slot_count = slot_count
         self._records = _new_ticks(capacity, &self._unit.records)
         self._unit.capacity = capacity
+        self._unit.portable = portable
         self._unit.counters = &self._counters
         if slot_count == 0:
             return

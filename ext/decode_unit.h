@@ -56,6 +56,7 @@ typedef struct {
     const TokenMap *tokens;         /* NULL: every token is accepted, its slot is 0 */
     TickBase *bases;                /* by slot, NULL: no tick is held against an earlier one */
     DecodeCountersC *counters;      /* the packet counters and the short and trailing frames */
+    uint32_t portable;              /* 1: no vector instructions, for comparison */
     uint32_t assignment_current;    /* 1: `tokens` is as new as it gets, drop unknown ones */
 
     /* position in the frame: the next packet and the byte its length stands at */

@@ -1,9 +1,10 @@
-"""The compiled decoder and its plain-Python twin under the same tests (faults P1 to P12 too)."""
+"""The compiled decoder on both its paths, and its plain-Python twin, under the same tests."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ class Outcome(NamedTuple):
     counts: dict[str, int]
 
 
-def _compiled_outcome(frame: bytes) -> Outcome:
-    decoder = KiteDecoder(capacity=70_000)
+def _compiled_outcome(frame: bytes, *, portable: bool = False) -> Outcome:
+    decoder = KiteDecoder(capacity=70_000, portable=portable)
     status, _, _ = decoder.decode_unit(frame)
     while status == DecodeStatus.DECODE_MORE:
         index, offset = decoder.position
@@ -62,10 +63,15 @@ class Decoder(NamedTuple):
     outcome: Callable[[bytes], Outcome]
 
 
-@pytest.fixture(params=["compiled", "twin"])
+@pytest.fixture(params=["compiled", "portable", "twin"])
 def decoder(request: pytest.FixtureRequest) -> Decoder:
+    """`compiled` uses what the processor has, `portable` the path that every one can run."""
     if request.param == "compiled":
         return Decoder(decode_frame_kite, _compiled_outcome)
+    if request.param == "portable":
+        return Decoder(
+            partial(decode_frame_kite, portable=True), partial(_compiled_outcome, portable=True)
+        )
     return Decoder(wire.decode_frame, _twin_outcome)
 
 

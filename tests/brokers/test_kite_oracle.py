@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import pipeline
+from ext.decode import decode_frame_kite
 from tests.brokers import kite_frames as make
 
 SEED = 20_240_611
@@ -58,7 +59,9 @@ def compare(parse: Parse, *, packets: int, seed: int) -> None:
     print(f"seed {seed}, {packets} packets")
     for _ in range(packets // PACKETS_PER_FRAME):
         frame = make.frame(*(make.random_body(rng) for _ in range(PACKETS_PER_FRAME)))
-        ours = pipeline.to_kite_dicts(pipeline.decode_frame("kite", frame))
+        ticks = pipeline.decode_frame("kite", frame)
+        assert make.bits(ticks) == make.bits(decode_frame_kite(frame, portable=True))
+        ours = pipeline.to_kite_dicts(ticks)
         theirs = [signed_form(tick) for tick in parse(frame)]
         if repr(ours) != repr(theirs):
             pairs = zip(ours, theirs, strict=True)

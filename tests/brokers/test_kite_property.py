@@ -35,14 +35,17 @@ _any_frame = st.one_of(frames, st.binary(max_size=64))
 @given(_any_frame, st.integers(0, 2**62))
 def test_compiled_decoder_equals_its_twin(frame: bytes, receive_ts_ns: int) -> None:
     stamps = {"receive_ts_ns": receive_ts_ns, "source_sequence": 9, "connection": 2}
-    compiled = decode_frame_kite(frame, **stamps)
-    assert make.bits(compiled) == make.bits(wire.decode_frame(frame, **stamps))
+    twin = make.bits(wire.decode_frame(frame, **stamps))
+    assert make.bits(decode_frame_kite(frame, **stamps)) == twin
+    assert make.bits(decode_frame_kite(frame, portable=True, **stamps)) == twin
 
 
-@given(st.lists(st.tuples(st.sampled_from(TOKENS), _valid_bodies), max_size=20))
-def test_compiled_decoder_equals_its_twin_over_a_session(packets: list[tuple[int, bytes]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(TOKENS), _valid_bodies), max_size=20), st.booleans())
+def test_compiled_decoder_equals_its_twin_over_a_session(
+    packets: list[tuple[int, bytes]], portable: bool
+) -> None:
     bodies = [token.to_bytes(4, "big") + body[4:] for token, body in packets]
-    decoder = KiteDecoder(slot_count=len(TOKENS))
+    decoder = KiteDecoder(slot_count=len(TOKENS), portable=portable)
     rows = np.zeros(len(TOKENS), dtypes["AssignmentC"])
     rows["instrument_token"], rows["slot"], rows["mode"] = TOKENS, range(len(TOKENS)), 3
     decoder.assign(rows)

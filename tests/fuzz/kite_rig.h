@@ -30,7 +30,7 @@ typedef struct {
 /* Tokens 1 to 8 << 8 | segment 1 are assigned when `strict`; otherwise all are accepted. */
 static inline uint32_t rig_token(uint32_t i) { return (i + 1) << 8 | 1; }
 
-static inline void rig_open(KiteRig *rig, uint64_t capacity, int strict) {
+static inline void rig_open(KiteRig *rig, uint64_t capacity, int strict, int portable) {
     AssignmentC rows[RIG_SLOTS];
     memset(rig, 0, sizeof *rig);
     memset(rows, 0, sizeof rows);
@@ -47,6 +47,7 @@ static inline void rig_open(KiteRig *rig, uint64_t capacity, int strict) {
     rig->unit.tokens = strict ? &rig->tokens : NULL;
     rig->unit.bases = strict ? rig->bases : NULL;
     rig->unit.counters = &rig->counters;
+    rig->unit.portable = (uint32_t)portable;
 }
 
 static inline void rig_close(KiteRig *rig) {

@@ -69,7 +69,7 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert built.returncode == 0, built.stderr
     (folder / "corpus").mkdir()
     for number, frame in enumerate(CORPUS):
-        for flags in range(4):
+        for flags in range(8):
             start = bytes((7, flags, 0, 1, 0, 188))
             (folder / "corpus" / f"{number}-{flags}").write_bytes(start + frame)
     return binary

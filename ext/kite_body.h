@@ -1,0 +1,130 @@
+/* One Kite packet's body -> the fields of a tick record, in portable C. Floor 0, plain C11.
+ *
+ * Each writer fills what its packet carries, into a record whose other fields are zero, and gives
+ * back what the flags are made of; only `kite_write_full` writes every field that is not the
+ * caller's: the stamps, token, flags, packet index, connection and broker.
+ */
+#ifndef PIPELINE_KITE_BODY_H
+#define PIPELINE_KITE_BODY_H
+
+#include "endian.h"
+#include "kite_wire.h"
+#include "tick_flags.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+#define KITE_CARRIES_INDEX CARRIES_OHLC
+#define KITE_CARRIES_INDEX_FULL (CARRIES_OHLC | CARRIES_EXCHANGE_TIME)
+#define KITE_CARRIES_QUOTE (CARRIES_OHLC | CARRIES_VOLUME)
+#define KITE_CARRIES_FULL \
+    (CARRIES_OHLC | CARRIES_VOLUME | CARRIES_EXCHANGE_TIME | CARRIES_TRADE_TIME | CARRIES_DEPTH)
+
+static inline double kite_price(const uint8_t *bytes, double divisor) {
+    return (double)(int32_t)read_be32(bytes) / divisor;
+}
+
+/* Epoch seconds -> UTC nanoseconds; 0 stays 0 and means none. */
+static inline int64_t kite_time_ns(const uint8_t *bytes) {
+    return (int64_t)read_be32(bytes) * NS_PER_S;
+}
+
+/* Percent of the previous close, in kiteconnect's order of operations. */
+static inline double kite_change(double last_price, double close) {
+    return close != 0 ? (last_price - close) * 100 / close : 0.0;
+}
+
+/* Zero a record in lines: for the whole of it, compilers call memset or use `rep stos`. */
+static inline void kite_clear(TickC *tick) {
+    for (size_t line = 0; line < sizeof *tick; line += CACHE_LINE)
+        __builtin_memset((uint8_t *)tick + line, 0, CACHE_LINE);
+}
+
+ALWAYS_INLINE TickSeen kite_write_ltp(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+    TickSeen seen = {.last_price = kite_price(body + KITE_LAST_PRICE_OFFSET, scale->divisor)};
+    tick->last_price = seen.last_price;
+    tick->mode = MODE_LTP;
+    return seen;
+}
+
+/* The four prices and the change, wherever the packet has them. */
+ALWAYS_INLINE TickSeen kite_write_ohlc(TickC *tick, const uint8_t *body, double divisor, int open_offset,
+                                       int high_offset, int low_offset, int close_offset) {
+    TickSeen seen = {.last_price = kite_price(body + KITE_LAST_PRICE_OFFSET, divisor),
+                     .open = kite_price(body + open_offset, divisor),
+                     .high = kite_price(body + high_offset, divisor),
+                     .low = kite_price(body + low_offset, divisor)};
+    tick->last_price = seen.last_price;
+    tick->open = seen.open;
+    tick->high = seen.high;
+    tick->low = seen.low;
+    tick->close = kite_price(body + close_offset, divisor);
+    tick->change = kite_change(seen.last_price, tick->close);
+    return seen;
+}
+
+ALWAYS_INLINE TickSeen kite_write_index(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+    tick->mode = MODE_QUOTE;
+    return kite_write_ohlc(tick, body, scale->divisor, KITE_INDEX_OPEN_OFFSET, KITE_INDEX_HIGH_OFFSET,
+                           KITE_INDEX_LOW_OFFSET, KITE_INDEX_CLOSE_OFFSET);
+}
+
+ALWAYS_INLINE TickSeen kite_write_index_full(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+    TickSeen seen = kite_write_index(tick, body, scale);
+    seen.exchange_ts_ns = kite_time_ns(body + KITE_INDEX_TIME_OFFSET);
+    tick->exchange_ts_ns = seen.exchange_ts_ns;
+    tick->mode = MODE_FULL;
+    return seen;
+}
+
+ALWAYS_INLINE TickSeen kite_write_quote(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+    TickSeen seen = kite_write_ohlc(tick, body, scale->divisor, KITE_OPEN_OFFSET, KITE_HIGH_OFFSET,
+                                    KITE_LOW_OFFSET, KITE_CLOSE_OFFSET);
+    seen.volume_traded = read_be32(body + KITE_VOLUME_OFFSET);
+    tick->average_traded_price = kite_price(body + KITE_AVERAGE_PRICE_OFFSET, scale->divisor);
+    tick->volume_traded = seen.volume_traded;
+    tick->total_buy_quantity = read_be32(body + KITE_BUY_QUANTITY_OFFSET);
+    tick->total_sell_quantity = read_be32(body + KITE_SELL_QUANTITY_OFFSET);
+    tick->last_traded_quantity = read_be32(body + KITE_LAST_QUANTITY_OFFSET);
+    tick->mode = MODE_QUOTE;
+    return seen;
+}
+
+static inline void kite_write_side(const uint8_t *levels, double divisor, double *price,
+                                   uint32_t *quantity, uint16_t *orders) {
+    for (int i = 0; i < DEPTH_LEVELS; i++) {
+        const uint8_t *level = levels + i * KITE_LEVEL_BYTES;
+        quantity[i] = read_be32(level);
+        price[i] = kite_price(level + KITE_LEVEL_PRICE_OFFSET, divisor);
+        orders[i] = read_be16(level + KITE_LEVEL_ORDERS_OFFSET);
+    }
+}
+
+/* What a full packet carries besides its prices; the vector path uses it too. */
+ALWAYS_INLINE void kite_see_full(TickSeen *seen, const uint8_t *body) {
+    seen->volume_traded = read_be32(body + KITE_VOLUME_OFFSET);
+    seen->last_trade_ts_ns = kite_time_ns(body + KITE_TRADE_TIME_OFFSET);
+    seen->exchange_ts_ns = kite_time_ns(body + KITE_TIME_OFFSET);
+    seen->bid_quantity = read_be32(body + KITE_BIDS_OFFSET);
+    seen->ask_quantity = read_be32(body + KITE_ASKS_OFFSET);
+}
+
+ALWAYS_INLINE TickSeen kite_write_full(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+    TickSeen seen = kite_write_quote(tick, body, scale);
+    kite_see_full(&seen, body);
+    tick->last_trade_ts_ns = seen.last_trade_ts_ns;
+    tick->exchange_ts_ns = seen.exchange_ts_ns;
+    tick->oi = read_be32(body + KITE_OI_OFFSET);
+    tick->oi_day_high = read_be32(body + KITE_OI_HIGH_OFFSET);
+    tick->oi_day_low = read_be32(body + KITE_OI_LOW_OFFSET);
+    kite_write_side(body + KITE_BIDS_OFFSET, scale->divisor, tick->bid_price, tick->bid_quantity,
+                    tick->bid_orders);
+    kite_write_side(body + KITE_ASKS_OFFSET, scale->divisor, tick->ask_price, tick->ask_quantity,
+                    tick->ask_orders);
+    seen.bid_price = tick->bid_price[0];
+    seen.ask_price = tick->ask_price[0];
+    tick->mode = MODE_FULL;
+    memset(tick->_pad, 0, sizeof tick->_pad);
+    return seen;
+}
+
+#endif
