@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from ext.process import set_name
 from pipeline.core.config import Config
 from pipeline.core.enums import Reason
 from pipeline.core.errors import InstanceRunning, ProcessError, SegmentError
@@ -37,6 +38,7 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
     cannot start; then nothing is left behind. The calling process must have one thread only.
     """
     _require_one_thread()
+    set_name("supervisor")
     root = Path(config.instance.shm_directory)
     paths = InstancePaths(config.instance.name, root)
     topology = plan_topology(config)

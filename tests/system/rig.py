@@ -240,6 +240,11 @@ class Tape:
                 assert event is not None
                 self.events.append(event)
 
+    @property
+    def has_ticks(self) -> bool:
+        """Whether anything was handed out yet."""
+        return bool(self._batches)
+
     def ticks(self, connection: int) -> np.ndarray[Any, Any]:
         """Return all ticks of a connection."""
         everything = np.concatenate(self._batches)

@@ -14,6 +14,7 @@ import pipeline
 from pipeline.core.clock import real_ns
 from pipeline.core.enums import Reason, State
 from pipeline.core.errors import InstanceEnded
+from pipeline.shm.instance import clean_instance
 from pipeline.sim.control import ControlClient
 from tests.system.rig import Run, Tape, compare, wait_for
 
@@ -123,6 +124,38 @@ def test_a_stopped_feed_is_replaced_and_the_others_lose_nothing(make_run: Make) 
     run.assert_nothing_left()
 
 
+def test_a_stopped_decoder_is_replaced_and_nothing_is_lost(make_run: Make) -> None:
+    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
+    tape = Tape(run)
+    pid = run.kill("decoder 0", signal.SIGSTOP)
+    wait_for(lambda: run.pid("decoder 0") not in (0, pid), "a successor", pump=tape.pump)
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert tape.gaps() == []
+    assert compare(run, tape, until_ts_ns=until).lost == 0
+    run.assert_nothing_left()
+
+
+def test_a_stopped_supervisor_stops_not_one_tick(make_run: Make) -> None:
+    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
+    tape = Tape(run)
+    assert run.process is not None
+    run.process.send_signal(signal.SIGSTOP)
+    for _ in range(4):
+        before = len(tape.ticks(0)) if tape.has_ticks else 0
+        settle(tape)
+        assert len(tape.ticks(0)) > before
+    run.process.send_signal(signal.SIGCONT)
+    until = settle(tape)
+    assert run.stop() == 0
+    tape.pump()
+    assert tape.gaps() == []
+    assert compare(run, tape, until_ts_ns=until).lost == 0
+    assert "killed" not in run.log.read_text()
+    run.assert_nothing_left()
+
+
 def test_a_killed_exchange_is_an_interruption_of_all(make_run: Make) -> None:
     run = make_run().start_and_wait()
     tape = Tape(run)
@@ -162,14 +195,19 @@ def test_a_silent_stall_is_found_and_healed(make_run: Make) -> None:
     run.assert_nothing_left()
 
 
-def test_a_strategy_attaches_by_name_and_outlives_the_instance(make_run: Make) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_strategy_attaches_by_name_and_is_told_of_the_end(
+    make_run: Make, number: signal.Signals
+) -> None:
     run = make_run().start_and_wait()
     with pipeline.attach("system", shm_directory=run.paths.root) as market:
         got = next(iter(market.batches(timeout_s=10)))
         assert len(got) > 0
-        assert run.stop() == 0
+        assert run.stop(number) == (0 if number is signal.SIGTERM else -number)
         with pytest.raises(InstanceEnded):
             list(market.batches(timeout_s=10))
+    wait_for(lambda: not run.running(), "every process to be gone")
+    clean_instance(run.paths)
     run.assert_nothing_left()
 
 
