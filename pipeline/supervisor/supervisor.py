@@ -20,7 +20,7 @@ from pipeline.core.config import Config
 from pipeline.core.enums import InstanceState, Reason, Role, SegmentKind, State
 from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.plan import plan_topology
+from pipeline.core.plan import ConnectionPlan, plan_topology
 from pipeline.shm.instance import InstanceFile
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
@@ -95,7 +95,7 @@ class Supervisor:
         self._ending: Ending | None = None
         self._ending_since_ns = 0
         self._drain: Drain | None = None
-        self._backlogs: list[Backlog] = []
+        self._backlogs: dict[ConnectionPlan, Backlog] = {}
         self._over = False
 
     def close(self) -> None:
@@ -312,6 +312,12 @@ class Supervisor:
         if self._drain.stage > Stage.CATCH_UP or Role.FEED in self._crew.alive():
             return 1
         if not self._backlogs:
-            paths, connections = self._instance.paths, self._topology.connections
-            self._backlogs = [Backlog(paths, connection.number) for connection in connections]
-        return sum(backlog.frames() for backlog in self._backlogs)
+            paths = self._instance.paths
+            self._backlogs = {c: Backlog(paths, c.number) for c in self._topology.connections}
+        # Nobody waits for a decoder that will not come back in time.
+        given_up = {m.number for m in self._crew.of(Role.DECODER) if m.restarts.circuit_open}
+        return sum(
+            backlog.frames()
+            for connection, backlog in self._backlogs.items()
+            if connection.decoder not in given_up
+        )

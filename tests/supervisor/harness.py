@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from ext.rings import FrameRingReader
 from pipeline.core.enums import FrameKind, InstanceState, Reason, SegmentKind, State
@@ -165,12 +164,15 @@ class Instance:
     def running(self) -> list[int]:
         """Return the pids of all that was started here and has not ended, the supervisor too."""
         found = []
-        for process in psutil.process_iter(["pid", "status"]):
-            try:
-                if os.getsid(process.pid) in self.sessions and process.status() != "zombie":
-                    found.append(process.pid)
-            except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal():
                 continue
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(session) in self.sessions and state != "Z":
+                found.append(int(entry.name))
         return found
 
     def log_text(self) -> str:
