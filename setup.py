@@ -33,7 +33,7 @@ def _generate_layout() -> None:
 PROFILES: dict[str, tuple[list[str], list[str], bool]] = {
     # name: (compile arguments, link arguments, Cython's run-time checks)
     "fast": (["-O3"], [], False),
-    "checked": (["-O1", "-g", "-DPIPELINE_CHECKED"], [], True),
+    "checked": (["-O0", "-g", "-DPIPELINE_CHECKED"], [], True),
     "sanitize": (
         ["-O1", "-g", "-DPIPELINE_CHECKED", "-fsanitize=address,undefined",
          "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"],
