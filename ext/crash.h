@@ -46,6 +46,13 @@ static const char *const CRASH_POINT_NAMES[] = { CRASH_POINTS(CRASH_POINT_NAME) 
 static int crash_armed = -1;
 static long crash_passages_left = 0;
 
+static inline int crash_arm(int point, long passage)
+{
+    crash_armed = point;
+    crash_passages_left = passage;
+    return 1;
+}
+
 static inline void crash_pass(int point)
 {
     if (point == crash_armed && --crash_passages_left == 0) {
@@ -56,6 +63,12 @@ static inline void crash_pass(int point)
 #define CRASH_POINT(name) crash_pass(CRASH_##name)
 #else
 #define CRASH_POINT(name) ((void)0)
+
+static inline int crash_arm(int point, long passage)
+{
+    (void)point, (void)passage;
+    return 0;
+}
 #endif
 
 #endif

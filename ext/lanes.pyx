@@ -7,17 +7,13 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ext.crash cimport arm_crash_point, crash_point_names
 from ext.layout cimport (
     AssignmentC, BellC, CommitC, ConfirmedC, DATA_OFFSET, DecoderStatusC, FrameDescriptorC,
     LatestSlotC, SegmentHeaderC, TableHeadC)
 from ext.mapping cimport Mapping
 from ext.rings cimport FrameRing, FrameRingReaderC, RING_READY, frame_ring_peek, frame_ring_view
 
-
-cdef extern from "crash.h" nogil:
-    const char *CRASH_POINT_NAMES[1]
-    enum:
-        CRASH_POINT_COUNT
 
 cdef extern from "lane.h" nogil:
     ctypedef struct StreamC "Stream":
@@ -64,20 +60,10 @@ cdef extern from "lane.h" nogil:
     int decoder_has_work(const DecoderLoopC *loop)
     int64_t decoder_run(DecoderLoopC *loop, int64_t duration_ns, int until_idle)
 
-cdef extern from *:
-    """
-    #ifdef PIPELINE_CHECKED
-    static int crash_arm(int point, long passage) { crash_armed = point; crash_passages_left = passage; return 1; }
-    #else
-    static int crash_arm(int point, long passage) { (void)point; (void)passage; return 0; }
-    #endif
-    """
-    int crash_arm(int point, long passage)
-
 
 def crash_points():
     """Return the names of all crash points, in the order of crash.h."""
-    return [CRASH_POINT_NAMES[i].decode() for i in range(CRASH_POINT_COUNT)]
+    return crash_point_names()
 
 
 def arm_crash(str name not None, long passage=1):
@@ -85,7 +71,7 @@ def arm_crash(str name not None, long passage=1):
 
     Returns False, and does nothing, in a build without crash points.
     """
-    return bool(crash_arm(crash_points().index(name), passage))
+    return bool(arm_crash_point(name, passage))
 
 
 cdef void *_data(Mapping mapping, uint64_t size, bint write) except NULL:

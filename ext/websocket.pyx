@@ -13,6 +13,7 @@ from libc.string cimport memcpy, memset
 import os
 
 from ext.cells cimport Bell
+from ext.crash cimport arm_crash_point
 from ext.layout cimport FeedStatusC
 from ext.rings cimport FrameRingWriter, frame_ring_append
 
@@ -62,6 +63,14 @@ def encode_frame(int opcode, const uint8_t[::1] payload not None):
 def encode_close(int code, bytes reason=b""):
     """Return a masked close frame; code 0 sends an empty one."""
     return encode_frame(WS_CLOSE, code.to_bytes(2, "big") + reason[:123] if code else b"")
+
+
+def arm_crash(str name not None, long passage=1):
+    """Let this process die by SIGKILL at the n-th passage of a crash point of this module.
+
+    Returns False, and does nothing, in a build without crash points.
+    """
+    return bool(arm_crash_point(name, passage))
 
 
 cdef void _publish(void *context, const uint8_t *payload, size_t length, int64_t receive_ts_ns,

@@ -17,12 +17,16 @@ from pipeline.core.config import Config
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import plan_topology
+from pipeline.feed.crash_request import arm_requested_crash
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 
 #: How long the C loop runs before signals and the heartbeat have their turn.
 SLICE_NS: Final = 50 * NS_PER_MS
+
+#: In the checked build: where decoders are told at which crash point to die.
+CRASH_REQUEST: Final = "crash"
 
 
 class Quarantine(NamedTuple):
@@ -43,7 +47,7 @@ def run_decoder(
     stop = _StopFlag()
     page = StatusPage(_attach(paths, SegmentKind.DECODER_STATUS, number))
     page.begin(Role.DECODER, number)
-    _arm_requested_crash(paths)
+    arm_requested_crash(paths.directory / CRASH_REQUEST, arm_crash)
     decoder, lanes = open_decoder(config, paths, number)
     if skip is not None:
         _quarantine(paths, lanes, skip)
@@ -123,13 +127,3 @@ def _quarantine(paths: InstancePaths, lanes: dict[int, Lane], skip: Quarantine) 
         name = f"c{skip.connection}-{skip.source_sequence}.frame"
         (paths.quarantine / name).write_bytes(frame)
     lane.skip(skip.source_sequence)
-
-
-def _arm_requested_crash(paths: InstancePaths) -> None:
-    """In the checked build, die where the file `crash` says, once: `<point> <passage>`."""
-    request = paths.directory / "crash"
-    if not request.exists():
-        return
-    point, passage = request.read_text().split()
-    request.unlink()
-    arm_crash(point, int(passage))

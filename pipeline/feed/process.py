@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from ext.websocket import arm_crash
 from pipeline.brokers.registry import load_broker
 from pipeline.core import logs
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
@@ -27,6 +28,7 @@ from pipeline.core.errors import SecretError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import plan_topology
 from pipeline.core.secrets import SecretReading
+from pipeline.feed.crash_request import arm_requested_crash
 from pipeline.feed.deadline import Cancelled
 from pipeline.feed.handshake import HandshakeFailed, Target, open_connection
 from pipeline.feed.link import Link, LinkParts
@@ -46,6 +48,7 @@ LONG_WAIT_NS: Final = 5 * NS_PER_S
 def run_feed(config: Config, paths: InstancePaths, number: int) -> int:
     """Be the feed of connection `number` until SIGTERM; return the exit code."""
     feed = Feed(config, paths, number, draw=random.SystemRandom().random)
+    arm_requested_crash(paths.directory / f"crash-feed-{number}", arm_crash)
     signal.signal(signal.SIGTERM, lambda *_: feed.stop())
     return feed.run()
 
@@ -94,6 +97,7 @@ class Feed:
     def run(self) -> int:
         """Connect and reconnect until stopped."""
         self._segments.page.begin(Role.FEED, self._number)
+        self._status.take_over()
         name = self._account.name.encode()
         self._record["account"][: len(name)] = list(name)
         while not self._stopping:

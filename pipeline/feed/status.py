@@ -14,6 +14,9 @@ from pipeline.feed.segments import FeedSegments
 CLOCK_STEP_NS: Final = NS_PER_S
 CLOCK_PAIR_NS: Final = 10 * NS_PER_MS
 
+#: Where the messages that came in can have gone.
+PASSED_ON: Final = ("frames_out", "orders_out", "text_out", "messages_own", "messages_dropped")
+
 
 class FeedStatus:
     """The present state; each change is a STATE in the frame ring, in order with the messages."""
@@ -28,6 +31,12 @@ class FeedStatus:
         self.since_ns = monotonic_ns()
         self.epoch = segments.last_epoch
         self._clock_offset_ns = real_ns() - monotonic_ns()
+
+    def take_over(self) -> None:
+        """Count what a killed predecessor had received but not passed on as dropped."""
+        passed_on = sum(int(self.record[name]) for name in PASSED_ON)
+        in_hand = int(self.record["messages_in"]) - passed_on
+        self.record["messages_dropped"] += max(0, in_hand)
 
     def enter(self, state: State, reason: Reason, detail: int = 0, note: str = "") -> None:
         """Enter a state, unless it is the present one for the same reason."""

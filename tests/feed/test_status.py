@@ -67,3 +67,13 @@ def test_a_beat_says_until_when_it_may_be_silent(stage: Stage) -> None:
     open_status(stage).beat(123, 456)
     assert int(stage.page.head["heartbeat_mono_ns"]) == 123
     assert int(stage.page.head["busy_until_mono_ns"]) == 456
+
+
+def test_what_a_killed_predecessor_had_in_hand_counts_as_dropped(stage: Stage) -> None:
+    status = open_status(stage)
+    status.record["messages_in"] = 10
+    status.record["frames_out"] = 6
+    status.record["messages_own"] = 2
+    for _ in range(2):
+        status.take_over()
+        assert stage.counter("messages_dropped") == 2
