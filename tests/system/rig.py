@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,9 @@ from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import Verdict, gap_dtype, received_dtype, verify
+from pipeline.supervisor.backlog import Backlog
 from pipeline.supervisor.launch import launch
+from tests.builds import environment
 
 DEADLINE_S = 40.0
 
@@ -43,12 +46,11 @@ log_level = "debug"
 
 [simulator]
 instruments = {instruments}
-rate = "max"
-interval_s = 0.1
 truth = "truth.bin"
+{simulator}
 
 [rings]
-packets_per_instrument_per_s = 10.0
+{rings}
 
 [[account]]
 name = "exchange"
@@ -66,6 +68,8 @@ mode = "{mode}"
 connection = {number}
 """
 MODES = ("full", "quote", "ltp")
+SIMULATOR = 'rate = "max"\ninterval_s = 0.1'
+RINGS = "packets_per_instrument_per_s = 10.0"
 
 
 def wait_for(
@@ -96,14 +100,20 @@ class Run:
         connections: int = 3,
         count: int = 100,
         account: str = "",
+        simulator: str = SIMULATOR,
+        rings: str = RINGS,
         more: str = "",
+        build: Path | None = None,
     ) -> None:
         self.folder = folder
         self.connections = connections
+        self.instruments = connections * count
+        self.build = build
         self.config = folder / "config.toml"
         text = CONFIG.format(
-            name="system", shm=shm, instruments=connections * count, account=account
-        )
+            name="system", shm=shm, instruments=self.instruments, account=account,
+            simulator=simulator, rings=rings,
+        )  # fmt: skip
         for number in range(connections):
             text += CONNECTION.format(
                 first=number * count, count=count, number=number, mode=MODES[number % len(MODES)]
@@ -113,13 +123,19 @@ class Run:
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.sessions: list[int] = []
+        self.strategies: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> Run:
-        """Start it; return at once."""
+        """Start it, with the extensions of `build` if one was given; return at once."""
+        line = ["-m", "pipeline", "run", "--config", str(self.config), *arguments]
         with self.log.open("ab") as log:
-            self.process = launch(
-                ["-m", "pipeline", "run", "--config", str(self.config), *arguments], stderr=log
-            )
+            if self.build is None:
+                self.process = launch(line, stderr=log)
+            else:
+                self.process = subprocess.Popen(
+                    [sys.executable, *line], env=environment(self.build), stderr=log,
+                    stdin=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
         self.sessions.append(self.process.pid)
         return self
 
@@ -150,6 +166,14 @@ class Run:
 
     def state(self, connection: int) -> State:
         return State(int(self.page(connection)["head"]["state"]))
+
+    def tick_tail(self, connection: int) -> int:
+        """Return the sequence that a connection's next tick will have."""
+        return int(self.attach(SegmentKind.TICKS, connection).record("RingControlC")["tail"])
+
+    def has_decoded_all(self) -> bool:
+        """Whether every frame that was received is decoded."""
+        return not any(Backlog(self.paths, n).frames() for n in range(self.connections))
 
     def pid(self, name: str) -> int:
         """Return the pid of a role's process, 0 while there is none."""
@@ -211,8 +235,9 @@ class Run:
         """End whatever still runs."""
         for pid in self.running():
             os.kill(pid, signal.SIGKILL)
-        if self.process is not None:
-            self.process.wait(DEADLINE_S)
+        for process in (self.process, *self.strategies):
+            if process is not None:
+                process.wait(DEADLINE_S)
 
 
 class Tape:

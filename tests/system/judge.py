@@ -1,0 +1,236 @@
+"""The verdict on a run: the exchange's truth log against what a strategy process has logged.
+
+Nothing that the pipeline counted is believed; its counters are only asked whether they add up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pipeline
+from ext.simulate import encode_frame
+from pipeline.core.enums import Mode, Reason, SegmentKind
+from pipeline.core.instruments import SEGMENT_INDICES
+from pipeline.services.status import snapshot
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.segment import Segment
+from pipeline.sim.control import ControlClient
+from pipeline.sim.market import Listing
+from pipeline.sim.role import CONTROL_NAME
+from pipeline.sim.truth import read_truth
+from pipeline.sim.verify import Verdict, gap_dtype, verify
+from pipeline.supervisor.launch import launch
+from tests.system.rig import DEADLINE_S, Run, wait_for
+from tests.system.witness import content_of, row_dtype
+
+Array = np.ndarray[Any, Any]
+
+
+class Witness:
+    """A strategy process of a run, and what it logged."""
+
+    def __init__(self, run: Run, name: str = "witness", *, pause_s: float = 0.0) -> None:
+        self.run = run
+        self.name = name
+        self._base = run.folder / name
+        with run.log.open("ab") as log:
+            self.process: subprocess.Popen[bytes] = launch(
+                ["-m", "tests.system.witness", run.paths.name, name, str(run.folder),
+                 str(run.paths.root), str(pause_s)],
+                stderr=log,
+            )  # fmt: skip
+        run.sessions.append(self.process.pid)
+        run.strategies.append(self.process)
+        wait_for(self._has_page, f"{name} to attach")
+
+    def _has_page(self) -> bool:
+        assert self.process.poll() is None, self.run.log.read_text()
+        return self.page_path.exists()
+
+    @property
+    def page_path(self) -> Path:
+        """Where its page lies."""
+        return self.run.paths.readers / f"{self.name}.{self.process.pid}"
+
+    def cursors(self) -> dict[int, int]:
+        """Return how far it has read each connection: the next sequence."""
+        record = StatusPage(Segment.attach(self.page_path, SegmentKind.READER)).record
+        rows = record["cursors"][: int(record["cursor_count"])]
+        return {int(row["connection"]): int(row["cursor"]) for row in rows}
+
+    def has_read_all(self) -> bool:
+        """Whether it is at the end of every connection's stream."""
+        cursors = self.cursors()
+        return all(
+            cursors.get(number) == self.run.tick_tail(number)
+            for number in range(self.run.connections)
+        )
+
+    def finish(self) -> None:
+        """Wait until it has ended with its instance."""
+        assert self.process.wait(DEADLINE_S) == 0, self.run.log.read_text()
+        assert self._base.with_suffix(".done").exists()
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal."""
+        os.kill(self.process.pid, number)
+
+    def rows(self) -> Array:
+        """Return a row per tick: (n,) row_dtype, in the order of delivery."""
+        data = self._base.with_suffix(".ticks").read_bytes()
+        return np.frombuffer(
+            data[: len(data) // row_dtype.itemsize * row_dtype.itemsize], row_dtype
+        )
+
+    def told(self, kind: str = "") -> list[dict[str, Any]]:
+        """Return what it was told other than ticks."""
+        lines = self._base.with_suffix(".told").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if kind in ("", line["kind"])]
+
+    def gap_reasons(self, connection: int) -> list[Reason]:
+        """Return why each gap of a connection was."""
+        return [Reason(g["reason"]) for g in self.told("Gap") if g["connection"] == connection]
+
+    def announced(self) -> Array:
+        """Return the times in which something was said to be lost on its way to the streams."""
+        spans = self.told("Gap") + [o for o in self.told("Overrun") if o["stage"] == "decoder"]
+        rows = [(s["connection"], s["start_ts_ns"], s["end_ts_ns"]) for s in spans]
+        return np.array(rows, gap_dtype)
+
+
+def control_of(run: Run) -> ControlClient:
+    """Return a connection to the exchange's control channel; the caller closes it."""
+    return ControlClient(run.paths.directory / CONTROL_NAME)
+
+
+def run_dry(run: Run, *witnesses: Witness) -> None:
+    """Let the exchange send no more data, and wait until all of it has arrived everywhere."""
+    with control_of(run) as control:
+        control.command("quiet", seconds=3600)
+
+        def is_sent() -> bool:
+            clients = control.command("stat")["clients"]
+            return not any(client["pending_bytes"] for client in clients if client["open"])
+
+        wait_for(is_sent, "the exchange to have sent everything")
+    before: list[int] = []
+    while before != (before := _tails_in_a_while(run)):
+        wait_for(lambda: run.has_decoded_all(), "every frame to be decoded")
+        for witness in witnesses:
+            wait_for(witness.has_read_all, f"{witness.name} to have read everything")
+
+
+def _tails_in_a_while(run: Run) -> list[int]:
+    """Return where the streams end, so much later that bytes in a socket would have arrived."""
+    time.sleep(0.1)
+    return [run.tick_tail(number) for number in range(run.connections)]
+
+
+def assert_balanced(run: Run) -> None:
+    """Every stage of every connection: in = out + dropped by reason."""
+
+    def unbalanced() -> list[str]:
+        return [
+            f"connection {connection.number}: {balance}"
+            for connection in snapshot(run.paths).connections
+            for balance in connection.balances
+            if balance.difference
+        ]
+
+    wait_for(lambda: not unbalanced(), "counters to add up", seconds=10.0)
+
+
+def assert_contiguous(rows: Array, told: list[dict[str, Any]]) -> None:
+    """Every tick sequence is the last one plus 1, but for exactly what the reader was told."""
+    for connection in np.unique(rows["connection"]):
+        sequences = rows["tick_sequence"][rows["connection"] == connection].astype(np.int64)
+        breaks = np.flatnonzero(np.diff(sequences) != 1)
+        found = {
+            (int(sequences[at]) + 1, int(sequences[at + 1] - sequences[at] - 1)) for at in breaks
+        }
+        if sequences[0] != 1:
+            found.add((1, int(sequences[0]) - 1))
+        announced = {
+            (o["first_sequence"], o["lost"])
+            for o in told
+            if o["kind"] == "Overrun" and o["stage"] == "reader" and o["connection"] == connection
+        }
+        assert _merged(found) == _merged(announced), f"connection {connection}"
+
+
+def _merged(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, count in sorted(spans):
+        if merged and sum(merged[-1]) == first:
+            merged[-1] = (merged[-1][0], merged[-1][1] + count)
+        else:
+            merged.append((first, count))
+    return merged
+
+
+def count_torn(rows: Array, *, instruments: int, seed: int = 1) -> int:
+    """Return how many ticks do not hold what the exchange's instrument held at that state.
+
+    The n-th state of an instrument follows from seed, token and n, so every field but the clock's
+    is known beforehand. Good for logs in which no instrument skips 4,096 states.
+    """
+    listing = Listing(instruments, seed=seed, now_s=0)
+    everything = np.arange(instruments, dtype=np.uint32)
+    states = _whole_sequences(rows)
+    order = np.argsort(states, kind="stable")
+    torn, state, at = 0, 1, 0
+    while at < len(order):
+        wanted = int(states[order[at]])
+        while state < wanted:
+            listing.market.advance(everything, now_s=0)
+            state += 1
+        end = at + int(np.searchsorted(states[order[at:]], wanted, "right"))
+        same = rows[order[at:end]]
+        torn += int(np.count_nonzero(_expected_content(listing, same) != same["content"]))
+        at = end
+    return torn
+
+
+def _expected_content(listing: Listing, rows: Array) -> Array:
+    pairs = zip(rows["instrument_token"].tolist(), rows["mode"].tolist(), strict=True)
+    bodies = [listing.market.packet(listing.positions[token], mode) for token, mode in pairs]
+    found = [
+        content_of(pipeline.decode_frame("kite", encode_frame(bodies[first : first + 4096])))
+        for first in range(0, len(bodies), 4096)
+    ]
+    return np.concatenate(found)
+
+
+def _whole_sequences(rows: Array) -> Array:
+    """Return each row's whole sequence, where it carries only 12 bits of it by counting on."""
+    whole = rows["sequence"].astype(np.int64)
+    bare = (rows["mode"] == Mode.LTP) | (rows["instrument_token"] & 0xFF == SEGMENT_INDICES)
+    for token in np.unique(rows["instrument_token"][bare]):
+        of_token = np.flatnonzero(bare & (rows["instrument_token"] == token))
+        low = whole[of_token]
+        whole[of_token] = low[0] + np.concatenate(([0], np.cumsum(np.diff(low) & 0xFFF)))
+    return whole
+
+
+def judge(run: Run, witness: Witness, *, until_ts_ns: int | None = None) -> Verdict:
+    """Compare the exchange's log with a witness's; fail unless every tick is accounted for.
+
+    Nothing is doubled, made up, torn or out of order, and what is lost was announced. Without
+    `until_ts_ns` everything that was ever sent is due. Call it after the run has ended.
+    """
+    rows, truth = witness.rows(), np.array(read_truth(run.folder / "truth.bin"))
+    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    assert_contiguous(rows, witness.told())
+    until = np.iinfo(np.int64).max if until_ts_ns is None else until_ts_ns
+    verdict = verify(truth, rows, witness.announced(), until_ts_ns=int(until))
+    assert verdict.sent > 0 and verdict.passed, verdict
+    assert count_torn(rows, instruments=run.instruments) == 0
+    return verdict
