@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A background job of a shell ignores SIGINT, and what a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SYSTEM_FOLDERS = ("system", "supervisor", "faults", "stress", "chaos")
 SETTLE_S = 5.0
