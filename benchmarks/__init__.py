@@ -1,0 +1,1 @@
+"""Benchmarks: what each stage costs, beside its peers. See README.md."""

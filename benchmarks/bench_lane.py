@@ -1,0 +1,44 @@
+"""Frame ring to tick stream and latest table, in one process: all that a decoder does.
+
+    [frame ring] -> lane_step: decode, commit block, latest table, tails -> [tick stream]
+
+A regression here is CPU of the decoder process, and a longer way from socket to strategy.
+
+Timed is the decoder's run alone; the frames were put into the ring before, and lie in the caches
+as they do when a feed has just received them. Frames of 1 packet show what a unit costs, frames
+of 500 what is left when that is shared out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import frames as make
+from benchmarks.figures import CPU_TIME, Meter
+from benchmarks.segments import Connection
+
+pytestmark = CPU_TIME
+RUN_NS = 10_000_000_000
+PACKETS = 9000
+
+
+@pytest.mark.parametrize("per_frame", [1, 10, 100, 500])
+def test_lane(meter: Meter, tmp_path: Path, per_frame: int) -> None:
+    connection = Connection(tmp_path)
+    decoder = connection.decoder()
+    found = make.full_frames(PACKETS // per_frame, per_frame)
+    ticks = len(found) * per_frame
+
+    def fill() -> None:
+        connection.send(found)
+
+    def run() -> None:
+        assert decoder.run(RUN_NS, until_idle=True) >= len(found)
+
+    meter.measure(
+        run, units=ticks, setup=fill, case=f"{per_frame} full packets a frame",
+        group="lane: frame ring to stream and latest table", unit="ns/tick",
+    )  # fmt: skip
+    assert not decoder.has_work

@@ -1,0 +1,47 @@
+"""Every benchmark runs, in its tiny size: what is not run rots."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.supervisor.launch import launch, wait_or_kill
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "benchmarks").glob("bench_*.py"))
+
+
+def run_tiny(path: Path, folder: Path) -> list[dict[str, Any]]:
+    """Return the benchmarks of a file, as pytest-benchmark has recorded them."""
+    found = folder / "found.json"
+    line = ["-m", "pytest", str(path), "-q", "--tiny", f"--benchmark-json={found}"]
+    process = launch(
+        [*line, "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process:
+        output = process.stdout.read() if process.stdout else b""
+        assert wait_or_kill(process, 60) == 0, output.decode()[-4000:]
+    benchmarks: list[dict[str, Any]] = json.loads(found.read_text())["benchmarks"]
+    return benchmarks
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_benchmark_runs(path: Path, tmp_path: Path) -> None:
+    found = run_tiny(path, tmp_path)
+    assert found
+    for one in found:
+        assert one["extra_info"]["best"] > 0, one["name"]
+
+
+def test_every_benchmark_shows_its_topology_and_says_what_a_regression_means() -> None:
+    assert FILES
+    for path in FILES:
+        head = path.read_text().split('"""')[1]
+        assert "->" in head, path.name
+        assert "regression here" in head, path.name
