@@ -1,0 +1,107 @@
+"""The whole main job on the checked build: every named crash point, with live traffic.
+
+A decoder's death at any instruction loses, doubles and tears nothing, and no counter is off; a
+feed's is an announced gap. Between two deaths the successors do their work as ever.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ext.lanes import crash_points
+from pipeline.core.enums import SegmentKind
+from pipeline.shm.pages import StatusPage
+from tests.builds import build_root
+from tests.system.judge import Witness, assert_balanced, judge, run_dry
+from tests.system.rig import Run, wait_for
+
+Make = Callable[..., Run]
+
+LOAD = 'rate = "max"\ninterval_s = 0.01'
+RINGS = "packets_per_instrument_per_s = 100.0\ntick_records = 65536"
+#: Hundreds of deaths within a minute are no crash loop here.
+PATIENT = "[supervisor]\ncircuit_deaths = 1000\nrestart_backoff_s = [0.0]\n"
+
+OF_FEED = [point for point in crash_points() if point.startswith("frame_")]
+OF_DECODER = [point for point in crash_points() if point not in OF_FEED]
+
+
+def deaths_of_decoders(passages: list[int]) -> Iterator[str]:
+    """Yield what to ask for; points of the roll-forward need a death behind the flip before."""
+    for passage in passages:
+        for point in OF_DECODER:
+            if point.startswith("forward"):
+                yield "commit_after_flip 1"
+                yield f"{point} 1"
+            else:
+                yield f"{point} {passage}"
+
+
+def restarts(run: Run, name: str) -> int:
+    """Return how often a role was started again."""
+    record = StatusPage(run.attach(SegmentKind.SUPERVISOR_STATUS)).record
+    for row in record["processes"][: int(record["process_count"])]:
+        if row["name"].tobytes().rstrip(b"\0") == name.encode():
+            assert int(row["last_exit_code"]) in (0, -signal.SIGKILL)
+            return int(row["restarts"])
+    raise AssertionError(f"no process {name!r}")
+
+
+def die(run: Run, name: str, file_name: str, lines: list[str]) -> None:
+    """Let one process after another die where its line says, and see that each did."""
+    request = run.paths.directory / file_name
+    partial = request.with_suffix(".partial")
+    partial.write_text("\n".join(lines))
+    partial.replace(request)
+    wanted = restarts(run, name) + 1 + len(lines)  # the first death only makes a process look
+    run.kill(name)
+    try:
+        wait_for(lambda: restarts(run, name) == wanted, "every death", seconds=40 + len(lines))
+    except AssertionError:
+        print(f"restarts {restarts(run, name)}, expected {wanted}; not yet asked for:")
+        print(request.read_text() if request.exists() else "none")
+        raise
+
+
+@pytest.fixture(scope="module")
+def checked() -> Path:
+    """Where the checked build lies."""
+    return build_root("checked")
+
+
+def visit(make_run: Make, checked: Path, passages: list[int]) -> None:
+    """Let decoders die at every point, then a feed, and account for everything."""
+    run = make_run(build=checked, simulator=LOAD, rings=RINGS, more=PATIENT).start_and_wait()
+    witness = Witness(run)
+    lines = list(deaths_of_decoders(passages))
+    die(run, "decoder 0", "crash", lines)
+    assert witness.told("Gap") == []
+    frames = [f"{point} {passage}" for passage in passages for point in OF_FEED]
+    die(run, "feed 0", "crash-feed-0", frames)
+    for connection in range(3):
+        wait_for(lambda n=connection: run.is_complete(n), "the connection to be complete")  # type: ignore[misc]
+    run_dry(run, witness)
+    assert_balanced(run)
+    assert run.stop() == 0
+    witness.finish()
+    verdict = judge(run, witness)
+    gaps = [len(witness.gap_reasons(connection)) for connection in range(3)]
+    assert 1 <= gaps[0] <= len(frames) + 1
+    assert gaps[1:] == [0, 0] and witness.told("Overrun") == []
+    print(f"{len(lines)} deaths of decoders, {len(frames)} of a feed in {gaps[0]} gaps")
+    print(f"{verdict.sent:,} ticks sent, {verdict.lost:,} lost in those gaps")
+    run.assert_nothing_left()
+
+
+def test_a_death_at_every_point_is_accounted_for(make_run: Make, checked: Path) -> None:
+    visit(make_run, checked, [1])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(400)
+def test_deaths_at_many_passages_are_accounted_for(make_run: Make, checked: Path) -> None:
+    visit(make_run, checked, [1, 2, 3, 5, 10, 30, 100])
