@@ -47,5 +47,5 @@ def test_missing_bound_is_reported(mutation: Mutation, code: int) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_millions_of_hostile_segments() -> None:
-    options = {"rounds": 5_000_000, "seed": 7, "deadline": 500}
+    options = {"rounds": 2_000_000, "seed": 7, "deadline": 500}
     prove("hostile_proof", options, profile="sanitize")
