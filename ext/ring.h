@@ -91,7 +91,7 @@ static inline uint8_t *frame_ring_reserve(FrameRingWriter *writer, uint64_t leng
         offset = 0;
     }
     end = position + length;
-    if (writer->tail + 1 - oldest > ring->capacity) oldest = writer->tail + 1 - ring->capacity;
+    if (writer->tail - oldest >= ring->capacity) oldest = writer->tail + 1 - ring->capacity;
     if (end > ring->area_bytes)
         while (oldest < writer->tail && ring->index[oldest % ring->capacity].position < end - ring->area_bytes) oldest++;
     CRASH_POINT(frame_before_oldest);

@@ -6,7 +6,7 @@ import pytest
 
 from tests.ext.native_build import Mutation, prove, run
 
-ADDRESS_REPORTED, STATED = 67, 1
+ADDRESS_REPORTED, STATED, HUNG = 67, 1, 3
 
 MUTANTS = [
     pytest.param(
@@ -29,6 +29,11 @@ MUTANTS = [
         STATED,
         id="lapped-reader-stands-still",
     ),
+    pytest.param(
+        Mutation("ring.h", "writer->tail - oldest >= ring", "writer->tail + 1 - oldest > ring"),
+        HUNG,
+        id="heir-walks-for-ever",
+    ),
 ]
 
 
@@ -40,7 +45,8 @@ def test_no_report_under_the_address_sanitizer(seed: int) -> None:
 
 @pytest.mark.parametrize(("mutation", "code"), MUTANTS)
 def test_missing_bound_is_reported(mutation: Mutation, code: int) -> None:
-    outcome = run("hostile_proof", {"rounds": 200_000}, profile="sanitize", mutation=mutation)
+    options = {"rounds": 200_000, "deadline": 4 if code == HUNG else 100}
+    outcome = run("hostile_proof", options, profile="sanitize", mutation=mutation)
     assert outcome.code == code, outcome.complaint
 
 

@@ -106,6 +106,21 @@ static void try_ring(void)
     free(map);
 }
 
+/* The longest way from oldest to tail that a segment can claim; an heir must not walk it. */
+static void try_endless(void)
+{
+    uint64_t capacity = 5, area_bytes = 64, bytes = DATA_OFFSET + frame_ring_data_bytes(capacity, area_bytes);
+    uint8_t *map = calloc(1, bytes);
+    SegmentHeaderC *header = (SegmentHeaderC *)(void *)map;
+    FrameRing ring;
+    header->capacity = capacity, header->area_bytes = area_bytes;
+    REQUIRE(frame_ring_view(&ring, map, bytes), "a header that fits is refused");
+    ring.control->tail = UINT64_MAX;
+    ring.index[(UINT64_MAX - 1) % capacity].position = 3 * area_bytes;
+    inherit_ring(&ring);
+    free(map);
+}
+
 static void read_stream(const Stream *stream)
 {
     uint8_t *target = malloc(stream->capacity * stream->record_size);
@@ -160,6 +175,7 @@ int main(int count, char **words)
     parse_options(count, words, options);
     set_deadline((unsigned)OPTION(DEADLINE));
     random_state = mix(OPTION(SEED));
+    try_endless();
     for (uint64_t round = 0; round < OPTION(ROUNDS); round++) {
         try_ring();
         if (round % 16 == 0) try_stream(); /* its maps are large */
