@@ -21,10 +21,12 @@ cdef enum:
 
 
 cdef object _new_ticks(size_t count, TickC **first):
-    """A new (count,) array and the address of its memory."""
+    """A new (count,) array and the address of its memory, which stays as long as the array."""
+    cdef Py_buffer view
     ticks = np.empty(count, tick_dtype)
-    cdef size_t address = ticks.ctypes.data if count else 0
-    first[0] = <TickC *>address
+    PyObject_GetBuffer(ticks, &view, PyBUF_SIMPLE)
+    first[0] = <TickC *>view.buf
+    PyBuffer_Release(&view)
     return ticks
 
 

@@ -125,7 +125,8 @@ enum TickFlag {
     FLAG_TRADABLE = 1 << 0,         /* the segment is not an index */
     FLAG_INDEX_LAYOUT = 1 << 1,     /* the packet was 28 or 32 bytes */
     FLAG_BAD_PRICE = 1 << 2,        /* last price zero or negative */
-    FLAG_BAD_TIME = 1 << 3,         /* exchange or trade time absent where it belongs, before 2000, > 1 day ahead */
+    FLAG_BAD_TIME = 1 << 3,         /* exchange or trade time absent where it belongs, before 2000, > 1 day
+                                       ahead, or before the previous tick's exchange time */
     FLAG_CROSSED = 1 << 4,          /* best bid above best ask, both present */
     FLAG_VOLUME_DOWN = 1 << 5,      /* volume below the instrument's previous tick */
     FLAG_OHLC_INCONSISTENT = 1 << 6,
