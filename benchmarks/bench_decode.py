@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks import frames as make
 from benchmarks.figures import CPU_TIME, Meter
-from ext.decode import KiteDecoder
+from ext.decode import KiteDecoder, decode_frame_kite
 from pipeline.core.enums import Mode
 from pipeline.shm.tables import assignment_rows
 
@@ -59,6 +59,22 @@ def test_decode(meter: Meter, shape: str, portable: bool) -> None:
 
     case = "portable C" if portable else "pipeline"
     meter.measure(run, units=ticks * repeat, case=case, group=f"decode, {shape}", unit="ns/packet")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_decode_frame(meter: Meter, shape: str) -> None:
+    """Called from Python for each frame, with a new array for its ticks."""
+    per_frame, build = SHAPES[shape]
+    found = build(PACKETS // per_frame)
+
+    def run() -> None:
+        for frame in found:
+            decode_frame_kite(frame)
+
+    meter.measure(
+        run, units=per_frame * len(found), case="decode_frame, a new array a frame",
+        group=f"decode, {shape}", unit="ns/packet",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", SHAPES)
