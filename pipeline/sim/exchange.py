@@ -49,6 +49,7 @@ class Exchange:
         self.handshakes_refused = 0
         self.slow_openings: list[float] = []
         self._gate = gate
+        self._truth = truth
         self._make_output = output_maker(self.listing.market, truth, options.subscriptions_max)
         self._random = np.random.default_rng([options.seed, 0x71C4])
         self._subscribers = np.zeros(options.instruments, np.uint32)
@@ -158,7 +159,12 @@ class Exchange:
         return len(told)
 
     def stat(self) -> dict[str, Any]:
-        """Return counts as plain numbers; no key's token is among them."""
+        """Return counts as plain numbers; no key's token is among them.
+
+        What they count is in the truth log's file by then, whatever becomes of this process.
+        """
+        if self._truth is not None:
+            self._truth.flush()
         return {
             "now_mono_ns": time.monotonic_ns(),
             "sessions": self.sessions,

@@ -143,6 +143,9 @@ def test_the_truth_log_is_what_the_clients_received(tmp_path: Path, mode: str) -
             while (message := client.message())[1] != END.encode():
                 if message[0] == BINARY and len(message[1]) > 1:
                     received[number] += split(message[1])
+        counted = sum(client["packets"] for client in running.command("stat")["clients"])
+        assert len(read_truth(path)) == counted, "what stat counts is in the file"
+        for client in clients.values():
             client.ws.shutdown()
     records = read_truth(path)
     summary = summarise(records)
