@@ -42,53 +42,6 @@ def test_every_tick_sent_is_read_and_nothing_is_left(make_run: Make) -> None:
     run.assert_nothing_left()
 
 
-def test_a_stopped_feed_is_replaced_and_the_others_lose_nothing(make_run: Make) -> None:
-    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
-    tape = Tape(run)
-    pid = run.kill("feed 0", signal.SIGSTOP)
-    wait_for(lambda: run.pid("feed 0") not in (0, pid), "a successor", pump=tape.pump)
-    wait_for(lambda: run.is_complete(0), "all tokens and modes to be back", pump=tape.pump)
-    until = settle(tape)
-    assert run.stop() == 0
-    tape.pump()
-    assert tape.gap_reasons(0) == [Reason.PROCESS_HUNG]
-    assert tape.gap_reasons(1) == tape.gap_reasons(2) == []
-    compare(run, tape, until_ts_ns=until)
-    run.assert_nothing_left()
-
-
-def test_a_stopped_decoder_is_replaced_and_nothing_is_lost(make_run: Make) -> None:
-    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
-    tape = Tape(run)
-    pid = run.kill("decoder 0", signal.SIGSTOP)
-    wait_for(lambda: run.pid("decoder 0") not in (0, pid), "a successor", pump=tape.pump)
-    until = settle(tape)
-    assert run.stop() == 0
-    tape.pump()
-    assert tape.gaps() == []
-    assert compare(run, tape, until_ts_ns=until).lost == 0
-    run.assert_nothing_left()
-
-
-def test_a_stopped_supervisor_stops_not_one_tick(make_run: Make) -> None:
-    run = make_run(more="[supervisor]\nhang_timeout_s = 0.5\n").start_and_wait()
-    tape = Tape(run)
-    assert run.process is not None
-    run.process.send_signal(signal.SIGSTOP)
-    for _ in range(4):
-        before = len(tape.ticks(0)) if tape.has_ticks else 0
-        settle(tape)
-        assert len(tape.ticks(0)) > before
-    run.process.send_signal(signal.SIGCONT)
-    until = settle(tape)
-    assert run.stop() == 0
-    tape.pump()
-    assert tape.gaps() == []
-    assert compare(run, tape, until_ts_ns=until).lost == 0
-    assert "killed" not in run.log.read_text()
-    run.assert_nothing_left()
-
-
 def test_a_killed_exchange_is_an_interruption_of_all(make_run: Make) -> None:
     run = make_run().start_and_wait()
     tape = Tape(run)

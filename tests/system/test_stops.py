@@ -1,0 +1,144 @@
+"""SIGSTOP of every process in turn, and kill -9 of those that nobody restarts.
+
+Who hangs is replaced; what is lost lies inside what was announced; a strategy that was away is
+told the exact number; and nobody else notices.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline.core.enums import Reason, State
+from tests.system.judge import Witness, assert_balanced, assert_contiguous, judge, run_dry
+from tests.system.rig import Run, wait_for
+
+Make = Callable[..., Run]
+
+IMPATIENT = """
+[supervisor]
+hang_timeout_s = 0.5
+[feed]
+ping_after_s = 0.5
+stall_after_s = 1.0
+connect_timeout_s = 1.0
+"""
+LOAD = 'rate = "max"\ninterval_s = 0.01'
+RINGS = "packets_per_instrument_per_s = 100.0"
+ROLES = ("simulator", "decoder 0", "feed 0", "feed 1", "feed 2")
+
+
+def wait_until_complete(run: Run) -> None:
+    """Wait until every connection is live with all that was asked for."""
+    for connection in range(run.connections):
+        wait_for(lambda n=connection: run.is_complete(n), "the connection to be complete")  # type: ignore[misc]
+
+
+def stop_and_await_successor(run: Run, name: str) -> None:
+    """Stop a process; the supervisor has to find that it hangs, and replace it."""
+    pid = run.kill(name, signal.SIGSTOP)
+    wait_for(lambda: run.pid(name) not in (0, pid), f"a successor of {name}")
+
+
+def end(run: Run, *witnesses: Witness) -> None:
+    """Let everything arrive, look at the counters, and end the run."""
+    run_dry(run, *witnesses)
+    assert_balanced(run)
+    assert run.stop() == 0
+    for witness in witnesses:
+        witness.finish()
+
+
+def test_stopped_stages_are_replaced_and_losses_announced(make_run: Make) -> None:
+    run = make_run(more=IMPATIENT).start_and_wait()
+    witness = Witness(run)
+    stop_and_await_successor(run, "decoder 0")
+    stop_and_await_successor(run, "feed 1")
+    wait_until_complete(run)
+    assert witness.gap_reasons(0) == witness.gap_reasons(2) == []
+    epochs = [int(run.page(connection)["connection_epoch"]) for connection in range(3)]
+    pid = run.kill("simulator", signal.SIGSTOP)
+    for connection in range(3):
+        wait_for(
+            lambda n=connection: int(run.page(n)["connection_epoch"]) > epochs[n],  # type: ignore[misc]
+            "the silence to be found",
+        )
+    assert run.kill("simulator", signal.SIGCONT) == pid
+    wait_until_complete(run)
+    end(run, witness)
+    assert witness.gap_reasons(0)[:1] == witness.gap_reasons(2)[:1] == [Reason.STALL]
+    assert witness.gap_reasons(1)[:2] == [Reason.PROCESS_HUNG, Reason.STALL]
+    judge(run, witness)
+    run.assert_nothing_left()
+
+
+def test_a_stopped_strategy_learns_the_exact_number_that_it_lost(make_run: Make) -> None:
+    run = make_run(simulator=LOAD, rings=RINGS).start_and_wait()
+    witness, sleeper = Witness(run), Witness(run, "sleeper")
+    for _ in range(2):
+        wait_for(lambda: sleeper.rows().size > 1000, "the sleeper to read")
+        sleeper.kill(signal.SIGSTOP)
+        tails = [run.tick_tail(connection) for connection in range(3)]
+        wait_for(
+            lambda tails=tails: all(run.tick_tail(n) > tails[n] + 17_000 for n in range(3)),  # type: ignore[misc]
+            "the streams to go round",
+        )
+        sleeper.kill(signal.SIGCONT)
+    end(run, witness, sleeper)
+    assert judge(run, witness).lost == 0
+    lapped = [o for o in sleeper.told("Overrun") if o["stage"] == "reader"]
+    assert {o["connection"] for o in lapped} == {0, 1, 2}
+    assert_contiguous(sleeper.rows(), sleeper.told())
+    mine, all_of_it = sleeper.rows(), witness.rows()
+    for connection in range(3):
+        seen = all_of_it[all_of_it["connection"] == connection]
+        got = mine[mine["connection"] == connection]
+        lost = sum(o["lost"] for o in lapped if o["connection"] == connection)
+        assert len(got) + lost == len(seen)
+        assert np.array_equal(got["content"], seen["content"][got["tick_sequence"] - 1])
+    run.assert_nothing_left()
+
+
+def test_a_killed_strategy_is_swept_away_and_the_others_go_on(make_run: Make) -> None:
+    run = make_run().start_and_wait()
+    witness, victim = Witness(run), Witness(run, "victim")
+    wait_for(lambda: victim.rows().size, "the victim to read")
+    victim.kill()
+    victim.process.wait(10)
+    wait_for(lambda: not victim.page_path.exists(), "its page to be swept away")
+    end(run, witness)
+    assert judge(run, witness).lost == 0
+    assert witness.told("Gap") == witness.told("Overrun") == []
+    assert "reader victim." in run.log.read_text()
+    run.assert_nothing_left()
+
+
+def test_a_stopped_supervisor_accuses_nobody_and_a_killed_one_takes_all_along(
+    make_run: Make,
+) -> None:
+    run = make_run(more=IMPATIENT).start_and_wait()
+    witness = Witness(run)
+    pids = [run.pid(name) for name in ROLES]
+    assert run.process is not None
+    run.process.send_signal(signal.SIGSTOP)
+    tails = [run.tick_tail(connection) for connection in range(3)]
+    time.sleep(1.5)  # longer than the second after which it was away, and than the hang timeout
+    assert all(run.tick_tail(n) > tails[n] for n in range(3)), "data go on without it"
+    run.process.send_signal(signal.SIGCONT)
+    time.sleep(0.7)
+    assert [run.pid(name) for name in ROLES] == pids
+    run_dry(run, witness)
+    assert_balanced(run)
+    began = time.monotonic()
+    assert run.stop(signal.SIGKILL) == -signal.SIGKILL
+    wait_for(lambda: not (set(run.running()) - {witness.process.pid}), "its children to die")
+    witness.finish()
+    print(f"all gone, and the strategy told, {time.monotonic() - began:.2f} s after the kill")
+    assert judge(run, witness).lost == 0 and witness.told("Gap") == []
+    run.start_and_wait()
+    assert run.state(0) is State.LIVE
+    assert run.stop() == 0
+    run.assert_nothing_left()
