@@ -1,0 +1,96 @@
+"""The strategy process of a whole-pipeline benchmark: counts, and keeps what proves the count.
+
+It attaches by name like any user's. Of each tick it keeps the token and the volume, in which the
+exchange counts each instrument's packets; when the instance ends it looks for holes in those, and
+writes what it saw, and when, to FOLDER/strategy.json.
+
+    python -m benchmarks.strategy INSTANCE SHM_DIRECTORY FOLDER --buffer-ticks N --spin-us N
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipeline.core.clock import monotonic_ns
+from pipeline.core.errors import InstanceEnded
+from pipeline.strategy.market import attach
+
+NAME: Final = "bench"
+LOG_TICKS: Final = 120_000_000  # pages that are never written cost nothing
+NOTE_EVERY_NS: Final = 20_000_000
+
+Array = np.ndarray[Any, Any]
+
+
+class Log:
+    """Token and volume of every tick, in the order in which they were delivered."""
+
+    def __init__(self) -> None:
+        self.tokens = np.empty(LOG_TICKS, np.uint32)
+        self.volumes = np.empty(LOG_TICKS, np.uint32)
+        self.delivered = 0
+        self.progress: list[tuple[int, int]] = []
+        self.told: list[str] = []
+        self._next_note_ns = 0
+
+    def take(self, ticks: Array) -> None:
+        """Note one batch."""
+        end = self.delivered + len(ticks)
+        self.tokens[self.delivered : end] = ticks["instrument_token"]
+        self.volumes[self.delivered : end] = ticks["volume_traded"]
+        self.delivered = end
+        now = monotonic_ns()
+        if now >= self._next_note_ns:
+            self._next_note_ns = now + NOTE_EVERY_NS
+            self.progress.append((now, end))
+
+    def note_event(self, event: object) -> None:
+        """Keep what was announced between the ticks."""
+        self.told.append(repr(event))
+
+    def faults(self) -> int:
+        """Return how many times a volume did not follow its instrument's previous one."""
+        tokens, volumes = self.tokens[: self.delivered], self.volumes[: self.delivered]
+        order = np.argsort(tokens, kind="stable")
+        tokens, volumes = tokens[order], volumes[order]
+        same = tokens[1:] == tokens[:-1]
+        return int(np.count_nonzero(same & (volumes[1:] - volumes[:-1] != 1)))
+
+
+def main() -> None:
+    """Read until the instance ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parser = argparse.ArgumentParser(prog="benchmarks.strategy")
+    parser.add_argument("instance")
+    parser.add_argument("shm_directory", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--buffer-ticks", type=int, required=True)
+    parser.add_argument("--spin-us", type=int, required=True)
+    options = parser.parse_args()
+    log = Log()
+    market = attach(
+        options.instance, name=NAME, from_="oldest", buffer_ticks=options.buffer_ticks,
+        spin_us=options.spin_us, wait_s=30.0, shm_directory=options.shm_directory,
+    )  # fmt: skip
+    with market:
+        try:
+            for ticks in market.batches(timeout_s=0.5, on_event=log.note_event):
+                log.take(ticks)
+        except InstanceEnded:
+            pass  # the orderly end
+        lost = market.lost
+    found = {
+        "delivered": log.delivered, "lost": lost, "faults": log.faults(),
+        "told": log.told, "progress": log.progress,
+    }  # fmt: skip
+    (options.folder / "strategy.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
