@@ -36,6 +36,7 @@ RESOLVE_DEADLINE_S: Final = 5.0
 HEADER_BYTES_MAX: Final = 16 << 10
 SEND_TIMEOUT_MS: Final = 5_000
 HTTP_SWITCHING_PROTOCOLS: Final = 101
+STATUS_DIGITS: Final = 3  # RFC 9110 section 15
 
 Socket = socket.socket | ssl.SSLSocket
 
@@ -275,9 +276,10 @@ class _HandshakeSocket:
 
     @property
     def status(self) -> int:
-        """The status code, 0 if there is no status line."""
+        """The status code, 0 if there is no status line or none of three digits in it."""
         words = bytes(self.received.partition(b"\n")[0]).split()
-        return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+        is_status = len(words) > 1 and len(words[1]) == STATUS_DIGITS and words[1].isdigit()
+        return int(words[1]) if is_status else 0
 
     def header(self, name: str) -> str:
         """The first header of that name, an empty string without one."""
@@ -348,10 +350,10 @@ def _retry_after_s(value: str) -> float | None:
     if value.isdigit():
         return float(value)
     try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        moment_s = parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - real_ns() / 1e9)
+    return max(0.0, moment_s - real_ns() / 1e9)
 
 
 class _Shut(logging.Filter):

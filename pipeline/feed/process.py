@@ -121,8 +121,8 @@ class Feed:
 
     def _connect_and_serve(self) -> Ending | None:
         """Return how the next connection, or the attempt at it, ended; None when stopping."""
-        reading = self._await_secret()
-        if reading is None or not self._await_turn():
+        reading = self._await_permission()
+        if reading is None:
             return None
         epoch = self._status.begin_epoch()
         why, self._why = self._why, Reason.HANDSHAKE
@@ -174,6 +174,17 @@ class Feed:
 
     # ---- before and between connections --------------------------------------------------------
 
+    def _await_permission(self) -> SecretReading | None:
+        """Return the token for the handshake whose turn it is now; None when stopping.
+
+        The token is looked at again after every wait for the turn: another feed of the key may
+        have had it rejected meanwhile, or somebody has replaced it.
+        """
+        while (reading := self._await_secret()) is not None:
+            if self._take_turn():
+                return reading
+        return None
+
     def _await_secret(self) -> SecretReading | None:
         """Return a token that has not been rejected; None when stopping."""
         while self._keep_going():
@@ -196,17 +207,16 @@ class Feed:
             self._secret_problem = problem
             self._log.error("%s", problem)
 
-    def _await_turn(self) -> bool:
-        """Wait for this key's next handshake; False when stopping."""
-        while self._keep_going():
-            now_ns = monotonic_ns()
-            wait_ns = self._segments.account.reserve_handshake(now_ns, self._spacing_ns)
-            if not wait_ns:
-                return True
-            self._record["next_attempt_mono_ns"] = now_ns + wait_ns
-            if wait_ns > LONG_WAIT_NS:
-                self._status.enter(State.LIMITED, Reason.RATE_LIMITED)
-            self._wait(min(wait_ns, NS_PER_S))
+    def _take_turn(self) -> bool:
+        """Take this key's next handshake; False after a wait, when it was not free yet."""
+        now_ns = monotonic_ns()
+        wait_ns = self._segments.account.reserve_handshake(now_ns, self._spacing_ns)
+        if not wait_ns:
+            return True
+        self._record["next_attempt_mono_ns"] = now_ns + wait_ns
+        if wait_ns > LONG_WAIT_NS:
+            self._status.enter(State.LIMITED, Reason.RATE_LIMITED)
+        self._wait(min(wait_ns, NS_PER_S))
         return False
 
     def _pause(self, ending: Ending) -> None:

@@ -6,6 +6,7 @@ that another one held would stay held.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -32,14 +33,21 @@ def fork(body: Body, *, name: str, closers: Iterable[Closer]) -> int:
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, everything)
     parent = os.getpid()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush_streams()
         pid = os.fork()
         if pid == 0:
             _live(body, name, closers, parent, old_mask)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
     return pid
+
+
+def _flush_streams() -> None:
+    """Leave the child nothing to write twice. A stream may be closed, or nobody may read it."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
 
 
 def _live(

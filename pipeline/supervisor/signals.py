@@ -29,11 +29,15 @@ class SignalInbox:
         for descriptor in (self.descriptor, self._writer):
             os.set_blocking(descriptor, False)
         self._old_wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._old_handlers: dict[int, Any] = {}
+        # Whoever started us may have SIGCHLD ignored; the kernel would reap our children then.
+        self._old_handlers: dict[int, Any] = {
+            signal.SIGCHLD: signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        }
         for number in ENDING if HAS_PIDFD else (*ENDING, signal.SIGCHLD):
             # nohup has SIGHUP ignored, and means it.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                self._old_handlers[number] = signal.signal(number, _note)
+                old = signal.signal(number, _note)
+                self._old_handlers.setdefault(number, old)
 
     def take(self) -> list[int]:
         """Return the signals that came since the last call, without waiting."""

@@ -106,10 +106,22 @@ def test_retry_after_is_seconds_or_a_date(value: str, low: float, high: float) -
     assert retry_after_s is not None and low <= retry_after_s <= high
 
 
-@pytest.mark.parametrize("headers", [(), ("Retry-After: soon",)])
-def test_without_a_usable_retry_after_there_is_none(headers: tuple[str, ...]) -> None:
-    with serving(lambda peer: peer.refuse(429, *headers)) as server:
-        assert failure_of(server).retry_after_s is None
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"Retry-After: soon\r\n",
+        b"Retry-After: Fri, 31 Dec 99999999999999999999 23:59:59 GMT\r\n",
+    ],
+)
+def test_without_a_usable_retry_after_there_is_none(header: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 429 Too Many Requests\r\n" + header + b"\r\n")
+
+    with serving(script) as server:
+        failure = failure_of(server)
+        assert (failure.reason, failure.retry_after_s) == (Reason.RATE_LIMITED, None)
 
 
 def _wrong_accept(peer: Peer) -> None:
@@ -131,6 +143,16 @@ def _chosen_extension(peer: Peer) -> None:
 def _another_protocol(peer: Peer) -> None:
     peer.read_request()
     peer.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+def _status_of_many_digits(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(b"HTTP/1.1 " + b"4" * 5000 + b" Many\r\n\r\n")
+
+
+def _status_above_any_word(peer: Peer) -> None:
+    peer.read_request()
+    peer.send(b"HTTP/1.1 99999999999 Large\r\n\r\n")
 
 
 def _not_utf8(peer: Peer) -> None:
@@ -166,6 +188,8 @@ def _resets(peer: Peer) -> None:
         _chosen_extension,
         _another_protocol,
         _not_utf8,
+        _status_of_many_digits,
+        _status_above_any_word,
         _leaves,
         _leaves_within_headers,
         _headers_without_end,

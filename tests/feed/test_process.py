@@ -134,6 +134,21 @@ def test_another_feed_of_the_key_heeds_the_rejection(tmp_path: Path) -> None:
             stage.wait_for_state(State.LIVE)
 
 
+def test_a_rejection_is_heeded_that_comes_while_waiting_for_the_turn(tmp_path: Path) -> None:
+    with serving(steady) as server:
+        stage, secret = token_stage(tmp_path, server.url)
+        turn_ns = monotonic_ns() + NS_PER_S
+        stage.account.defer_handshakes(turn_ns)
+        with stage.running():
+            wait_for(lambda: stage.counter("next_attempt_mono_ns") == turn_ns, "the wait")
+            reference = stage.config.secret(stage.plan.account)
+            stage.account.rejected_identity = reference.identity()
+            stage.wait_for_state(State.AUTH_EXPIRED)
+            assert server.connections == 0
+            secret.write_text("another-token")
+            stage.wait_for_state(State.LIVE)
+
+
 def test_a_secret_that_cannot_be_read_is_waited_for(tmp_path: Path) -> None:
     with serving(steady) as server:
         stage, secret = token_stage(tmp_path, server.url)

@@ -149,3 +149,25 @@ storm.wait()
 print(set(ends), bool(inbox.take()))
 """)
     assert result.stdout == "{7} True\n", result.stderr
+
+
+def test_a_starter_that_ignores_its_children_leaves_ours_to_be_reaped() -> None:
+    result = run("""
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+inbox = SignalInbox()
+print(wait(fork(lambda: 7, name="child", closers=[inbox.close])))
+inbox.close()
+print(signal.getsignal(signal.SIGCHLD).name)
+""")
+    assert result.stdout == "7\nSIG_IGN\n", result.stderr
+
+
+@pytest.mark.parametrize("lost", ["sys.stdout = None", "os.close(1)", "sys.stdout.close()"])
+def test_a_lost_standard_stream_prevents_no_fork(lost: str) -> None:
+    result = run(f"""
+print("words that nobody can be told")
+{lost}
+code = wait(fork(lambda: 7, name="child", closers=[]))
+os._exit(code)
+""")
+    assert result.returncode == 7, result.stderr
