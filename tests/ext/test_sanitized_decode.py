@@ -1,0 +1,58 @@
+"""The decoder's tests once more, on extensions built with ASan and UBSan: the Cython shell too."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.builds import ROOT, build_root, environment
+
+#: Imported first, so that the tests find this build's modules whatever path pytest adds.
+RUN = """
+import sys, ext.decode, pytest
+assert ext.decode.__file__.startswith(sys.argv[1]), ext.decode.__file__
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
+TESTS = (
+    "tests/ext/test_decode.py",
+    "tests/brokers/test_kite_decode.py",
+    "tests/brokers/test_kite_property.py",
+)
+
+
+def libraries() -> str:
+    """Return what has to be loaded before the interpreter, which itself is not instrumented."""
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no gcc: install it to run the decoder's tests under sanitizers")
+    names = ("libasan.so", "libstdc++.so")
+    return ":".join(
+        subprocess.check_output([compiler, f"-print-file-name={name}"], text=True).strip()
+        for name in names
+    )
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1500)
+def test_decoder_under_sanitizers() -> None:
+    preload = libraries()
+    root = build_root("sanitize")
+    # PYTHONMALLOC: pools of small objects would hide what is read beside them. The interpreter
+    # itself leaks at its end.
+    settings = {
+        "LD_PRELOAD": preload,
+        "PYTHONMALLOC": "malloc",
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, str(root), *TESTS], cwd=ROOT, text=True,
+        env={**environment(root), **settings}, capture_output=True, check=False, timeout=600,
+    )  # fmt: skip
+    report = run.stdout[-3000:] + run.stderr[-3000:]
+    assert run.returncode == 0, report
+    assert " passed" in run.stdout
+    assert "Sanitizer" not in report and "runtime error" not in report
