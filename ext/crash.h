@@ -1,4 +1,4 @@
-/* Named crash points: in the checked build a process can be made to die by SIGKILL exactly here.
+/* Named crash points: in the checked build a process can be made to die exactly here.
  *
  * In every other build CRASH_POINT is nothing. The names are listed once, so that a test can
  * visit every point; a point that is passed n times can be armed for its n-th passage.
@@ -45,18 +45,20 @@ static const char *const CRASH_POINT_NAMES[] = { CRASH_POINTS(CRASH_POINT_NAME) 
 /* One pair per extension module; the module that runs the loop arms its own. */
 static int crash_armed = -1;
 static long crash_passages_left = 0;
+static int crash_signal = SIGKILL;
 
-static inline int crash_arm(int point, long passage)
+static inline int crash_arm(int point, long passage, int signal_number)
 {
     crash_armed = point;
     crash_passages_left = passage;
+    crash_signal = signal_number;
     return 1;
 }
 
 static inline void crash_pass(int point)
 {
     if (point == crash_armed && --crash_passages_left == 0) {
-        kill(getpid(), SIGKILL);
+        kill(getpid(), crash_signal);
         for (;;) pause();
     }
 }
@@ -64,9 +66,9 @@ static inline void crash_pass(int point)
 #else
 #define CRASH_POINT(name) ((void)0)
 
-static inline int crash_arm(int point, long passage)
+static inline int crash_arm(int point, long passage, int signal_number)
 {
-    (void)point, (void)passage;
+    (void)point, (void)passage, (void)signal_number;
     return 0;
 }
 #endif

@@ -66,12 +66,12 @@ def crash_points():
     return crash_point_names()
 
 
-def arm_crash(str name not None, long passage=1):
-    """Let this process die by SIGKILL at the n-th passage of a crash point of this module.
+def arm_crash(str name not None, long passage=1, int signal_number=9):
+    """Let this process die by a signal (SIGKILL) at the n-th passage of a crash point of this module.
 
     Returns False, and does nothing, in a build without crash points.
     """
-    return bool(arm_crash_point(name, passage))
+    return bool(arm_crash_point(name, passage, signal_number))
 
 
 cdef void *_data(Mapping mapping, uint64_t size, bint write) except NULL:

@@ -65,12 +65,12 @@ def encode_close(int code, bytes reason=b""):
     return encode_frame(WS_CLOSE, code.to_bytes(2, "big") + reason[:123] if code else b"")
 
 
-def arm_crash(str name not None, long passage=1):
-    """Let this process die by SIGKILL at the n-th passage of a crash point of this module.
+def arm_crash(str name not None, long passage=1, int signal_number=9):
+    """Let this process die by a signal (SIGKILL) at the n-th passage of a crash point of this module.
 
     Returns False, and does nothing, in a build without crash points.
     """
-    return bool(arm_crash_point(name, passage))
+    return bool(arm_crash_point(name, passage, signal_number))
 
 
 cdef void _publish(void *context, const uint8_t *payload, size_t length, int64_t receive_ts_ns,
