@@ -113,6 +113,11 @@ make_with_pip() {
         "$PYTHON" -m pip install --quiet --no-input -r "$VENV/requirements.txt"
 }
 
+# With this `import pipeline` works in any program that this environment's Python runs.
+link_checkout() {
+    pwd >"$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth"
+}
+
 # make_environment EXTRA: .venv with the requirements of that extra.
 make_environment() {
     is_current "$1" && return
@@ -133,6 +138,7 @@ make_environment() {
         make_with_pip "$python" >>"$VENV/install.log" 2>&1 ||
             fail "the packages could not be downloaded and installed (see $VENV/install.log); once the network is there, run: ./$PROGRAM"
     fi
+    link_checkout
     stamp_text "$1" >"$VENV/stamp-$1"
 }
 

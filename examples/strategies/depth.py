@@ -4,6 +4,7 @@ Works on whole arrays: a batch of a thousand ticks costs a few numpy calls, not 
 calls. Gaps are part of the stream: after one, what was computed from it may be stale.
 """
 
+import contextlib
 import sys
 
 import numpy as np
@@ -44,4 +45,5 @@ def main(instance: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    with contextlib.suppress(KeyboardInterrupt):
+        main(sys.argv[1] if len(sys.argv) > 1 else "demo")

@@ -5,6 +5,7 @@ event loop; the reader waits in a helper thread, so nothing here blocks.
 """
 
 import asyncio
+import contextlib
 import sys
 
 import numpy as np
@@ -48,4 +49,5 @@ async def main(instance: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "demo"))

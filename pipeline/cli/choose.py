@@ -13,7 +13,7 @@ from pipeline.shm.names import DEFAULT_ROOT, InstancePaths, user_directory
 
 Instance = Annotated[str | None, typer.Argument(help="its name; not needed when there is only one")]
 Directory = Annotated[
-    Path, typer.Option("--shm-directory", help="where its segments are, as in [instance]")
+    Path, typer.Option("--shm-directory", help="where its segments are: instance.shm_directory")
 ]
 DEFAULT_DIRECTORY: Final = DEFAULT_ROOT
 

@@ -171,4 +171,5 @@ def _tell(member: Member, cause: Cause, exit_code: int, opened: bool, now_ns: in
     text = f"{member.name} ended by {end} ({cause.name.lower()}): {then}"
     if opened:
         text += "; it dies too often, so it counts as FAILED from now on"
-    _log.error(text)
+    # Code 0 is the answer to a SIGTERM, which a terminal or a service manager sends to all.
+    _log.log(logging.ERROR if exit_code or opened else logging.INFO, text)

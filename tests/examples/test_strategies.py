@@ -75,8 +75,9 @@ def test_an_example_prints_what_it_says(
             if not missing:
                 break
         example.send_signal(signal.SIGINT)
-        example.communicate(timeout=30)
+        errors = example.communicate(timeout=30)[1]
     assert not missing
+    assert (example.returncode, errors) == (0, "")
     assert not list(instance.paths.readers.iterdir())
 
 

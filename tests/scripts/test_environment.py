@@ -155,6 +155,21 @@ def test_interrupt_leaves_nothing_that_is_trusted(machine: Machine) -> None:
     assert not began.exists()
 
 
+def test_programs_anywhere_find_the_package(machine: Machine) -> None:
+    machine.python()
+    machine.compiler()
+    folder = machine.checkout / "site-packages"
+    folder.mkdir()
+    (machine.bin / "sh").symlink_to("/bin/sh")
+    machine.tool("fake-python", f"echo {folder}")
+    lines = 'cd "$1"; . scripts/environment.sh; PYTHON=fake-python; link_checkout'
+    subprocess.run(
+        [str(machine.bin / "bash"), "-euc", lines, "test", str(machine.checkout)],
+        env={"PATH": str(machine.bin)}, check=True, timeout=30,
+    )  # fmt: skip
+    assert (folder / "checkout.pth").read_text() == f"{machine.checkout}\n"
+
+
 def test_an_environment_of_the_users_own_is_not_deleted(machine: Machine) -> None:
     mine = machine.checkout / ".venv" / "mine"
     mine.parent.mkdir()
