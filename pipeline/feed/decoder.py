@@ -7,6 +7,7 @@ and never waits for a reader.
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import Final, NamedTuple
 
@@ -21,6 +22,8 @@ from pipeline.feed.crash_request import arm_requested_crash
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
+
+_log = logging.getLogger(__name__)
 
 #: How long the C loop runs before signals and the heartbeat have their turn.
 SLICE_NS: Final = 50 * NS_PER_MS
@@ -50,7 +53,7 @@ def run_decoder(
     arm_requested_crash(paths.directory / CRASH_REQUEST, arm_crash)
     decoder, lanes = open_decoder(config, paths, number)
     if skip is not None:
-        _quarantine(paths, lanes, skip)
+        quarantine(paths, lanes, skip)
     page.set_state(State.LIVE, Reason.STARTED)
     while not stop.requested:
         page.beat(monotonic_ns())
@@ -118,12 +121,17 @@ def _map(paths: InstancePaths, kind: SegmentKind, number: int, *, writable: bool
     return segment.mapping
 
 
-def _quarantine(paths: InstancePaths, lanes: dict[int, Lane], skip: Quarantine) -> None:
+def quarantine(paths: InstancePaths, lanes: dict[int, Lane], skip: Quarantine) -> None:
+    """Keep a frame aside and have its lane skip it, if the lane still stands before it."""
     lane = lanes.get(skip.connection)
     if lane is None or lane.source_sequence != skip.source_sequence:
         return  # the predecessor got past it after all
     frame = lane.frame()
     if frame is not None:
-        name = f"c{skip.connection}-{skip.source_sequence}.frame"
-        (paths.quarantine / name).write_bytes(frame)
+        path = paths.quarantine / f"c{skip.connection}-{skip.source_sequence}.frame"
+        try:
+            path.write_bytes(frame)
+        except OSError as error:
+            # Skipped all the same: a full disk must not make it kill the next decoder, too.
+            _log.error("a frame that kills decoders is not kept in %s: %s", path, error.strerror)
     lane.skip(skip.source_sequence)

@@ -236,12 +236,12 @@ class Link:
         self._record["wire_count"] = len(self._subscriptions.on_wire)
 
     def _judge_ticks(self, now_ns: int) -> Ending | None:
+        data_ns = int(self._record["last_data_mono_ns"])
+        if self._subscriptions.wanted and data_ns > max(self._connected_ns, self._status.since_ns):
+            self._was_of_use = True  # also outside of the hours, where none are expected
+            self._status.enter(State.LIVE, Reason.FIRST_DATA)
         if not self._are_ticks_due(now_ns):
             return None
-        data_ns = int(self._record["last_data_mono_ns"])
-        if data_ns > max(self._due_since_ns, self._status.since_ns):
-            self._was_of_use = True
-            self._status.enter(State.LIVE, Reason.FIRST_DATA)
         quietness = judge_quiet(
             self._liveness,
             now_ns=now_ns,

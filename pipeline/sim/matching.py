@@ -114,15 +114,6 @@ def _search(part: Part) -> Matched:
     )
 
 
-def _alike(part: Part) -> bool:
-    """Whether everything arrived once and in order: then row matches row."""
-    sent, received = part.sent, part.received
-    if len(sent.row) != len(received.row) or not np.array_equal(sent.group, received.group):
-        return False
-    carried = np.where(part.low, sent.sequence & _LOW_BITS, sent.sequence)
-    return np.array_equal(sent.mode, received.mode) and np.array_equal(carried, received.sequence)
-
-
 def _keys(log: Log, sequence: Array) -> Array:
     return (log.group << 34) | (sequence.astype(np.int64) << 2) | (log.mode.astype(np.int64) & 3)
 

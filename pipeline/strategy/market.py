@@ -162,7 +162,6 @@ class Market:
         `timeout_s` of nothing. The order holds for the ticks and events of one connection; order
         updates are not ordered against ticks. Raises InstanceEnded as `batches` does.
         """
-        self.attachment.reader.watch_orders = True
         return Items(self, timeout_s)
 
     def run(
@@ -248,6 +247,8 @@ class Market:
             return self._next_notice()
         attachment = self.attachment
         attachment.follow_manifest()
+        # Who takes no orders must not be woken by them: they would stay, and so would be news.
+        attachment.reader.watch_orders = orders
         count = attachment.reader.poll()
         self._note()
         if orders:
@@ -265,6 +266,7 @@ class Market:
     def take_view(self, connection: int) -> tuple[int, TickArray]:
         """Return (sequence, ticks) of one connection in place, without waiting."""
         self.attachment.follow_manifest()
+        self.attachment.reader.watch_orders = False
         sequence, ticks = self.attachment.take_view(connection)
         self._note()
         if len(ticks) or self._notices:
@@ -326,13 +328,12 @@ class Market:
         view = self.attachment.find_successor()
         if view is None:
             return
-        before, orders = self.attachment, self.attachment.reader.watch_orders
+        before = self.attachment
         before.close()  # first: the next page has the same name
         try:
             self.attachment = Attachment(view, replace(self.options, from_oldest=True))
         except FileNotFoundError:
             return  # it has ended again already
-        self.attachment.reader.watch_orders = orders
         self._ended_looks = 0
         self._notices.extend(_gaps(before))
         if self._stopped:

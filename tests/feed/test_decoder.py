@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.core.enums import EventKind, Mode, Reason, SegmentKind, State
+from pipeline.feed.decoder import Quarantine, quarantine
+from pipeline.shm.names import InstancePaths
 from tests.feed.lane_rig import TOKENS, LaneRig, frame, ltp_packet, quote_packet
 
 A_SECOND_NS = 1_000_000_000
@@ -177,6 +179,29 @@ def test_a_quarantined_frame_is_skipped_and_announced(rig: LaneRig) -> None:
     assert rig.ticks()["source_sequence"].tolist() == [0, 2]
     (event,) = [e for e in rig.events() if e["kind"] == EventKind.QUARANTINE]
     assert int(event["detail"]) == 1
+    assert rig.counters()["frames_quarantined"] == 1
+
+
+def test_a_frame_that_killed_two_decoders_is_kept_aside(rig: LaneRig, tmp_path: Path) -> None:
+    paths = InstancePaths("kept", tmp_path)
+    paths.make()
+    bad = frame([ltp_packet(TOKENS[0], 7)])
+    rig.send(bad)
+    decoder, lane = rig.decoder()
+    quarantine(paths, {0: lane}, Quarantine(0, 5))  # got past it, or not there yet
+    assert list(paths.quarantine.iterdir()) == []
+    quarantine(paths, {0: lane}, Quarantine(0, 0))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    (kept,) = paths.quarantine.iterdir()
+    assert (kept.name, kept.read_bytes()) == ("c0-0.frame", bad)
+    assert rig.counters()["frames_quarantined"] == 1
+
+
+def test_a_frame_that_cannot_be_kept_is_skipped_all_the_same(rig: LaneRig, tmp_path: Path) -> None:
+    rig.send(frame([ltp_packet(TOKENS[0], 7)]))
+    decoder, lane = rig.decoder()
+    quarantine(InstancePaths("nowhere", tmp_path), {0: lane}, Quarantine(0, 0))
+    decoder.run(A_SECOND_NS, until_idle=True)
     assert rig.counters()["frames_quarantined"] == 1
 
 

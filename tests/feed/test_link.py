@@ -386,6 +386,22 @@ def test_outside_the_hours_missing_ticks_are_no_news(tmp_path: Path) -> None:
     assert State.QUIET not in [state for state, _ in stage.states()]
 
 
+def test_outside_the_hours_ticks_are_live_all_the_same(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        beating(peer)
+
+    with serving(script) as server:
+        stage = Stage(
+            tmp_path,
+            server.url,
+            '[session]\nhours = { days = ["mon"], open = 00:00:00, close = 00:00:01, '
+            "holidays = [], extra_days = [] }",
+        )
+        with stage.running():
+            stage.wait_for_state(State.LIVE)
+
+
 class DeafTransport:
     """Takes nothing, says nothing."""
 

@@ -121,6 +121,28 @@ def test_order_updates_wake_a_stream(instance: FakeInstance) -> None:
         assert isinstance(item, pipeline.OrderUpdate)
 
 
+def test_an_order_that_nobody_takes_keeps_no_loop_awake(
+    instance: FakeInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+    wait = Market.wait
+
+    def count(market: Any, timeout_ns: int, connection: int) -> None:
+        waits.append(timeout_ns)
+        wait(market, timeout_ns, connection)
+
+    monkeypatch.setattr(Market, "wait", count)
+    with attach(instance) as market:
+        assert isinstance(next(market.stream(timeout_s=0)), pipeline.Idle)
+        instance.connections[0].orders.append(
+            b"{}", connection_epoch=1, receive_ts_ns=1, receive_mono_ns=1
+        )
+        assert len(next(market.batches(timeout_s=0.2))) == 0
+        assert len(next(market.batches(timeout_s=0.2, copy=False, connection=0))) == 0
+        assert len(waits) < 50
+        assert isinstance(next(market.stream(timeout_s=20)), pipeline.OrderUpdate)
+
+
 def test_events_of_batches_go_to_a_callback(instance: FakeInstance) -> None:
     lane = instance.connections[0].lane
     seen: list[Any] = []
