@@ -31,12 +31,13 @@ def boot_id() -> bytes:
 def start_time(pid: int) -> int:
     """Return when a process started, in clock ticks since boot; 0 when there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        line = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return _start_time_without_proc(pid) if not Path("/proc/self").exists() else 0
-    # The command name is in parentheses and may hold anything; the fields follow the last one.
-    state, *fields = text.rpartition(")")[2].split()
-    return 0 if state in "ZX" else int(fields[18])
+    # The command name is in parentheses and may hold anything, also half a character: the kernel
+    # cuts it to 15 bytes. The fields follow the last parenthesis.
+    state, *fields = line.rpartition(b")")[2].split()
+    return 0 if state in (b"Z", b"X") else int(fields[18])
 
 
 def _start_time_without_proc(pid: int) -> int:
