@@ -70,6 +70,7 @@ def _live(
         # Whatever was raised ends here, told once; the parent's own `finally` must not run.
         if (error := sys.exception()) is not None and not isinstance(error, SystemExit):
             _log.critical("%s ends by an error of its own", name, exc_info=error)
+        logging.shutdown()  # repeats that were held back are told, with their count
         os._exit(code & 0xFF)
 
 

@@ -65,6 +65,22 @@ finally:
     assert "child ends by an error of its own" in result.stderr
 
 
+def test_what_a_child_s_log_held_back_is_told_at_its_end() -> None:
+    result = run("""
+import logging
+from pipeline.core import logs
+def body():
+    logs.set_up(role="child")
+    for number in range(3):
+        logging.getLogger("pipeline").warning("again %d", number)
+    return 0
+wait(fork(body, name="child", closers=[]))
+""")
+    first, rest = result.stderr.splitlines()
+    assert first.endswith("again 0")
+    assert rest.endswith("again 2 (one of 2 like it)")
+
+
 def test_the_child_has_default_signals_but_ignores_interrupts() -> None:
     result = run("""
 inbox = SignalInbox()
