@@ -172,8 +172,6 @@ def set_up(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
-    # A library that prints wire data itself must not: websocket-client does with its own logger.
-    logging.getLogger("websocket").setLevel(logging.WARNING)
     return handler
 
 

@@ -78,7 +78,8 @@ def _remember(value: str) -> None:
 
 def redact(text: str) -> str:
     """Return the text with every secret of this process replaced by `***`."""
-    for value in _known:
+    # The longest first: one secret may begin with another one.
+    for value in sorted(_known, key=len, reverse=True):
         if value in text:
             text = text.replace(value, HIDDEN)
     return text

@@ -117,3 +117,9 @@ def test_trailing_newline_is_not_part_of_it(reference: SecretReference) -> None:
 def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SecretError):
         SecretReference("file", str(tmp_path)).read()
+
+
+def test_a_secret_that_begins_with_another_leaves_no_rest() -> None:
+    Secret("abcdefgh")
+    Secret("abcdefgh-tomorrow")
+    assert redact("abcdefgh-tomorrow abcdefgh") == "*** ***"
