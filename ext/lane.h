@@ -115,6 +115,17 @@ static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slo
     lane_confirm(lane, tick, slot);
 }
 
+/* The records of the unit just committed, from `first` on. */
+static inline void lane_write_all_latest(Lane *lane, uint64_t first, uint32_t count)
+{
+    const TickC *records = (const TickC *)(const void *)lane->ticks.records;
+    uint64_t index = remainder_of(first, lane->ticks.capacity); /* one division, not one per tick */
+    for (uint32_t i = 0; i < count; i++) {
+        lane_write_latest(lane, &records[index], lane->unit.slots[i]);
+        if (++index == lane->ticks.capacity) index = 0;
+    }
+}
+
 /* The current copy of a slot; only its one writer may look at it without a check. */
 static inline const TickC *lane_own_latest(const Lane *lane, uint32_t slot)
 {
@@ -239,8 +250,7 @@ static inline int lane_commit(Lane *lane, uint64_t source, uint32_t tick_count)
     cell_write(lane->ticks.commit, &lane->next, sizeof lane->next);
     CRASH_POINT(commit_after_flip);
     lane->block = lane->next;
-    for (uint32_t i = 0; i < tick_count; i++)
-        lane_write_latest(lane, (const TickC *)(const void *)stream_slot(&lane->ticks, first + i), lane->unit.slots[i]);
+    lane_write_all_latest(lane, first, tick_count);
     CRASH_POINT(latest_after_all);
     CRASH_POINT(tails_before_events);
     if (lane->event_count) stream_publish(&lane->events, lane->block.event_tail);
@@ -347,7 +357,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     decode_frame_begin(unit, bytes, frame->length, stamp, lane->block.packet_index, lane->block.packet_offset);
     unit->records = (TickC *)(void *)lane->ticks.records;
     unit->capacity = lane->ticks.capacity;
-    unit->next_record = lane->block.tick_tail % lane->ticks.capacity;
+    unit->next_record = remainder_of(lane->block.tick_tail, lane->ticks.capacity);
     unit->next_sequence = lane->block.tick_tail;
     unit->tokens = &lane->tokens;
     unit->bases = lane->bases;

@@ -74,7 +74,7 @@ static inline void frame_ring_writer_open(FrameRingWriter *writer, const FrameRi
     writer->oldest = load_relaxed(&ring->control->oldest);
     writer->position = 0;
     if (writer->oldest < writer->tail) { /* equal only in a ring that was never written */
-        const FrameDescriptorC *last = &ring->index[(writer->tail - 1) % ring->capacity];
+        const FrameDescriptorC *last = &ring->index[remainder_of(writer->tail - 1, ring->capacity)];
         writer->position = round_up(last->position + last->length, 8);
     }
 }
@@ -93,7 +93,7 @@ static inline uint8_t *frame_ring_reserve(FrameRingWriter *writer, uint64_t leng
     end = position + length;
     if (writer->tail - oldest >= ring->capacity) oldest = writer->tail + 1 - ring->capacity;
     if (end > ring->area_bytes)
-        while (oldest < writer->tail && ring->index[oldest % ring->capacity].position < end - ring->area_bytes) oldest++;
+        while (oldest < writer->tail && ring->index[remainder_of(oldest, ring->capacity)].position < end - ring->area_bytes) oldest++;
     CRASH_POINT(frame_before_oldest);
     store_relaxed(&ring->control->oldest, oldest);
     fence_release(); /* readers learn what they lose before it is overwritten */
@@ -111,7 +111,7 @@ static inline void frame_ring_publish(FrameRingWriter *writer, const FrameDescri
     entry.position = writer->reserved_position;
     entry._pad = 0;
     CRASH_POINT(frame_after_bytes);
-    shared_write(&ring->index[writer->tail % ring->capacity], &entry, sizeof entry);
+    shared_write(&ring->index[remainder_of(writer->tail, ring->capacity)], &entry, sizeof entry);
     CRASH_POINT(frame_after_descriptor);
     writer->position = round_up(entry.position + entry.length, 8);
     writer->tail++;
@@ -166,7 +166,7 @@ static inline int frame_ring_peek(const FrameRingReader *reader, FrameDescriptor
     const FrameRing *ring = &reader->ring;
     uint64_t offset;
     if (reader->cursor >= load_acquire(&ring->control->tail)) return RING_EMPTY;
-    shared_read(descriptor, &ring->index[reader->cursor % ring->capacity], sizeof *descriptor);
+    shared_read(descriptor, &ring->index[remainder_of(reader->cursor, ring->capacity)], sizeof *descriptor);
     if (!frame_ring_holds(ring, reader->cursor)) return RING_LAPPED;
     offset = descriptor->position % ring->area_bytes;
     if (descriptor->length > ring->area_bytes || offset + descriptor->length > ring->area_bytes) return RING_LAPPED;

@@ -52,7 +52,7 @@ static inline int stream_view(Stream *stream, void *segment, uint64_t mapped_byt
 
 static inline uint8_t *stream_slot(const Stream *stream, uint64_t sequence)
 {
-    return stream->records + sequence % stream->capacity * stream->record_size;
+    return stream->records + remainder_of(sequence, stream->capacity) * stream->record_size;
 }
 
 /* Give up what a unit's worth of records beyond `tail` would overwrite, before the first slot is
@@ -80,7 +80,7 @@ static inline int stream_holds(const Stream *stream, uint64_t sequence)
  * stream of this capacity can hold comes from a tail that cannot be right, and copies nothing. */
 static inline int stream_copy(const Stream *stream, uint64_t cursor, uint64_t count, void *target)
 {
-    uint64_t index = cursor % stream->capacity, first = stream->capacity - index;
+    uint64_t index = remainder_of(cursor, stream->capacity), first = stream->capacity - index;
     if (count > stream->capacity) return 0;
     if (first > count) first = count;
     shared_read(target, stream->records + index * stream->record_size, first * stream->record_size);
