@@ -102,12 +102,17 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What happened between two moments. CPU in s by process; latencies in ns, per frame."""
+    """What happened between two moments. CPU in s by process; latencies in ns.
+
+    `latency_ns` is from the read to the batch in the strategy, per frame; `publish_ns` from the
+    read to the decoder's publishing, of every eighth unit.
+    """
 
     seconds: float
     ticks: int
     cpu_s: dict[str, float]
     latency_ns: dict[str, int]
+    publish_ns: dict[str, int]
 
     @property
     def ticks_per_s(self) -> float:
@@ -125,6 +130,7 @@ class _Look:
     mono_ns: int
     cpu_s: dict[str, float]
     latency_counts: np.ndarray[Any, Any]
+    publish_counts: np.ndarray[Any, Any]
 
 
 class PipelineRun:
@@ -197,12 +203,15 @@ class PipelineRun:
         status = snapshot(self._paths)
         page = next(self._paths.readers.glob(f"{NAME}.*"))
         record = Segment.attach(page, SegmentKind.READER).record("ReaderC")
+        decoder_page = self._paths.segment(SegmentKind.DECODER_STATUS, 0)
+        decoder = Segment.attach(decoder_page, SegmentKind.DECODER_STATUS).record("DecoderStatusC")
         pids = {process.name: process.pid for process in status.processes if process.alive}
         pids |= {"supervisor": self._main.pid, "strategy": self._strategy.pid}
         return _Look(
             mono_ns=monotonic_ns(),
             cpu_s={name: _cpu_s(pid) for name, pid in pids.items()},
-            latency_counts=record["latency"]["counts"].copy(),
+            latency_counts=record["latency"]["counts"].astype(np.int64),
+            publish_counts=decoder["receive_to_publish"]["counts"].astype(np.int64),
         )
 
     def finish(self) -> list[Window]:
@@ -226,16 +235,20 @@ class PipelineRun:
 def _window(before: _Look, after: _Look, moments: np.ndarray[Any, Any]) -> Window:
     looks = np.array([before.mono_ns, after.mono_ns], np.float64)
     delivered = np.interp(looks, moments[:, 0], moments[:, 1])
-    counts = after.latency_counts.astype(np.int64) - before.latency_counts.astype(np.int64)
     return Window(
         seconds=(after.mono_ns - before.mono_ns) / 1e9,
         ticks=int(delivered[1] - delivered[0]),
         cpu_s={name: cpu - before.cpu_s.get(name, 0.0) for name, cpu in after.cpu_s.items()},
-        latency_ns={name: _quantile(counts, q) for name, q in _QUANTILES.items()},
+        latency_ns=_quantiles(after.latency_counts - before.latency_counts),
+        publish_ns=_quantiles(after.publish_counts - before.publish_counts),
     )
 
 
 _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+
+
+def _quantiles(counts: np.ndarray[Any, Any]) -> dict[str, int]:
+    return {name: _quantile(counts, quantile) for name, quantile in _QUANTILES.items()}
 
 
 def _quantile(counts: np.ndarray[Any, Any], quantile: float) -> int:

@@ -59,6 +59,7 @@ ELSEWHERE = {
     "pipeline.sim.role": "tests/system/test_run.py",
     "ext.layout": "tests/architecture/test_layout.py",
     "ext.generate_layout": "tests/architecture/test_layout.py",
+    "ext.bench": "benchmarks/bench_ring.py",
     "ext.lanes": "tests/feed/test_decoder.py",
     "ext.mapping": "tests/shm/test_segment.py",
 }

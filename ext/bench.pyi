@@ -1,0 +1,7 @@
+from ext.mapping import Mapping
+from ext.rings import FrameRingReader, FrameRingWriter
+
+def pump(
+    writer: FrameRingWriter, cursor: Mapping, messages: list[bytes], *, count: int, window: int
+) -> None: ...
+def drain(reader: FrameRingReader, cursor: Mapping, *, count: int) -> int: ...

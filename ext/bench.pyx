@@ -1,0 +1,94 @@
+"""Loops that only benchmarks run: a frame ring written and read as fast as it goes.
+
+Floor 0. A ring's writer never waits; to measure what arrives, this one stays within a window of
+the reader's cursor, which the reader keeps in a word of its own.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from ext.layout cimport DATA_OFFSET, FrameDescriptorC
+from ext.mapping cimport Mapping
+from ext.rings cimport (
+    FrameRingReader, FrameRingWriter, RING_READY, frame_ring_append, frame_ring_holds,
+    frame_ring_peek)
+
+
+cdef extern from "atomics.h" nogil:
+    uint64_t load_acquire(const uint64_t *word)
+    void store_release(uint64_t *word, uint64_t value)
+    void cpu_pause()
+
+cdef enum:
+    CURSOR_EVERY = 16     # messages between two stores of the cursor
+    MESSAGE_BYTES_MAX = 65_536
+
+
+cdef uint64_t *_word(Mapping mapping) except NULL:
+    if not mapping.writable or mapping.size < DATA_OFFSET + sizeof(uint64_t):
+        raise ValueError("a writable mapping with a word behind its header is needed")
+    return <uint64_t *>(mapping.address + DATA_OFFSET)
+
+
+def pump(
+    FrameRingWriter writer not None, Mapping cursor not None, list messages not None, *,
+    uint64_t count, uint64_t window,
+):
+    """Append `messages` in turn, `count` in all, never more than `window` ahead of the cursor.
+
+    Releases the GIL. The messages must fit the ring, `window` of them at once.
+    """
+    cdef uint64_t *word = _word(cursor)
+    cdef size_t kinds = len(messages), i
+    cdef uint64_t done = 0, first = writer.writer.tail
+    cdef const uint8_t **data = <const uint8_t **>malloc(kinds * sizeof(uint8_t *))
+    cdef size_t *sizes = <size_t *>malloc(kinds * sizeof(size_t))
+    cdef bytes message
+    try:
+        if kinds == 0 or data is NULL or sizes is NULL:
+            raise ValueError("no messages, or no memory for them")
+        for i in range(kinds):
+            message = messages[i]
+            data[i], sizes[i] = <const uint8_t *>message, len(message)
+        with nogil:
+            while done < count:
+                while first + done - load_acquire(word) >= window:
+                    cpu_pause()
+                frame_ring_append(&writer.writer, data[done % kinds], sizes[done % kinds], 1, 0, 0)
+                done += 1
+    finally:
+        free(data)
+        free(sizes)
+
+
+def drain(FrameRingReader reader not None, Mapping cursor not None, *, uint64_t count):
+    """Copy `count` messages out, checked, and keep the cursor; return their bytes in all.
+
+    Releases the GIL. Raises RuntimeError when the ring went on without this reader.
+    """
+    cdef uint64_t *word = _word(cursor)
+    cdef uint64_t done = 0, total = 0
+    cdef FrameDescriptorC descriptor
+    cdef const uint8_t *data = NULL
+    cdef uint8_t *target = <uint8_t *>malloc(MESSAGE_BYTES_MAX)
+    cdef bint lapped = False
+    if target is NULL:
+        raise MemoryError
+    with nogil:
+        while done < count and not lapped:
+            if frame_ring_peek(&reader.reader, &descriptor, &data) != RING_READY:
+                cpu_pause()
+                continue
+            if descriptor.length > MESSAGE_BYTES_MAX:
+                break
+            memcpy(target, data, descriptor.length)
+            lapped = not frame_ring_holds(&reader.reader.ring, reader.reader.cursor)
+            total += descriptor.length
+            reader.reader.cursor += 1
+            done += 1
+            if done % CURSOR_EVERY == 0 or done == count:
+                store_release(word, reader.reader.cursor)
+    free(target)
+    if done < count or lapped:
+        raise RuntimeError(f"lapped, or a message that is too long, after {done} messages")
+    return total
