@@ -3,8 +3,9 @@
 Each line carries time, level, role and connection, is at most PIPE_BUF bytes long (so that lines
 of several processes do not mix in a pipe), and is written only if stderr takes it at once;
 otherwise it is counted in `dropped`. A message that repeats within a second is held back; the
-last of them is written afterwards, with their number. Libraries are heard from `warning` on,
-whatever our own level is: some log headers or addresses with tokens at debug level.
+last of them is written afterwards, with their number: a flood is one line a second. Libraries
+are heard from `warning` on, whatever our own level is: some log headers or addresses with tokens
+at debug level.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, unless it repeats what was written a moment ago."""
         now = monotonic_ns()
-        self._tell_repeats(now)
+        self.tell_repeats(now)
         connection = getattr(record, "connection", None)
         line = self._line(record, redact(_text(record)), connection)
         # A warning with other numbers in it is a repeat all the same; news are not.
@@ -71,10 +72,17 @@ class StderrHandler(logging.Handler):
         while self._seen:
             self._tell(self._seen.popitem(last=False)[1])
 
-    def _tell_repeats(self, now: int) -> None:
+    def tell_repeats(self, now: int) -> None:
+        """Write what has been held back for long enough; `now` is monotonic, in nanoseconds.
+
+        Every new record does so. A process that may have none for long calls this now and then.
+        """
         # The oldest come first, and all wait equally long.
         while self._seen and now >= next(iter(self._seen.values())).until_ns:
-            self._tell(self._seen.popitem(last=False)[1])
+            key, seen = self._seen.popitem(last=False)
+            if seen.count:
+                self._tell(seen)
+                self._seen[key] = _Repeats(seen.until_ns + REPEAT_INTERVAL_NS)
 
     def _tell(self, seen: _Repeats) -> None:
         if seen.count:

@@ -59,7 +59,7 @@ class FeedStatus:
     def beat(self, now_ns: int, busy_until_ns: int = 0) -> None:
         """Say that this process lives; notice when the wall clock was set."""
         self._page.beat(now_ns, busy_until_ns)
-        self.record["log_lines_dropped"] = _dropped_lines()
+        self._look_after_log(now_ns)
         before_ns, wall_ns, after_ns = monotonic_ns(), real_ns(), monotonic_ns()
         if after_ns - before_ns > CLOCK_PAIR_NS:
             return  # taken off the processor in between: the pair says nothing
@@ -68,6 +68,14 @@ class FeedStatus:
         if abs(step_ns) > CLOCK_STEP_NS:
             self._append(Reason.CLOCK, step_ns)
             self._log.warning("the wall clock was set by %.3f s", step_ns / NS_PER_S)
+
+    def _look_after_log(self, now_ns: int) -> None:
+        dropped = 0
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, StderrHandler):
+                handler.tell_repeats(now_ns)
+                dropped += handler.dropped
+        self.record["log_lines_dropped"] = dropped
 
     def _append(self, reason: Reason, detail: int) -> None:
         self._segments.frames.append_state(
@@ -79,8 +87,3 @@ class FeedStatus:
             mono_ns=monotonic_ns(),
         )
         self._segments.decoder_bell.ring()
-
-
-def _dropped_lines() -> int:
-    handlers = logging.getLogger().handlers
-    return sum(handler.dropped for handler in handlers if isinstance(handler, StderrHandler))

@@ -129,7 +129,9 @@ def test_repeats_are_one_line_with_a_count(
         log.warning("bad frame %d", number)
     logs.get_logger("pipeline.x", connection=2).warning("bad frame %d", 0)
     now += logs.REPEAT_INTERVAL_NS
-    log.warning("bad frame %d", 100)
+    log.warning("bad frame %d", 100)  # the second begins with the count of the one before
+    now += 2 * logs.REPEAT_INTERVAL_NS
+    log.warning("bad frame %d", 101)  # it was over, and so this is told at once again
     lines = pipe.text().splitlines()
     if log_format == "json":
         found = [(json.loads(x)["message"], json.loads(x).get("repeats")) for x in lines]
@@ -137,15 +139,34 @@ def test_repeats_are_one_line_with_a_count(
             ("bad frame 0", None),
             ("bad frame 0", None),
             ("bad frame 99", 99),
-            ("bad frame 100", None),
+            ("bad frame 100", 1),
+            ("bad frame 101", None),
         ]
     else:
         assert [line.partition("] ")[2] for line in lines] == [
             "bad frame 0",
             "bad frame 0",
             "bad frame 99 (one of 99 like it)",
-            "bad frame 100",
+            "bad frame 100 (one of 1 like it)",
+            "bad frame 101",
         ]
+
+
+def test_a_flood_is_one_line_a_second_and_its_end_is_told(
+    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10**12
+    monkeypatch.setattr(logs, "monotonic_ns", lambda: now)
+    handler = start()
+    log = logs.get_logger("pipeline.x")
+    for _ in range(5000):  # ten seconds
+        log.warning("bad frame")
+        now += 2_000_000
+    assert pipe.text().count("\n") <= 11
+    handler.tell_repeats(now + logs.REPEAT_INTERVAL_NS)
+    assert pipe.text().count("like it") == 1
+    handler.tell_repeats(now + 3 * logs.REPEAT_INTERVAL_NS)
+    assert pipe.text() == ""
 
 
 def test_news_with_other_numbers_are_not_repeats(pipe: Pipe, start: Start) -> None:
