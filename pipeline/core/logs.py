@@ -3,9 +3,9 @@
 Each line carries time, level, role and connection, is at most PIPE_BUF bytes long (so that lines
 of several processes do not mix in a pipe), and is written only if stderr takes it at once;
 otherwise it is counted in `dropped`. A message that repeats within a second is held back; the
-last of them is written afterwards, with their number: a flood is one line a second. Libraries
-are heard from `warning` on, whatever our own level is: some log headers or addresses with tokens
-at debug level.
+last of them is written afterwards, with their number. A warning that goes on and on is told less
+and less often, for several processes may have the same. Libraries are heard from `warning` on,
+whatever our own level is: some log headers or addresses with tokens at debug level.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from pipeline.core.secrets import redact
 
 LINE_BYTES_MAX: Final = min(select.PIPE_BUF, 4096)
 REPEAT_INTERVAL_NS: Final = NS_PER_S
+REPEAT_INTERVAL_NS_MAX: Final = 30 * NS_PER_S
+REPEAT_GROWTH: Final = 4
+#: What was not heard for so long is over, and told at once when it begins again.
+REPEAT_SILENCE_NS: Final = 2 * NS_PER_S
 LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -59,10 +63,9 @@ class StderrHandler(logging.Handler):
         key = (record.levelname, what, str(connection))
         seen = self._seen.get(key)
         if seen is not None:
-            seen.count += 1
-            seen.line = line
+            seen.again(line, now)
             return
-        self._seen[key] = _Repeats(now + REPEAT_INTERVAL_NS)
+        self._seen[key] = _Repeats(now, grows=record.levelno >= logging.WARNING)
         if len(self._seen) > _DISTINCT_MAX:
             self._tell(self._seen.popitem(last=False)[1])
         self._write(line)
@@ -77,12 +80,11 @@ class StderrHandler(logging.Handler):
 
         Every new record does so. A process that may have none for long calls this now and then.
         """
-        # The oldest come first, and all wait equally long.
-        while self._seen and now >= next(iter(self._seen.values())).until_ns:
-            key, seen = self._seen.popitem(last=False)
-            if seen.count:
+        for key, seen in list(self._seen.items()):
+            if now >= seen.until_ns or seen.is_over(now):
                 self._tell(seen)
-                self._seen[key] = _Repeats(seen.until_ns + REPEAT_INTERVAL_NS)
+                if not seen.goes_on(now):
+                    del self._seen[key]
 
     def _tell(self, seen: _Repeats) -> None:
         if seen.count:
@@ -128,12 +130,35 @@ class StderrHandler(logging.Handler):
 class _Repeats:
     """What a message was followed by: how often it came again until `until_ns`, and the last."""
 
-    __slots__ = ("count", "line", "until_ns")
+    __slots__ = ("count", "grows", "interval_ns", "last_ns", "line", "until_ns")
 
-    def __init__(self, until_ns: int) -> None:
+    def __init__(self, now: int, *, grows: bool) -> None:
         self.count = 0
         self.line = b""
-        self.until_ns = until_ns
+        self.grows = grows
+        self.interval_ns = REPEAT_INTERVAL_NS
+        self.last_ns = now
+        self.until_ns = now + REPEAT_INTERVAL_NS
+
+    def again(self, line: bytes, now: int) -> None:
+        """Take note of one more."""
+        self.count += 1
+        self.line = line
+        self.last_ns = now
+
+    def is_over(self, now: int) -> bool:
+        """Whether it has not been heard for a while."""
+        return now - self.last_ns >= REPEAT_SILENCE_NS
+
+    def goes_on(self, now: int) -> bool:
+        """Return whether it may come again, and begin the next interval then."""
+        if not self.count or self.is_over(now):
+            return False
+        if self.grows:
+            self.interval_ns = min(self.interval_ns * REPEAT_GROWTH, REPEAT_INTERVAL_NS_MAX)
+        self.until_ns = now + self.interval_ns
+        self.count = 0
+        return True
 
 
 class _LibraryFilter(logging.Filter):

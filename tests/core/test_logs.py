@@ -152,21 +152,37 @@ def test_repeats_are_one_line_with_a_count(
         ]
 
 
-def test_a_flood_is_one_line_a_second_and_its_end_is_told(
+def test_what_goes_on_is_told_less_and_less_often_and_its_end_is_told(
     pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 10**12
     monkeypatch.setattr(logs, "monotonic_ns", lambda: now)
     handler = start()
     log = logs.get_logger("pipeline.x")
-    for _ in range(5000):  # ten seconds
-        log.warning("bad frame")
-        now += 2_000_000
-    assert pipe.text().count("\n") <= 11
+    told: list[float] = []
+    for tenth in range(1000):
+        log.warning("bad frame %d", tenth)
+        told += [tenth / 10] * pipe.text().count("\n")
+        now += logs.REPEAT_INTERVAL_NS // 10
+    assert told == [0, 1, 5, 21, 51, 81]
     handler.tell_repeats(now + logs.REPEAT_INTERVAL_NS)
-    assert pipe.text().count("like it") == 1
-    handler.tell_repeats(now + 3 * logs.REPEAT_INTERVAL_NS)
     assert pipe.text() == ""
+    handler.tell_repeats(now + logs.REPEAT_SILENCE_NS)
+    assert "bad frame 999 (one of 190 like it)" in pipe.text()
+    handler.tell_repeats(now + logs.REPEAT_INTERVAL_NS_MAX)
+    assert pipe.text() == ""
+
+
+def test_news_that_go_on_are_one_line_a_second(
+    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10**12
+    monkeypatch.setattr(logs, "monotonic_ns", lambda: now)
+    start()
+    for _ in range(5000):  # ten seconds
+        logs.get_logger("pipeline.x").info("a connection is live")
+        now += 2_000_000
+    assert pipe.text().count("\n") == 10
 
 
 def test_news_with_other_numbers_are_not_repeats(pipe: Pipe, start: Start) -> None:
