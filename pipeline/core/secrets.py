@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import stat
 import tempfile
 from collections import OrderedDict
@@ -28,6 +29,9 @@ SECRET_BYTES_MAX: Final = 4096
 _REDACTED_LENGTH_MIN: Final = 6
 _REDACTED_COUNT_MAX: Final = 256
 _known: OrderedDict[str, None] = OrderedDict()
+
+# A token that we never read ourselves, in an address or in JSON: of another process, say.
+_NAMED: Final = re.compile(r"""(access_token(?:=|["']\s*:\s*["']))[^&\s"']+""")
 
 
 class Secret:
@@ -77,12 +81,12 @@ def _remember(value: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return the text with every secret of this process replaced by `***`."""
+    """Return the text with every secret of this process, and what is named so, as `***`."""
     # The longest first: one secret may begin with another one.
     for value in sorted(_known, key=len, reverse=True):
         if value in text:
             text = text.replace(value, HIDDEN)
-    return text
+    return _NAMED.sub(rf"\1{HIDDEN}", text) if "access_token" in text else text
 
 
 class SecretReading(NamedTuple):

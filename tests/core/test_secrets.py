@@ -31,6 +31,19 @@ def test_no_way_of_printing_shows_it() -> None:
         pickle.dumps(secret)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET /?api_key=k&access_token=someone%2Felses HTTP/1.1",
+         "GET /?api_key=k&access_token=*** HTTP/1.1"),
+        ('{"access_token": "someoneelses", "a": 1}', '{"access_token": "***", "a": 1}'),
+        ("account[0].access_token: found a value", "account[0].access_token: found a value"),
+    ],
+)  # fmt: skip
+def test_redaction_hides_what_is_called_a_token(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
 def test_redaction_knows_every_secret_also_in_an_address() -> None:
     Secret(CANARY)
     text = f"wss://h?access_token={CANARY.replace('/', '%2F').replace('+', '%2B')} {CANARY}"
