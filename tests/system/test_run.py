@@ -12,10 +12,9 @@ import pytest
 
 import pipeline
 from pipeline.core.clock import real_ns
-from pipeline.core.enums import Reason, State
+from pipeline.core.enums import State
 from pipeline.core.errors import InstanceEnded
 from pipeline.shm.instance import clean_instance
-from pipeline.sim.control import ControlClient
 from tests.system.rig import Run, Tape, compare, wait_for
 
 Make = Callable[..., Run]
@@ -61,35 +60,6 @@ def test_a_killed_exchange_is_an_interruption_of_all(make_run: Make) -> None:
     tape.pump()
     assert [len(tape.gap_reasons(connection)) for connection in range(3)] == [1, 1, 1]
     run.assert_nothing_left()
-
-
-def mute_one(make_run: Make, more: str) -> float:
-    """Have the exchange hold a connection open and say nothing; return when all was well again."""
-    run = make_run(more=more).start_and_wait()
-    tape = Tape(run)
-    began = time.monotonic()
-    with ControlClient(run.paths.directory / "simulator.sock") as control:
-        control.command("mute", connection=1, seconds=3600)
-    wait_for(lambda: int(run.page(1)["stalls"]) == 1, "the stall to be found", pump=tape.pump)
-    wait_for(lambda: run.is_complete(1), "the connection to be back", pump=tape.pump)
-    seconds = time.monotonic() - began
-    until = settle(tape)
-    assert run.stop() == 0
-    tape.pump()
-    assert [tape.gap_reasons(connection) for connection in range(3)] == [[], [Reason.STALL], []]
-    compare(run, tape, until_ts_ns=until)
-    run.assert_nothing_left()
-    return seconds
-
-
-def test_a_silent_stall_is_found_and_healed(make_run: Make) -> None:
-    mute_one(make_run, "[feed]\nping_after_s = 0.5\nstall_after_s = 1.0\n")
-
-
-@pytest.mark.full
-def test_a_silent_stall_is_healed_in_seven_seconds(make_run: Make) -> None:
-    """With the defaults: 3 s without a byte, a ping, 4.5 s, and a new connection."""
-    assert mute_one(make_run, "") < 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
