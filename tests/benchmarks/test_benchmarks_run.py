@@ -18,9 +18,11 @@ FILES = sorted((ROOT / "benchmarks").glob("bench_*.py"))
 def run_tiny(path: Path, folder: Path) -> list[dict[str, Any]]:
     """Return the benchmarks of a file, as pytest-benchmark has recorded them."""
     found = folder / "found.json"
-    line = ["-m", "pytest", str(path), "-q", "--tiny", f"--benchmark-json={found}"]
+    line = ["-m", "pytest", str(path), "-q", "--tiny", "--benchmark-enable"]
     process = launch(
-        [*line, "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
+        [*line, f"--benchmark-json={found}", "-p", "no:cacheprovider", "--rootdir", str(ROOT)],
+        # Measuring beside other tests is refused; here nothing is measured.
+        environment={"PYTEST_XDIST_WORKER": "", "PYTEST_XDIST_TESTRUNUID": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
