@@ -7,6 +7,7 @@ logged; no counter of the pipeline is believed.
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -48,6 +49,9 @@ def _run(options: DemoOptions) -> int:
     from pipeline.cli.demo.summary import print_json, print_text, report
     from pipeline.cli.demo.verdict import judge
 
+    # Whoever ends the demo, by Ctrl-C, kill, or closing the terminal: it clears up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         with LiveView(options) as view:
             view.say("starting the exchange, the pipeline and two strategies ...")

@@ -10,7 +10,6 @@ from pipeline.cli.demo.options import DemoOptions
 from pipeline.cli.demo.readings import Reading
 from pipeline.cli.demo.scenario import FAST
 from pipeline.cli.demo.stage import Stage, wait_until
-from pipeline.core.enums import State
 
 DRAIN_DEADLINE_S: Final = 20.0
 _FRAME_S: Final = 0.5
@@ -75,8 +74,8 @@ class Act:
         before = self.stage.observer.read()
         time.sleep(0.2)  # what the kernel holds is read within far less
         after = self.stage.observer.read()
-        settled = all(c.state in (State.LIVE, State.QUIET) for c in after.connections)
+        settled = all(c.state in ("LIVE", "QUIET") for c in after.status.connections)
         still = before.ticks_out == after.ticks_out and not any(
-            c.ring_lag_frames for c in after.connections
+            c.frames.behind for c in after.status.connections
         )
         return settled and still and after.readers[FAST].lag == 0

@@ -8,16 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.demo.options import DemoOptions
-from pipeline.cli.demo.readings import ReaderReading, Reading
-from pipeline.core.enums import State
+from pipeline.cli.demo.readings import Reading
 
 _STYLES = {
-    State.LIVE: "green",
-    State.QUIET: "yellow",
-    State.SUBSCRIBING: "cyan",
-    State.CONNECTING: "cyan",
-    State.STALLED: "red",
-    State.RECONNECTING: "red",
+    "LIVE": "green",
+    "QUIET": "yellow",
+    "SUBSCRIBING": "cyan",
+    "CONNECTING": "cyan",
+    "STALLED": "red",
+    "RECONNECTING": "red",
 }
 
 
@@ -27,6 +26,7 @@ class LiveView:
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
         self._console = Console(stderr=True)
+        self._first: Reading | None = None
         self._before: Reading | None = None
         self._live: Live | None = None
         if self._console.is_terminal and not options.as_json:
@@ -48,6 +48,7 @@ class LiveView:
 
     def show(self, reading: Reading, elapsed_s: float, news: list[str]) -> None:
         """Show a reading, with rates against the one before."""
+        self._first = self._first or reading
         if self._live is not None:
             self._live.update(self._render(reading, elapsed_s, news), refresh=True)
         self._before = reading
@@ -57,7 +58,7 @@ class LiveView:
         head = Text(f"{elapsed_s:4.0f} of {seconds:g} s   ", style="bold")
         head.append(f"{self._rate(reading):,.0f} ticks/s delivered to the fast strategy")
         lines = [Text(f"  ! {line}", style="yellow") for line in news]
-        return Group(head, self._connections(reading), _readers(reading), *lines)
+        return Group(head, self._connections(reading), self._readers(reading), *lines)
 
     def _rate(self, reading: Reading) -> float:
         if self._before is None or reading.mono_s <= self._before.mono_s:
@@ -67,36 +68,30 @@ class LiveView:
 
     def _connections(self, reading: Reading) -> Table:
         table = _table("connection", "state", "since", "wire", "frames", "ticks", "reconnects")
-        for c in reading.connections:
+        for c in reading.status.connections:
             table.add_row(
                 str(c.number),
-                Text(c.state.name, style=_STYLES.get(c.state, "")),
+                Text(c.state, style=_STYLES.get(c.state, "")),
                 f"{c.since_s:.0f} s",
-                f"{c.wire:,}",
-                f"{c.counters['frames_in']:,}",
-                f"{c.counters['ticks_out']:,}",
-                str(c.reconnects),
+                f"{c.instruments.wire:,}",
+                f"{c.decode_counters['frames_in']:,}",
+                f"{c.decode_counters['ticks_out']:,}",
+                str(c.feed_counters["reconnects"]),
             )
         return table
 
-
-def _readers(reading: Reading) -> Table:
-    table = _table("strategy", "ticks", "lag", "lost, told", "p50", "p99", "p99.9")
-    for reader in reading.readers.values():
-        table.add_row(*_reader_cells(reader))
-    return table
-
-
-def _reader_cells(reader: ReaderReading) -> list[str]:
-    return [
-        reader.name,
-        f"{reader.delivered:,}",
-        f"{reader.lag:,}",
-        f"{reader.lost:,}",
-        duration(reader.latency_p50_ns),
-        duration(reader.latency_p99_ns),
-        duration(reader.latency_p999_ns),
-    ]
+    def _readers(self, reading: Reading) -> Table:
+        table = _table("strategy", "ticks", "lag", "lost, told", "p50", "p99", "p99.9")
+        for name, reader in reading.readers.items():
+            latency = reading.latency(name, since=self._first)
+            table.add_row(
+                name,
+                f"{reader.delivered:,}",
+                f"{reader.lag:,}",
+                f"{reader.lost:,}",
+                *map(duration, (latency.p50_ns, latency.p99_ns, latency.p999_ns)),
+            )
+        return table
 
 
 def _table(*columns: str) -> Table:

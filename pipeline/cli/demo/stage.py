@@ -34,7 +34,8 @@ START_DEADLINE_S: Final = 30.0
 END_DEADLINE_S: Final = 15.0
 #: What the slow strategy does with each batch of 256 ticks: nothing, for this long.
 SLOW_PAUSE_S: Final = 0.25
-_LOOK_AGAIN_S: Final = 0.01
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK_AGAIN_S: Final = 0.02
 
 
 def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str) -> None:
@@ -78,10 +79,11 @@ class Stage:
 
     def _leave(self) -> None:
         # A second Ctrl-C must not interrupt the clean-up that the first one has begun.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
         self.end()
         self._remove_folder()
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def _start(self) -> None:
         config = self.folder / "demo.toml"
@@ -96,7 +98,7 @@ class Stage:
             self._start_probe(SLOW, SLOW_PAUSE_S, log)
         wait_until(self._is_running, deadline_s=START_DEADLINE_S, what="the pipeline to start")
         own = {name: process.pid for name, process in self.processes.items()}
-        self.observer = Observer(self.paths, self.options.connections, own)
+        self.observer = Observer(self.paths, own)
         self.control = ControlClient(self._control_path)
         wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
         self._note_family()

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.cli.demo.act import Act
 from pipeline.cli.demo.live import duration
-from pipeline.cli.demo.readings import Reading, as_dict
+from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import FAST
 from pipeline.cli.demo.verdict import Outcome
 from pipeline.core.clock import format_ist_time
@@ -32,7 +32,10 @@ def report(act: Act, outcome: Outcome, leftovers: list[str]) -> dict[str, Any]:
         "verdict": outcome.verdict.as_dict(),
         "gaps": [told for told in outcome.fast.get("told", []) if told["kind"] == "Gap"],
         "reconnects": reconnects(outcome.fast.get("told", [])),
-        "readers": {name: as_dict(reader) for name, reader in act.end.readers.items()},
+        "readers": {
+            name: reader_dict(reader, act.last.latency(name, since=act.first))
+            for name, reader in act.end.readers.items()
+        },
         "slow": {key: outcome.slow.get(key) for key in ("delivered", "lost", "laps")},
         "processes": processes(act.first, act.last),
         "leftovers": leftovers,
@@ -41,16 +44,17 @@ def report(act: Act, outcome: Outcome, leftovers: list[str]) -> dict[str, Any]:
 
 def stages(end: Reading, outcome: Outcome) -> list[dict[str, Any]]:
     """Return a row per stage: what came in, what went out, what was dropped and why."""
-    total = {
-        key: sum(c.counters[key] for c in end.connections) for key in end.connections[0].counters
-    }
+    connections = end.status.connections
+    messages = sum(c.feed_counters["messages_in"] for c in connections)
+    counters = [c.decode_counters for c in connections]
+    total = {key: sum(each[key] for each in counters) for key in counters[0]}
     frames_dropped = total["frames_overrun"] + total["frames_quarantined"]
     packets_dropped = total["packets_in"] - total["ticks_out"]
     return [
         {"stage": "exchange", "unit": "packets", "in": outcome.verdict.sent,
          "out": outcome.verdict.sent, "dropped": 0},
-        {"stage": "feeds", "unit": "messages", "in": sum(c.messages_in for c in end.connections),
-         "out": sum(c.messages_in for c in end.connections), "dropped": 0},
+        {"stage": "feeds", "unit": "messages", "in": messages,
+         "out": messages, "dropped": 0},
         {"stage": "decoder", "unit": "frames", "in": total["frames_in"],
          "out": total["frames_in"] - frames_dropped, "dropped": frames_dropped},
         {"stage": "decoder", "unit": "packets", "in": total["packets_in"],
@@ -174,17 +178,17 @@ def _print_latency(console: Console, result: dict[str, Any]) -> None:
     if slow["delivered"] is not None:
         console.print(
             f"slow strategy: {slow['delivered']:,} ticks, lapped {slow['laps']:,} times, "
-            f"told of {slow['lost']:,} lost; nobody else noticed"
+            f"told of {slow['lost']:,} lost"
         )
 
 
 def _print_verdict(console: Console, result: dict[str, Any]) -> None:
     verdict = result["verdict"]
     console.print(
-        f"exchange's log against strategy's log: {verdict['sent']:,} sent, "
-        f"{verdict['received']:,} received, {verdict['lost']:,} lost "
-        f"({verdict['lost_outside_gaps']:,} outside the gaps above), "
-        f"{verdict['doubled']:,} doubled, {verdict['out_of_order']:,} out of order"
+        f"\n[bold]the exchange's log against the strategy's log[/]\n"
+        f"{verdict['sent']:,} sent, {verdict['received']:,} received, "
+        f"{verdict['doubled']:,} doubled, {verdict['out_of_order']:,} out of order\n"
+        f"{verdict['lost']:,} lost, {verdict['lost_outside_gaps']:,} of them outside the gaps above"
     )
     if result["passed"]:
         console.print("[bold green]every tick is accounted for, and nothing is left behind[/]")

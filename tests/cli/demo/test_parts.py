@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.cli.configuration import broker_limits
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import DemoOptions, parse_rate
 from pipeline.cli.demo.probe import Probe, log_rows
-from pipeline.cli.demo.readings import ConnectionReading, ReaderReading, Reading
+from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import config_text, split
 from pipeline.cli.demo.summary import print_text, reconnects
 from pipeline.cli.demo.verdict import judge
@@ -26,9 +27,12 @@ from pipeline.core.enums import Mode, Reason, State, TickFlag
 from pipeline.core.errors import ConfigError
 from pipeline.core.layout import tick_dtype
 from pipeline.core.plan import plan_topology
+from pipeline.services.status import snapshot
+from pipeline.services.status.model import Latency, Reader
 from pipeline.sim.truth import create_truth
 from pipeline.sim.verify import received_dtype
 from pipeline.strategy.items import Overrun, StateChange, Ticks
+from tests.services.status.establish import Established
 
 
 def test_every_wrong_option_is_told_at_once() -> None:
@@ -142,34 +146,55 @@ def test_durations_are_in_the_unit_a_person_would_use(ns: int, text: str) -> Non
     assert duration(ns) == text
 
 
-def reading() -> Reading:
-    connection = ConnectionReading(
-        number=0, state=State.LIVE, reason=Reason.FIRST_DATA, since_s=3.0, messages_in=1,
-        bytes_in=1, reconnects=0, stalls=0, wire=3000, ring_lag_frames=0, tick_tail=10,
-        counters={"frames_in": 12_345_678, "ticks_out": 123_456_789},
+@pytest.fixture
+def reading(tmp_path: Path) -> Iterator[Reading]:
+    """Three connections with large counters, and the fast strategy."""
+    made = Established("whole", tmp_path)
+    made.fill()
+    for number in range(3):
+        made.commit(number, frames_in=12_345_678, ticks_out=123_456_789)
+    status = snapshot(made.paths)
+    latency = Latency(samples=0, p50_ns=0, p99_ns=0, p999_ns=0, max_ns=0)
+    reader = Reader(
+        name="fast", pid=1, alive=True, policy="resume", heartbeat_age_s=0.0, batches=1,
+        delivered=123_456_789, events=0, lost=0, laps=0, lag=0, latency=latency, cursors=[],
     )  # fmt: skip
-    reader = ReaderReading(
-        name="fast", delivered=123_456_789, lost=0, laps=0, lag=0,
-        latency_p50_ns=12_000, latency_p99_ns=900_000, latency_p999_ns=2_000_000,
-    )  # fmt: skip
-    return Reading(mono_s=1.0, connections=[connection] * 3, readers={"fast": reader})
+    status = dataclasses.replace(status, readers=[reader])
+    yield Reading(status=status, latencies={"fast": np.ones(2048, np.uint64)})
+    made.end()
 
 
-def test_the_table_fits_a_terminal_of_80_columns() -> None:
+def later(before: Reading) -> Reading:
+    """Return a reading after three more batches that took 100 ns each."""
+    counts = before.latencies["fast"].copy()
+    counts[100] += 3
+    return dataclasses.replace(before, latencies={"fast": counts})
+
+
+def test_latencies_cover_the_measured_time_only(reading: Reading) -> None:
+    latency = later(reading).latency("fast", since=reading)
+    assert (latency.samples, latency.p50_ns, latency.p999_ns) == (3, 100, 100)
+    assert later(reading).latency("nobody", since=reading).samples == 0
+
+
+def test_the_table_fits_a_terminal_of_80_columns(reading: Reading) -> None:
     console = Console(width=80, record=True, file=io.StringIO())
     view = LiveView(DemoOptions())
-    console.print(view._render(reading(), 12.0, ["the exchange resets connection 0"]))
+    console.print(view._render(reading, 12.0, ["the exchange resets connection 0"]))
     lines = console.export_text().splitlines()
     assert len(lines) < 24
     assert max(map(len, lines)) <= 80
     assert any("LIVE" in line and "123,456,789" in line for line in lines)
 
 
-def test_a_failed_summary_names_every_problem(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_summary_names_every_problem(
+    reading: Reading, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latency = later(reading).latency("fast", since=reading)
     result: dict[str, Any] = {
         "passed": False, "problems": ["3 ticks doubled"], "seconds": 1.0, "ticks_per_s": 5.0,
         "stages": [], "gaps": [], "reconnects": [], "processes": [],
-        "readers": {"fast": dataclasses.asdict(reading().readers["fast"])},
+        "readers": {"fast": reader_dict(reading.readers["fast"], latency)},
         "slow": {"delivered": 1, "lost": 2, "laps": 1},
         "verdict": {"sent": 1, "received": 1, "lost": 0, "lost_outside_gaps": 0, "doubled": 3,
                     "out_of_order": 0},
@@ -178,3 +203,4 @@ def test_a_failed_summary_names_every_problem(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     assert "not everything is accounted for" in printed
     assert "3 ticks doubled" in printed
+    assert "receive to strategy: p50 100 ns" in printed
