@@ -116,7 +116,9 @@ static void try_endless(void)
     header->capacity = capacity, header->area_bytes = area_bytes;
     REQUIRE(frame_ring_view(&ring, map, bytes), "a header that fits is refused");
     ring.control->tail = UINT64_MAX;
+    /* A last message that claims to be longer than the area puts every descriptor in the way. */
     ring.index[(UINT64_MAX - 1) % capacity].position = 3 * area_bytes;
+    ring.index[(UINT64_MAX - 1) % capacity].length = (uint32_t)(2 * area_bytes);
     inherit_ring(&ring);
     free(map);
 }
