@@ -22,6 +22,7 @@ from pipeline.core import layout
 from pipeline.core.enums import EventKind, InstanceState, Mode, Reason, SegmentKind, State, TickFlag
 from pipeline.core.errors import SegmentError
 from pipeline.core.instruments import SEGMENT_BCD, SEGMENT_CDS, SEGMENT_NCO
+from pipeline.services.status import snapshot
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
@@ -205,9 +206,29 @@ class Run:
         os.kill(pid, number)
         return pid
 
+    def assert_balanced(self) -> None:
+        """Every stage of every connection: in = out + dropped, and what one hands on comes in."""
+        wait_for(lambda: not self._imbalances(), "counters to add up", seconds=10.0)
+
+    def _imbalances(self) -> list[str]:
+        status = snapshot(self.paths)
+        deaths = {process.name: process.restarts for process in status.processes}
+        found = []
+        for connection in status.connections:
+            found += [str(balance) for balance in connection.balances if balance.difference]
+            decoded = connection.decode_counters
+            came_in = decoded["frames_in"] - decoded["frames_state"] + connection.frames.behind
+            missing = connection.feed_counters["frames_out"] - came_in
+            # A feed counts a frame before it publishes it, and may be killed in between.
+            if not 0 <= missing <= deaths[f"feed {connection.number}"]:
+                found.append(f"connection {connection.number}: {missing} frames on their way")
+        return found
+
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it with a signal; return the exit code."""
+        """End it with a signal; return the exit code. Its counters have to add up then."""
         assert self.process is not None
+        if number != signal.SIGKILL and self.process.poll() is None:
+            self.assert_balanced()
         self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
 

@@ -6,6 +6,7 @@ and in the hands of a feed that ends by an error of its own.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,9 +110,11 @@ def test_a_token_shows_nowhere_whatever_goes_wrong(make_run: Make, tmp_path: Pat
     for connection, reason in ((3, Reason.CONNECT_FAILED), (4, Reason.RESOLVE_FAILED)):
         failures = run.page(connection)
         wait_for(lambda f=failures: int(f["handshake_failures"]) > 1, reason.name)  # type: ignore[misc]
-    run.paths.segment(SegmentKind.WIRE, 2).unlink()
+    wire = run.paths.segment(SegmentKind.WIRE, 2)
+    shutil.move(wire, aside := tmp_path / "wire")
     run.kill("feed 2")
     wait_for(lambda: "Traceback" in run.log.read_text(), "a feed to end by an error of its own")
+    shutil.move(aside, wire)
     assert_shown_nowhere(run)
     assert CANARY not in tell(run, "config", "show", str(run.config))
     assert run.stop() == 0

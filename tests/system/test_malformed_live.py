@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.services.status import snapshot
-from tests.system.judge import Witness, assert_balanced, control_of, judge, run_dry
+from tests.system.judge import Witness, control_of, judge, run_dry
 from tests.system.rig import Run, wait_for
 
 Make = Callable[..., Run]
@@ -77,8 +77,9 @@ def be_pelted(make_run: Make, source: random.Random, frames_per_s: int, seconds:
     run = make_run(
         simulator=f'mode = "load"\npackets_per_frame = 2\nrate = {2 * frames_per_s}',
         rings="packets_per_instrument_per_s = 200.0\ntick_records = 65536",
-    ).start_and_wait()
+    )
     witness = Witness(run)
+    run.start_and_wait()
     garbage = Garbage(run, source, frames_per_s)
     garbage.send_for(1.0)  # by then everybody has what memory it needs
     pids = [run.pid(name) for name in ROLES]
@@ -92,7 +93,7 @@ def be_pelted(make_run: Make, source: random.Random, frames_per_s: int, seconds:
     garbage.close()
     assert [run.pid(name) for name in ROLES] == pids
     run_dry(run, witness)
-    assert_balanced(run)
+    run.assert_balanced()
     counters = [connection.decode_counters for connection in snapshot(run.paths).connections]
     assert all(c["frames_short"] and c["frames_trailing"] for c in counters)
     assert all(c["packets_unknown_size"] for c in counters)
