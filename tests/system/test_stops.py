@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.core.enums import Reason, State
+from pipeline.core.enums import Reason, SegmentKind, State
 from tests.system.judge import Witness, assert_contiguous, judge, run_dry
 from tests.system.rig import Run, wait_for
 
@@ -72,6 +72,28 @@ def test_stopped_stages_are_replaced_and_losses_announced(make_run: Make) -> Non
     assert witness.gap_reasons(0)[:1] == witness.gap_reasons(2)[:1] == [Reason.STALL]
     assert witness.gap_reasons(1)[:2] == [Reason.PROCESS_HUNG, Reason.STALL]
     judge(run, witness)
+    run.assert_nothing_left()
+
+
+def test_a_decoder_that_was_away_too_long_announces_exactly_what_it_lost(make_run: Make) -> None:
+    run = make_run(simulator=LOAD, rings="frame_bytes = 131072")
+    witness = Witness(run)
+    run.start_and_wait()
+    rings = [run.attach(SegmentKind.FRAMES, n).record("RingControlC") for n in (0, 1)]
+    run.kill("decoder 0", signal.SIGSTOP)
+    tails = [int(ring["tail"]) for ring in rings]
+    wait_for(
+        lambda: all(int(r["oldest"]) > tail for r, tail in zip(rings, tails, strict=True)),
+        "two frame rings to go round",
+    )
+    run.kill("decoder 0", signal.SIGCONT)
+    end(run, witness)
+    assert witness.told("Gap") == []
+    overruns = witness.told("Overrun")
+    assert {o["connection"] for o in overruns} >= {0, 1}
+    assert {o["stage"] for o in overruns} == {"decoder"}
+    verdict = judge(run, witness)
+    assert verdict.lost == 100 * sum(o["lost"] for o in overruns), "100 ticks in every frame"
     run.assert_nothing_left()
 
 
