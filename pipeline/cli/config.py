@@ -37,9 +37,10 @@ def check(file: File, as_json: Json = False) -> None:
         found = {"connections": len(config.connections), "instruments": instruments}
         print(json.dumps({"ok": True, "file": str(file), **found, "shm_bytes": total_bytes}))
         return
+    count = len(config.connections)
     print(
-        f"{file}: in order. Instance {config.instance.name}: {len(config.connections)} "
-        f"connections, {instruments} instruments, {total_bytes / 2**20:.1f} MiB of shared memory."
+        f"{file}: in order. Instance {config.instance.name}: "
+        f"{count} connection{'s' if count != 1 else ''}, {instruments} instruments, {total_bytes / 2**20:.1f} MiB of shared memory."
     )
 
 
