@@ -40,7 +40,8 @@ def check(file: File, as_json: Json = False) -> None:
     count = len(config.connections)
     print(
         f"{file}: in order. Instance {config.instance.name}: "
-        f"{count} connection{'s' if count != 1 else ''}, {instruments} instruments, {total_bytes / 2**20:.1f} MiB of shared memory."
+        f"{count} connection{'s' if count != 1 else ''}, {instruments} instruments, "
+        f"{total_bytes / 2**20:.1f} MiB of shared memory."
     )
 
 
