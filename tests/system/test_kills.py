@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def commits(run: Run) -> int:
     return int(StatusPage(run.attach(SegmentKind.DECODER_STATUS)).record["commits"])
 
 
+def descriptors(run: Run) -> list[int]:
+    """Return how many files the processes hold open that see all the deaths."""
+    assert run.process is not None
+    pids = (run.process.pid, run.pid("simulator"))
+    return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids]
+
+
 def show(what: str, seconds: list[float]) -> None:
     """Print a distribution; figures are for people, nothing is asserted about them."""
     p50, p99, most = np.quantile(seconds, [0.5, 0.99, 1.0]) * 1e3
@@ -54,12 +62,14 @@ def kill_decoders(run: Run, source: random.Random, kills: int) -> None:
     """Kill the decoder so often; nothing may be lost, doubled or torn, and no counter off."""
     witness = Witness(run)
     run.start_and_wait()
+    open_before = descriptors(run)
     seconds, began = [], time.monotonic()
     for _ in range(kills):
         time.sleep(source.uniform(0, 0.03))
         seconds.append(kill_decoder(run))
     lasted_s = time.monotonic() - began
     run_dry(run, witness)
+    wait_for(lambda: descriptors(run) == open_before, f"{open_before} descriptors, not more")
     assert run.stop() == 0
     witness.finish()
     verdict = judge(run, witness)
@@ -99,11 +109,13 @@ def kill_feeds(make_run: Make, source: random.Random, kills: int) -> None:
     run = make_run(simulator=LOAD, rings=RINGS)
     witness = Witness(run)
     run.start_and_wait()
+    open_before = descriptors(run)
     seconds = []
     for number in range(kills):
         time.sleep(source.uniform(0.1, 0.3))
         seconds.append(kill_feed(run, number % 2))
     run_dry(run, witness)
+    wait_for(lambda: descriptors(run) == open_before, f"{open_before} descriptors, not more")
     assert run.stop() == 0
     witness.finish()
     for connection, times in enumerate([(kills + 1) // 2, kills // 2, 0]):

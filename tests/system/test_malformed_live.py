@@ -49,6 +49,7 @@ class Garbage:
         self._source = source
         self._rate = frames_per_s
         self.sent = 0
+        self.frames = 0
 
     def send_for(self, seconds: float) -> None:
         """Keep the rate, as well as the machine lets us."""
@@ -65,6 +66,7 @@ class Garbage:
             count = self._source.randint(10, 30)
             self._control.command(action, connection=connection, count=count, **parameters)
             self.sent += count
+            self.frames += count
         self._control.command("bad_text", connection=connection, kind=self._source.choice(TEXTS))
         self.sent += 1
 
@@ -101,7 +103,9 @@ def be_pelted(make_run: Make, source: random.Random, frames_per_s: int, seconds:
     witness.finish()
     verdict = judge(run, witness)
     assert verdict.lost == 0 and witness.told("Gap") == witness.told("Overrun") == []
-    print(f"{garbage.sent / (lasted + 1):,.0f} malformed frames/s for {lasted + 1:.0f} s")
+    good = sum(c["frames_data"] for c in counters) - garbage.frames
+    print(f"{garbage.sent / (lasted + 1):,.0f} malformed messages/s for {lasted + 1:.0f} s")
+    print(f"among {good / (lasted + 1):,.0f} good frames/s")
     print(f"{verdict.sent:,} good ticks sent, 0 lost; memory grew by {max(growth):,} bytes at most")
     print(f"{lines} log lines in {lasted:.1f} s")
     assert max(growth) < GROWTH_BYTES_MAX
