@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,12 @@ from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import FAST
 from pipeline.cli.demo.verdict import Outcome
 from pipeline.core.clock import format_ist_time
+from pipeline.services.status.connections import (
+    FEED_OUT,
+    FRAMES_DROPPED,
+    FRAMES_OUT,
+    PACKETS_DROPPED,
+)
 
 _MIB = 2**20
 
@@ -43,20 +50,24 @@ def report(act: Act, outcome: Outcome, leftovers: list[str]) -> dict[str, Any]:
 
 
 def stages(end: Reading, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return a row per stage: what came in, what went out, what was dropped and why."""
-    connections = end.status.connections
-    messages = sum(c.feed_counters["messages_in"] for c in connections)
-    counters = [c.decode_counters for c in connections]
-    total = {key: sum(each[key] for each in counters) for key in counters[0]}
-    frames_dropped = total["frames_overrun"] + total["frames_quarantined"]
-    packets_dropped = total["packets_in"] - total["ticks_out"]
+    """Return a row per stage: what came in, what went out, what was dropped.
+
+    Each figure is counted where it stands, none follows from the others in its row. Nothing goes
+    into the exchange, which makes its packets.
+    """
+    feeds = _sum([c.feed_counters for c in end.status.connections])
+    total = _sum([c.decode_counters for c in end.status.connections])
+    messages_out = sum(feeds[key] for key in FEED_OUT)
+    frames_out = sum(total[key] for key in FRAMES_OUT)
+    frames_dropped = sum(total[key] for key in FRAMES_DROPPED)
+    packets_dropped = sum(total[key] for key in PACKETS_DROPPED)
     return [
-        {"stage": "exchange", "unit": "packets", "in": outcome.verdict.sent,
-         "out": outcome.verdict.sent, "dropped": 0},
-        {"stage": "feeds", "unit": "messages", "in": messages,
-         "out": messages, "dropped": 0},
+        {"stage": "exchange", "unit": "packets", "in": None,
+         "out": outcome.verdict.sent, "dropped": None},
+        {"stage": "feeds", "unit": "messages", "in": feeds["messages_in"],
+         "out": messages_out, "dropped": feeds["messages_dropped"]},
         {"stage": "decoder", "unit": "frames", "in": total["frames_in"],
-         "out": total["frames_in"] - frames_dropped, "dropped": frames_dropped},
+         "out": frames_out, "dropped": frames_dropped},
         {"stage": "decoder", "unit": "packets", "in": total["packets_in"],
          "out": total["ticks_out"], "dropped": packets_dropped},
         {"stage": "fast strategy", "unit": "ticks", "in": total["ticks_out"],
@@ -64,6 +75,10 @@ def stages(end: Reading, outcome: Outcome) -> list[dict[str, Any]]:
         {"stage": "slow strategy", "unit": "ticks", "in": total["ticks_out"],
          "out": outcome.slow.get("delivered", 0), "dropped": outcome.slow.get("lost", 0)},
     ]  # fmt: skip
+
+
+def _sum(counters: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {key: sum(each[key] for each in counters) for key in counters[0]}
 
 
 def reconnects(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,9 +148,8 @@ def _table(title: str, *columns: str) -> Table:
 def _stage_table(rows: list[dict[str, Any]]) -> Table:
     table = _table("\nstages", "stage", "unit", "in", "out", "dropped, counted")
     for row in rows:
-        table.add_row(
-            row["stage"], row["unit"], f"{row['in']:,}", f"{row['out']:,}", f"{row['dropped']:,}"
-        )
+        counts = ["-" if row[key] is None else f"{row[key]:,}" for key in ("in", "out", "dropped")]
+        table.add_row(row["stage"], row["unit"], *counts)
     return table
 
 

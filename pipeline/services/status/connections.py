@@ -25,10 +25,11 @@ Record = np.ndarray[Any, Any]
 _READS: Final = 20
 _COMMIT_OFFSET: Final = layout.data_offset + layout.dtypes["RingControlC"].itemsize
 
-_FEED_OUT: Final = ("frames_out", "orders_out", "text_out", "messages_own")
-_FRAMES_OUT: Final = ("frames_data", "frames_heartbeat", "frames_state")
-_FRAMES_DROPPED: Final = ("frames_overrun", "frames_quarantined")
-_PACKETS_DROPPED: Final = (
+#: Which counters are a stage's output and its losses; what came in is their sum.
+FEED_OUT: Final = ("frames_out", "orders_out", "text_out", "messages_own")
+FRAMES_OUT: Final = ("frames_data", "frames_heartbeat", "frames_state")
+FRAMES_DROPPED: Final = ("frames_overrun", "frames_quarantined")
+PACKETS_DROPPED: Final = (
     "packets_unknown_size",
     "packets_unassigned",
     "packets_unsubscribed",
@@ -96,7 +97,7 @@ def _feed(segment: Segment) -> tuple[Record, Balance]:
 
 def feed_balance(feed: Record) -> Balance:
     """Return a feed's account of the messages that it received."""
-    return _balance("feed messages", feed, "messages_in", _FEED_OUT, ("messages_dropped",))
+    return _balance("feed messages", feed, "messages_in", FEED_OUT, ("messages_dropped",))
 
 
 def decode_balances(commit: Record) -> list[Balance]:
@@ -105,8 +106,8 @@ def decode_balances(commit: Record) -> list[Balance]:
     published = int(commit["tick_tail"]) - FIRST_TICK_SEQUENCE if commit["tick_tail"] else 0
     ticks = int(found["ticks_out"])
     return [
-        _balance("decoder frames", found, "frames_in", _FRAMES_OUT, _FRAMES_DROPPED),
-        _balance("decoder packets", found, "packets_in", ("ticks_out",), _PACKETS_DROPPED),
+        _balance("decoder frames", found, "frames_in", FRAMES_OUT, FRAMES_DROPPED),
+        _balance("decoder packets", found, "packets_in", ("ticks_out",), PACKETS_DROPPED),
         Balance(stage="tick stream", came_in=ticks, went_out=published, dropped=0,
                 difference=ticks - published),
     ]  # fmt: skip
