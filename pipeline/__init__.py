@@ -10,7 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.brokers.registry import decode_frame
+    from pipeline.core.errors import (
+        CapacityError,
+        ConfigError,
+        InstanceEnded,
+        InstanceError,
+        InstanceNotFound,
+        LayoutMismatch,
+        MissingExtra,
+        NotSupportedYet,
+        PipelineError,
+        SegmentError,
+    )
+    from pipeline.core.errors import Overrun as OverrunError
     from pipeline.core.layout import tick_dtype
+    from pipeline.strategy.conversions import to_arrow, to_pandas, to_polars
     from pipeline.strategy.items import (
         Gap,
         Idle,
@@ -24,38 +38,69 @@ if TYPE_CHECKING:
     from pipeline.strategy.market import attach
 
 __all__ = [
+    "CapacityError",
+    "ConfigError",
     "Gap",
     "Idle",
+    "InstanceEnded",
+    "InstanceError",
+    "InstanceNotFound",
+    "LayoutMismatch",
+    "MissingExtra",
+    "NotSupportedYet",
     "OrderUpdate",
     "Overrun",
+    "OverrunError",
+    "PipelineError",
     "Quarantine",
+    "SegmentError",
     "StateChange",
     "Ticks",
     "attach",
     "decode_frame",
     "tick_dtype",
+    "to_arrow",
     "to_kite_dicts",
+    "to_pandas",
+    "to_polars",
 ]
 
+_ERRORS = "pipeline.core.errors"
 _HOMES = {
+    "CapacityError": _ERRORS,
+    "ConfigError": _ERRORS,
     "Gap": "pipeline.strategy.items",
     "Idle": "pipeline.strategy.items",
+    "InstanceEnded": _ERRORS,
+    "InstanceError": _ERRORS,
+    "InstanceNotFound": _ERRORS,
+    "LayoutMismatch": _ERRORS,
+    "MissingExtra": _ERRORS,
+    "NotSupportedYet": _ERRORS,
     "OrderUpdate": "pipeline.strategy.items",
     "Overrun": "pipeline.strategy.items",
+    "OverrunError": _ERRORS,
+    "PipelineError": _ERRORS,
     "Quarantine": "pipeline.strategy.items",
+    "SegmentError": _ERRORS,
     "StateChange": "pipeline.strategy.items",
     "Ticks": "pipeline.strategy.items",
     "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
     "tick_dtype": "pipeline.core.layout",
+    "to_arrow": "pipeline.strategy.conversions",
     "to_kite_dicts": "pipeline.strategy.kite_dicts",
+    "to_pandas": "pipeline.strategy.conversions",
+    "to_polars": "pipeline.strategy.conversions",
 }
+#: The error of a reader that was lapped; `Overrun` is what a stream yields in its place.
+_OTHER_NAMES = {"OverrunError": "Overrun"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))
     globals()[name] = value
     return value
 

@@ -22,6 +22,7 @@
     │   ├── Crashed            died by its own fault                                        restart
     │   └── Stalled            gave no sign of life                                         restart
     ├── NotBuilt               the compiled modules are missing                             stop
+    ├── MissingExtra           an optional package is missing; an ImportError, too          stop
     └── NotSupportedYet        names what to use instead                                    stop
 
 The last column is each class's `remedy`: what a supervising process does about it. `exit_code`
@@ -242,6 +243,18 @@ class Stalled(ProcessError):
 
 class NotBuilt(PipelineError):
     """The compiled modules are missing."""
+
+
+class MissingExtra(PipelineError, ImportError):
+    """An optional package is not installed; the text has the command that installs it."""
+
+    def __init__(self, package: str, *, extra: str, needed_by: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(
+            f"{needed_by} needs the package {package}, which is not installed: "
+            f"pip install 'tickrail[{extra}]'"
+        )
 
 
 class NotSupportedYet(PipelineError):

@@ -1,0 +1,33 @@
+"""Packages that only some users need: import one, or say in a sentence how to get it. Floor 1.
+
+Each is an extra of the distribution (`pip install 'tickrail[pandas]'`), imported in its own place
+when it is first needed, never at the top of a module that everybody imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final
+
+from pipeline.core.errors import MissingExtra
+
+#: The extra that brings a package; the names are those of pyproject.toml.
+EXTRA_OF: Final = {
+    "pandas": "pandas",
+    "polars": "polars",
+    "pyarrow": "arrow",
+    "websockets": "sim",
+}
+
+
+def import_extra(package: str, *, needed_by: str) -> Any:
+    """Return the imported package; raise MissingExtra, naming its extra, if it is not there.
+
+    An installed package that fails to import for reasons of its own raises what it raises.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingExtra(package, extra=EXTRA_OF[package], needed_by=needed_by) from None
