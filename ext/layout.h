@@ -25,6 +25,7 @@
 #define READER_CURSORS 256
 #define SUPERVISED_PROCESSES 512
 #define NAME_BYTES 32
+#define CLOSE_REASON_BYTES 128     /* at most 123 in a close frame (RFC 6455, 5.5), then zeros */
 #define HISTOGRAM_BUCKETS 2048
 
 /* ---- codes ------------------------------------------------------------------------ */
@@ -55,7 +56,8 @@ enum Role {
     ROLE_DECODER = 3,
     ROLE_SIMULATOR = 4,
     ROLE_STRATEGY = 5,
-    ROLE_CONTROL = 6
+    ROLE_CONTROL = 6,
+    ROLE_FACADE = 7                 /* a user's KiteTicker that started its instance */
 };
 
 enum InstanceState { INSTANCE_STARTING = 1, INSTANCE_RUNNING = 2, INSTANCE_DRAINING = 3, INSTANCE_ENDED = 4 };
@@ -441,6 +443,7 @@ typedef struct {
     uint32_t last_http_status;
     uint32_t attempt;               /* failed attempts in a row */
     uint8_t account[NAME_BYTES];
+    uint8_t last_close_reason[CLOSE_REASON_BYTES]; /* UTF-8, ends at the first zero */
 } FeedStatusC;
 
 typedef struct {

@@ -13,6 +13,7 @@ cdef extern from "layout.h" nogil:
         READER_CURSORS
         SUPERVISED_PROCESSES
         NAME_BYTES
+        CLOSE_REASON_BYTES
         HISTOGRAM_BUCKETS
     const uint64_t SEGMENT_MAGIC
 
@@ -42,6 +43,7 @@ cdef extern from "layout.h" nogil:
         ROLE_SIMULATOR
         ROLE_STRATEGY
         ROLE_CONTROL
+        ROLE_FACADE
 
     cpdef enum InstanceState:
         INSTANCE_STARTING
@@ -399,6 +401,7 @@ cdef extern from "layout.h" nogil:
         uint32_t last_http_status
         uint32_t attempt
         uint8_t account[NAME_BYTES]
+        uint8_t last_close_reason[CLOSE_REASON_BYTES]
 
     ctypedef struct DecoderStatusC:
         StatusHeadC head

@@ -256,6 +256,7 @@ static const LayoutField LAYOUT_FIELDS[] = {
     {"FeedStatusC", "last_http_status", "uint32_t", 0, offsetof(FeedStatusC, last_http_status), sizeof(((FeedStatusC *)0)->last_http_status)},
     {"FeedStatusC", "attempt", "uint32_t", 0, offsetof(FeedStatusC, attempt), sizeof(((FeedStatusC *)0)->attempt)},
     {"FeedStatusC", "account", "uint8_t", NAME_BYTES, offsetof(FeedStatusC, account), sizeof(((FeedStatusC *)0)->account)},
+    {"FeedStatusC", "last_close_reason", "uint8_t", CLOSE_REASON_BYTES, offsetof(FeedStatusC, last_close_reason), sizeof(((FeedStatusC *)0)->last_close_reason)},
     {"DecoderStatusC", "", "", 0, 0, sizeof(DecoderStatusC)},
     {"DecoderStatusC", "head", "StatusHeadC", 0, offsetof(DecoderStatusC, head), sizeof(((DecoderStatusC *)0)->head)},
     {"DecoderStatusC", "commits", "uint64_t", 0, offsetof(DecoderStatusC, commits), sizeof(((DecoderStatusC *)0)->commits)},

@@ -114,6 +114,7 @@ class Role(IntEnum):
     SIMULATOR = _layout.Role.ROLE_SIMULATOR
     STRATEGY = _layout.Role.ROLE_STRATEGY
     CONTROL = _layout.Role.ROLE_CONTROL
+    FACADE = _layout.Role.ROLE_FACADE
 
 
 class InstanceState(IntEnum):

@@ -142,6 +142,8 @@ class Link:
     def _take_close(self, payload: bytes) -> Ending:
         code = int.from_bytes(payload[:2], "big") if payload else CLOSE_WITHOUT_CODE
         self._record["last_close_code"] = code
+        self._record["last_close_reason"] = 0
+        self._record["last_close_reason"][: len(payload[2:])] = list(payload[2:])
         self._send_close(code if payload else 0)
         return self._ending(Reason.CLOSE_FRAME, code)
 

@@ -257,6 +257,7 @@ def test_a_close_is_echoed_once(tmp_path: Path) -> None:
         stage = Stage(tmp_path, server.url)
         with stage.running():
             stage.wait_for_state(State.RECONNECTING, Reason.CLOSE_FRAME)
+        assert stage.page.record["last_close_reason"].tobytes().rstrip(b"\0") == b"why not"
         assert answers[0] == (CLOSE, (3001).to_bytes(2, "big"))
         assert all(opcode != CLOSE for opcode, _ in answers[1:2])
 
