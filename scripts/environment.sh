@@ -43,6 +43,31 @@ unlock() {
     if command -v flock >/dev/null; then exec 9>&-; fi
 }
 
+# progress LOG: keep all of a long step's output in LOG, and show the lines that tell how far it is.
+progress() {
+    local line
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >&3
+        case "$line" in
+            *Downloading* | *"Using cached"* | "Installing collected"* | Resolved* | Prepared* | \
+                *Cythonizing* | "building '"*) ;;
+            *) continue ;;
+        esac
+        read -r line <<<"$line" # without the blanks around it
+        if [ ${#line} -gt 90 ]; then line="${line:0:87}..."; fi
+        printf '%s:   %s\n' "$PROGRAM" "$line" >&2
+    done 3>>"$1"
+}
+
+# logged LOG COMMAND...: run a long step with its progress shown; Ctrl-C ends all, not just the step.
+logged() {
+    local log=$1 code=0
+    shift
+    "$@" 2>&1 | progress "$log" || code=$?
+    if [ "$code" = 130 ]; then exit 130; fi
+    return "$code"
+}
+
 find_python() {
     local candidate
     for candidate in ${PIPELINE_PYTHON:-} python3 python3.13 python3.12 python3.11 python; do
@@ -67,6 +92,19 @@ sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists()
         fail "Python's C headers are missing; run: $(package_command \
             "python$version-dev" "python$version-devel" python python3-dev)"
     fi
+}
+
+# check_options ARGUMENTS: end with what is wrong with them, before minutes of installing.
+# Needs no package; what was asked for with --help is shown at once, too.
+check_options() {
+    local python code=0
+    [ -d pipeline ] || return 0
+    python=$(find_python)
+    PYTHONDONTWRITEBYTECODE=1 "$python" -m pipeline.cli.demo.options "$@" || code=$?
+    if [ "$code" != 0 ]; then exit "$code"; fi
+    for argument in "$@"; do
+        if [ "$argument" = --help ] || [ "$argument" = -h ]; then exit 0; fi
+    done
 }
 
 # requirements EXTRA: what pyproject.toml asks for, and what the build needs.
@@ -96,7 +134,7 @@ is_current() {
 make_with_uv() {
     command -v uv >/dev/null || return 1
     uv venv --quiet --allow-existing --python "$1" "$VENV" &&
-        uv pip install --quiet --python "$PYTHON" -r "$VENV/requirements.txt"
+        uv pip install --no-progress --python "$PYTHON" -r "$VENV/requirements.txt"
 }
 
 require_venv_module() {
@@ -110,7 +148,7 @@ require_venv_module() {
 
 make_with_pip() {
     "$1" -m venv "$VENV" &&
-        "$PYTHON" -m pip install --quiet --no-input -r "$VENV/requirements.txt"
+        "$PYTHON" -m pip install --progress-bar off --no-input -r "$VENV/requirements.txt"
 }
 
 # With this `import pipeline` works in any program that this environment's Python runs.
@@ -132,10 +170,11 @@ make_environment() {
     fi
     rm -f "$VENV"/stamp-*
     requirements "$python" "$1" >"$VENV/requirements.txt"
-    echo "$PROGRAM: making the environment in $VENV (once; about a minute)" >&2
-    if ! make_with_uv "$python" >"$VENV/install.log" 2>&1; then
+    echo "$PROGRAM: making the environment in $VENV: downloading and installing packages, once" >&2
+    : >"$VENV/install.log"
+    if ! logged "$VENV/install.log" make_with_uv "$python"; then
         require_venv_module "$python"
-        make_with_pip "$python" >>"$VENV/install.log" 2>&1 ||
+        logged "$VENV/install.log" make_with_pip "$python" ||
             fail "the packages could not be downloaded and installed (see $VENV/install.log); once the network is there, run: ./$PROGRAM"
     fi
     link_checkout
@@ -155,9 +194,10 @@ build() {
     mkdir -p build
     touch build/unfinished
     rm -f build/stamp
-    echo "$PROGRAM: compiling" >&2
-    if ! "$PYTHON" setup.py --quiet build_ext $force --inplace >build/build.log 2>&1; then
-        tail -n 15 build/build.log >&2
+    echo "$PROGRAM: compiling the C modules, once" >&2
+    : >build/build.log
+    if ! logged build/build.log "$PYTHON" setup.py build_ext $force --inplace; then
+        tail -n 15 build/build.log | cut -c 1-300 >&2
         fail "the C modules could not be compiled (see build/build.log); if a C header is missing, run: $(package_command build-essential gcc base-devel build-base)"
     fi
     # The generated files may have changed, so the hash is taken after the build.

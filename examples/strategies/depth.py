@@ -4,7 +4,6 @@ Works on whole arrays: a batch of a thousand ticks costs a few numpy calls, not 
 calls. Gaps are part of the stream: after one, what was computed from it may be stale.
 """
 
-import contextlib
 import sys
 
 import numpy as np
@@ -23,7 +22,7 @@ def imbalance(ticks: np.ndarray) -> np.ndarray:
 
 
 def main(instance: str) -> None:
-    with pipeline.attach(instance, wait_s=10) as market:
+    with pipeline.attach(instance, wait_s=2) as market:
         for item in market.stream(timeout_s=5.0):
             match item:
                 case pipeline.Ticks(ticks):
@@ -45,5 +44,9 @@ def main(instance: str) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    except pipeline.PipelineError as error:  # there is none of that name, or it has ended
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass

@@ -5,7 +5,6 @@ event loop; the reader waits in a helper thread, so nothing here blocks.
 """
 
 import asyncio
-import contextlib
 import sys
 
 import numpy as np
@@ -39,7 +38,7 @@ async def report(means: Means, every_s: float = 1.0) -> None:
 
 async def main(instance: str) -> None:
     means = Means()
-    with pipeline.attach(instance, wait_s=10) as market:
+    with pipeline.attach(instance, wait_s=2) as market:
         reporter = asyncio.create_task(report(means))
         try:
             async for ticks in market.batches():
@@ -49,5 +48,9 @@ async def main(instance: str) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "demo"))
+    except pipeline.PipelineError as error:  # there is none of that name, or it has ended
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass

@@ -31,7 +31,9 @@ class Entry(NamedTuple):
 
 COMMANDS: Final[dict[str, Entry]] = {
     "run": Entry("pipeline.cli.run:command", "Run the pipeline of a config file."),
-    "demo": Entry("pipeline.cli.demo:command", "Show the whole pipeline at work, and check it."),
+    "demo": Entry(
+        "pipeline.cli.demo.command:command", "Show the whole pipeline at work, and check it."
+    ),
     "sim": Entry("pipeline.cli.sim:command", "Run the simulated exchange alone."),
     "stat": Entry("pipeline.cli.stat:command", "Show an instance's counters, live or dead."),
     "top": Entry("pipeline.cli.top:command", "Watch an instance."),

@@ -9,7 +9,7 @@ from pipeline.cli.configuration import load_config
 from pipeline.core import logs
 from pipeline.core.config import InstanceConfig
 from pipeline.core.errors import ConfigError, Problem
-from pipeline.supervisor.roles import ROLES
+from pipeline.supervisor.roles import ROLES, load_simulator
 from pipeline.supervisor.start import supervise
 
 LOG_FORMATS = ("text", "json")
@@ -27,9 +27,12 @@ def run_instance(
 
     Options that are given override the file. Raises ConfigError before anything is started.
     """
-    _check_choice("--log-level", log_level, tuple(logs.LEVELS))
-    _check_choice("--log-format", log_format, LOG_FORMATS)
+    _check_choices(
+        ("--log-level", log_level, tuple(logs.LEVELS)), ("--log-format", log_format, LOG_FORMATS)
+    )
     config = load_config(path)
+    if config.simulator is not None:
+        load_simulator()
     instance = _overridden(config.instance, exit_on_auth, log_level, log_format)
     config = dataclasses.replace(config, instance=instance)
     logs.set_up(role="supervisor", level=instance.log_level, log_format=instance.log_format)
@@ -47,6 +50,12 @@ def _overridden(
     )
 
 
-def _check_choice(option: str, found: str | None, allowed: tuple[str, ...]) -> None:
-    if found is not None and found not in allowed:
-        raise ConfigError("run", [Problem(option, repr(found), ", ".join(allowed))])
+def _check_choices(*choices: tuple[str, str | None, tuple[str, ...]]) -> None:
+    """Raise ConfigError with every option whose value is not allowed."""
+    problems = [
+        Problem(option, repr(found), ", ".join(allowed))
+        for option, found, allowed in choices
+        if found is not None and found not in allowed
+    ]
+    if problems:
+        raise ConfigError("run", problems)

@@ -32,7 +32,7 @@ _FEED_ERRORS: Final = (
 def whole(status: InstanceStatus) -> RenderableType:
     """Return every section, as long as it takes."""
     parts: list[RenderableType] = [
-        _headline(status), _supervisor(status), *_troubles(status, None), "",
+        _headline(status), _supervisor(status), *_troubles(status, None), *_age(status), "",
         _connections(status, NONE, rates=False), "",
         _feeds(status.connections), "",
         _balances(status), "",
@@ -45,7 +45,9 @@ def whole(status: InstanceStatus) -> RenderableType:
 
 def screen(status: InstanceStatus, rates: Rates, lines: int) -> RenderableType:
     """Return what fits `lines`: head, connections, readers, processes, in this order."""
-    parts: list[RenderableType] = [_headline(status), *_troubles(status, _PROBLEMS_SHOWN)]
+    parts: list[RenderableType] = [
+        _headline(status), *_troubles(status, _PROBLEMS_SHOWN), *_age(status),
+    ]  # fmt: skip
     connections, readers, processes = status.connections, status.readers, status.processes
     sections: list[tuple[int, Callable[[int], Table]]] = [
         (len(connections), lambda n: _connections(status, rates, rates=True, limit=n)),
@@ -105,6 +107,11 @@ def _supervisor(status: InstanceStatus) -> Text:
     )
 
 
+def _age(status: InstanceStatus) -> list[Text]:
+    """Say of a dead instance's tables that they are history."""
+    return [] if status.live else [Text("below: what was last known before it died", style="dim")]
+
+
 def _troubles(status: InstanceStatus, limit: int | None) -> list[Text]:
     found = problems(status)
     if not found:
@@ -132,8 +139,9 @@ def _connections(
     status: InstanceStatus, figures: Rates, *, rates: bool, limit: int | None = None
 ) -> Table:
     rows = status.connections[:limit]
+    state = "<state" if status.live else "<last state"
     table = _table(
-        "<conn", "<state", "since", "epoch", "assigned", "wire", "confirmed",
+        "<conn", state, "since", "epoch", "assigned", "wire", "confirmed",
         "ticks/s" if rates else "ticks", "lag", "gaps", "lost", gap=1,
     )  # fmt: skip
     for row in rows:

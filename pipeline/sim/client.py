@@ -14,20 +14,17 @@ from typing import Any, Final, Protocol
 
 from ext.simulate import Market, Output, TruthLog, websocket_frame
 from pipeline.core.config import SIMULATOR_CONNECTION_HEADER
-from pipeline.core.errors import PipelineError
+from pipeline.core.extras import import_extra
 from pipeline.sim.admission import Refusal
 from pipeline.sim.conditions import FOREVER, Conditions
 from pipeline.sim.transport import PlainTransport
 
-try:
-    from websockets.frames import Frame, Opcode
-    from websockets.http11 import Request
-    from websockets.protocol import OPEN
-    from websockets.server import ServerProtocol
-except ModuleNotFoundError as missing:
-    raise PipelineError(
-        "the simulated exchange needs the library websockets: pip install websockets"
-    ) from missing
+import_extra("websockets", needed_by="the simulated exchange")
+
+from websockets.frames import Frame, Opcode  # noqa: E402 (that it is there is known only now)
+from websockets.http11 import Request  # noqa: E402
+from websockets.protocol import OPEN  # noqa: E402
+from websockets.server import ServerProtocol  # noqa: E402
 
 _MESSAGE_BYTES_MAX: Final = 1 << 22
 _OUTPUT_BYTES: Final = 1 << 20

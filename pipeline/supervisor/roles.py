@@ -1,6 +1,7 @@
 """What each role's process runs: the adapter between the supervisor and the floors below. Floor 5.
 
-All of it is imported here, before the first fork, so that a successor is a fork away.
+All of it is imported here, before the first fork, so that a successor is a fork away; the
+simulated exchange, which needs an optional package, only by `load_simulator`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import Final
 from pipeline.core.enums import Role
 from pipeline.feed.decoder import Quarantine, run_decoder
 from pipeline.feed.process import run_feed
-from pipeline.sim.role import run_simulator_role
 from pipeline.supervisor.task import RoleTable, Task
 
 
@@ -27,7 +27,14 @@ def be_decoder(task: Task) -> int:
 
 def be_simulator(task: Task) -> int:
     """Be the simulated exchange of `[simulator]`."""
+    from pipeline.sim.role import run_simulator_role
+
     return run_simulator_role(task.config, task.paths, task.listener)
+
+
+def load_simulator() -> None:
+    """Import the simulated exchange ahead of the fork; MissingExtra without its package."""
+    import pipeline.sim.role  # noqa: F401 (for its side effect: it is loaded)
 
 
 ROLES: Final[RoleTable] = {

@@ -17,6 +17,7 @@ from tests.architecture.tree import ROOT, below, imports, module_name, tracked
 ELSEWHERE = {
     "pipeline.__main__": "tests/cli/test_main.py",
     "pipeline.cli.demo.act": "tests/system/test_demo.py",
+    "pipeline.cli.demo.command": "tests/system/test_demo.py",
     "pipeline.cli.demo.live": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.options": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.probe": "tests/cli/demo/test_parts.py",
@@ -26,7 +27,6 @@ ELSEWHERE = {
     "pipeline.cli.demo.summary": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.verdict": "tests/cli/demo/test_parts.py",
     "pipeline.cli.run": "tests/system/test_run.py",
-    "pipeline.cli.starting": "tests/system/test_run.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",
     "pipeline.core.layout": "tests/architecture/test_layout.py",
     "pipeline.core.config.fields": "tests/core/config/test_loading.py",

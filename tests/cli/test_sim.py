@@ -104,7 +104,7 @@ def test_running_in_a_thread_leaves_signals_alone_and_nothing_open(tmp_path: Pat
 
 def test_without_websockets_there_is_one_sentence() -> None:
     program = (
-        "import sys; sys.modules['websockets.frames'] = None\n"
+        "import sys; sys.modules['websockets'] = None\n"
         "from pipeline.cli.main import run; sys.exit(run(['sim']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

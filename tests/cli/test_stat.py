@@ -138,3 +138,43 @@ def _watch(established: Established, *, columns: int, rows: int) -> list[str]:
     os.close(leader)
     assert top.wait(timeout=30) == 130
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen).splitlines()
+
+
+def test_nothing_there_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("stat", "top", "clean"):
+        assert main.run([command, "--shm-directory", str(tmp_path)]) == 1
+        text = capsys.readouterr().err
+        assert text.startswith("no instance is running, and none was left by a crash, in ")
+        assert "(any)" not in text and text.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["stat", "top", "clean"])
+def test_a_bad_name_is_a_usage_error(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run([command, "No Good", "--shm-directory", str(tmp_path)]) == 2
+    assert "instance name 'No Good': expected" in capsys.readouterr().err
+
+
+def test_tables_of_the_dead_are_marked_as_history(
+    established: Established, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("stat", "top"):
+        assert run(established, command) == 0
+        assert "last known" not in capsys.readouterr().out
+    established.crash()
+    for command in ("stat", "top"):
+        assert run(established, command) == 0
+        text = capsys.readouterr().out
+        assert "below: what was last known before it died" in text and "last state" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_segment_that_somebody_removed_is_named(
+    established: Established, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (established.paths.directory / "c0.ticks").unlink()
+    assert run(established, "stat") == 1
+    text = capsys.readouterr().err
+    assert "c0.ticks is in its manifest and not there" in text and "clean whole" in text
+    assert str(os.getpid()) in text and text.count("\n") == 1

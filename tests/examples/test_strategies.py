@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from pipeline.core.enums import EventKind, Mode, Reason
 from pipeline.services.status.readers import read_pages
 from pipeline.shm.names import DEFAULT_ROOT
+from tests.conftest import wait_until
 from tests.strategy.writer import FakeInstance
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 def instance() -> Iterator[FakeInstance]:
     made = FakeInstance(f"example-{uuid.uuid4().hex[:8]}", DEFAULT_ROOT)
     yield made
-    made.end()
+    if not made.ended:
+        made.end()
 
 
 def _publish(instance: FakeInstance) -> None:
@@ -42,11 +43,10 @@ def _publish(instance: FakeInstance) -> None:
 
 def _wait_for_reader(instance: FakeInstance) -> None:
     """Wait until the example follows a connection: its page alone comes a moment earlier."""
-    for _ in range(3000):
-        if any(page.record["cursor_count"] for page in read_pages(instance.paths)):
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("the example did not attach")
+    wait_until(
+        lambda: any(page.record["cursor_count"] for page in read_pages(instance.paths)),
+        timeout_s=30, what="the example attached",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,41 @@ def test_an_example_prints_what_it_says(
     assert not missing
     assert (example.returncode, errors) == (0, "")
     assert not list(instance.paths.readers.iterdir())
+
+
+SCRIPTS = ("ltp.py", "depth.py", "moving_average.py")
+
+
+def _start(script: str, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, f"examples/strategies/{script}", name], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_every_example_is_run() -> None:
+    assert sorted(SCRIPTS) == sorted(p.name for p in (ROOT / "examples/strategies").glob("*.py"))
+
+
+def test_examples_say_in_a_line_that_there_is_no_instance() -> None:
+    started = [_start(script, "never-there") for script in SCRIPTS]
+    for example in started:
+        out, errors = example.communicate(timeout=60)
+        assert (example.returncode, out) == (1, "")
+        assert errors.startswith("no instance 'never-there' runs") and errors.count("\n") == 1
+
+
+def test_examples_say_in_a_line_that_their_instance_has_ended(instance: FakeInstance) -> None:
+    started = [_start(script, instance.paths.name) for script in SCRIPTS]
+    wait_until(
+        lambda: sum(bool(p.record["cursor_count"]) for p in read_pages(instance.paths)) == 3,
+        timeout_s=60, what="the examples attached",
+    )  # fmt: skip
+    instance.end()
+    for example in started:
+        errors = example.communicate(timeout=60)[1]
+        assert example.returncode == 1
+        assert errors == f"instance '{instance.paths.name}' has ended\n"
 
 
 def test_the_first_example_has_fifteen_lines_at_most() -> None:

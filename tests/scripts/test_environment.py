@@ -58,10 +58,10 @@ class Machine:
         """Install a compiler that is never called."""
         self.tool("cc", "exit 1")
 
-    def start(self, script: str = "demo") -> subprocess.Popen[str]:
+    def start(self, script: str = "demo", *options: str) -> subprocess.Popen[str]:
         """Start a script in a session of its own."""
         return subprocess.Popen(
-            [str(self.bin / "bash"), str(self.checkout / script)],
+            [str(self.bin / "bash"), str(self.checkout / script), *options],
             env={"PATH": str(self.bin), "HOME": str(self.checkout)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
@@ -75,7 +75,7 @@ class Machine:
         assert out == ""
         assert not list((self.checkout / ".venv").glob("stamp-*"))
         *progress, sentence = err.splitlines()
-        assert all(line.startswith(f"{script}: making the environment") for line in progress)
+        assert all(line.startswith(f"{script}: ") for line in progress)
         assert sentence.startswith(f"{script}: ")
         return sentence
 
@@ -179,6 +179,37 @@ def test_an_environment_of_the_users_own_is_not_deleted(machine: Machine) -> Non
     for _ in range(2):
         machine.fails()
         assert mine.exists()
+
+
+def test_wrong_options_are_told_before_anything_is_installed(machine: Machine) -> None:
+    machine.python()
+    shutil.copytree(ROOT / "pipeline", machine.checkout / "pipeline",
+                    ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+    for options, code, words in (
+        (["--seconds", "1"], 78, "--seconds: found 1.0; expected 15"),
+        (["--loud"], 2, "unrecognized arguments: --loud"),
+        (["--help"], 0, "--instruments"),
+    ):
+        process = machine.start("demo", *options)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, err
+        assert words in out + err and "Traceback" not in err
+    assert not (machine.checkout / ".venv").exists()
+
+
+def test_progress_shows_what_a_long_step_is_at(machine: Machine) -> None:
+    machine.python()
+    lines = r"""cd "$1"; PROGRAM=demo; . scripts/environment.sh
+        installing() { printf '  Downloading numpy-2.whl (16 MB)\nnoise\n'; return "$1"; }
+        installing 0 2>&1 | progress log
+        installing 7 2>&1 | progress log || echo "code $?" """
+    found = subprocess.run(
+        [str(machine.bin / "bash"), "-euo", "pipefail", "-c", lines, "x", str(machine.checkout)],
+        env={"PATH": str(machine.bin)}, check=True, timeout=30, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.stdout == "code 7\n"
+    assert found.stderr == "demo:   Downloading numpy-2.whl (16 MB)\n" * 2
+    assert (machine.checkout / "log").read_text().count("noise") == 2
 
 
 def test_scripts_are_executable_and_parse() -> None:

@@ -1,7 +1,14 @@
-"""What `demo` can be told, checked before anything is made. Floor 6."""
+"""What `demo` can be told, checked before anything is made. Floor 6.
+
+`python -m pipeline.cli.demo.options OPTIONS` checks a command line with the standard library
+alone: the script `./demo` does so before it installs and compiles for minutes.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,3 +73,47 @@ def parse_rate(text: str) -> float | None:
         raise ConfigError(
             "demo", [Problem("--rate", text, 'a number of ticks/s, or "max"')]
         ) from None
+
+
+def instruments_for(connections: int) -> int:
+    """Return how many instruments there are when nobody says."""
+    return min(9000, connections * INSTRUMENTS_PER_CONNECTION_MAX)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return a parser of the options that the command `demo` takes."""
+    found = argparse.ArgumentParser(prog="demo", description="Show the whole pipeline at work.")
+    defaults = DemoOptions()
+    found.add_argument("--seconds", type=float, default=defaults.seconds)
+    found.add_argument("--rate", default="18000", metavar="N|max")
+    found.add_argument("--connections", type=int, default=defaults.connections)
+    found.add_argument("--instruments", type=int)
+    found.add_argument("--seed", type=int, default=defaults.seed)
+    found.add_argument("--json", action="store_true")
+    found.add_argument("--debug", action="store_true", help="show tracebacks")
+    return found
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Tell what is wrong with a command line; return 0 or the exit code."""
+    found = parser().parse_args(arguments)
+    try:
+        DemoOptions(
+            seconds=found.seconds,
+            rate=parse_rate(found.rate),
+            connections=found.connections,
+            instruments=(
+                instruments_for(found.connections)
+                if found.instruments is None
+                else found.instruments
+            ),
+            seed=found.seed,
+        ).checked()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(check(sys.argv[1:]))

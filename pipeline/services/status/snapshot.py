@@ -6,9 +6,11 @@ Talks to no process and takes no lock, so it works as well after a crash.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
-from pipeline.core.errors import InstanceNotFound
+from pipeline.core.enums import InstanceState
+from pipeline.core.errors import InstanceError, InstanceNotFound
 from pipeline.services.status.connections import read_connections
 from pipeline.services.status.model import InstanceStatus
 from pipeline.services.status.processes import processes, read_decoders, read_supervisor
@@ -16,19 +18,36 @@ from pipeline.services.status.readers import read_pages, reader, slowest
 from pipeline.shm.instance import InstanceInfo, InstanceView, list_instances
 from pipeline.shm.names import InstancePaths
 
+#: A connection may leave between the manifest and its pages; then the next manifest lacks it.
+_LOOKS: Final = 3
+
 
 def snapshot(paths: InstancePaths) -> InstanceStatus:
     """Return what the pages of an instance say now.
 
     Raises InstanceNotFound naming those that there are when nothing is left of it,
-    LayoutMismatch when another build made it.
+    InstanceError when one of its segments is missing, LayoutMismatch when another build made it.
     """
-    try:
-        view = InstanceView(paths)
-        if view.version:
-            return _status(paths, view.read())
-    except FileNotFoundError:
-        pass  # never there, or going at this moment
+    supervisor_pid, missing = 0, ""
+    for _ in range(_LOOKS):
+        try:
+            view = InstanceView(paths)
+            info = view.read() if view.version else None
+        except FileNotFoundError:
+            break
+        if info is None or info.state is InstanceState.ENDED:
+            break
+        try:
+            return _status(paths, info)
+        except FileNotFoundError as error:
+            # Taken away by the next manifest, or by somebody else.
+            supervisor_pid, missing = info.supervisor_pid, str(error.filename)
+    else:
+        raise InstanceError(
+            f"instance {paths.name!r} cannot be read: {missing} is in its manifest and not there, "
+            f"so somebody removed it; end the instance (kill {supervisor_pid}) and start it "
+            f"again, or, when it is dead: python -m pipeline clean {paths.name}"
+        )
     raise InstanceNotFound(paths.name, [info.name for info in list_instances(paths.root)])
 
 

@@ -6,22 +6,26 @@ import dataclasses
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from rich.console import Console
 
 from pipeline.cli.configuration import broker_limits
 from pipeline.cli.demo.live import LiveView, duration
-from pipeline.cli.demo.options import DemoOptions, parse_rate
+from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.probe import Probe, log_rows
 from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import config_text, split
 from pipeline.cli.demo.summary import print_text, reconnects
 from pipeline.cli.demo.verdict import judge
+from pipeline.cli.main import build
 from pipeline.core.config import parse
 from pipeline.core.enums import Mode, Reason, State, TickFlag
 from pipeline.core.errors import ConfigError
@@ -32,6 +36,7 @@ from pipeline.services.status.model import Latency, Reader
 from pipeline.sim.truth import create_truth
 from pipeline.sim.verify import received_dtype
 from pipeline.strategy.items import Overrun, StateChange, Ticks
+from tests.conftest import ROOT
 from tests.services.status.establish import Established
 
 
@@ -41,6 +46,33 @@ def test_every_wrong_option_is_told_at_once() -> None:
         options.checked()
     paths = {problem.path for problem in error.value.problems}
     assert paths == {"--seconds", "--rate", "--connections", "--instruments", "--seed"}
+
+
+def test_options_are_checked_before_anything_is_installed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert check(["--seconds", "30", "--rate", "max", "--json"]) == 0
+    assert check(["--seconds", "1", "--connections", "40"]) == 78
+    assert "--seconds" in (text := capsys.readouterr().err) and "--connections" in text
+    for wrong in (["--secs", "30"], ["--seconds", "soon"], ["more"]):
+        with pytest.raises(SystemExit) as end:
+            check(wrong)
+        assert end.value.code == 2
+
+
+def test_checking_options_needs_no_package() -> None:
+    line = [sys.executable, "-S", "-m", "pipeline.cli.demo.options", "--connections", "2"]
+    subprocess.run(line, check=True, cwd=ROOT, timeout=60)
+
+
+def test_the_check_knows_the_options_of_the_command() -> None:
+    command = typer.main.get_command(build(["demo"])).commands["demo"]  # type: ignore[attr-defined]
+    known = {option for p in command.params for option in p.opts} - {"--help"}
+    checked = {option for action in parser()._actions for option in action.option_strings}
+    assert checked - {"-h", "--help", "--debug"} == known
+    for param in command.params:
+        if param.name in ("seconds", "connections", "seed"):
+            assert parser().get_default(param.name) == param.default
 
 
 @pytest.mark.parametrize(("text", "rate"), [("max", None), ("18,000", 18_000.0), ("5e5", 5e5)])
