@@ -2,9 +2,11 @@
 
 It attaches by name like any user's. Of each tick it keeps the token and the volume, in which the
 exchange counts each instrument's packets; when the instance ends it looks for holes in those, and
-writes what it saw, and when, to FOLDER/strategy.json.
+writes what it saw to FOLDER/strategy.json, and when to FOLDER/notes.npz (`Notes` in window.py).
 
     python -m benchmarks.strategy INSTANCE SHM_DIRECTORY FOLDER --buffer-ticks N --spin-us N
+
+With `--notes N` it also keeps when each frame's first and last tick came, of frames of N packets.
 """
 
 from __future__ import annotations
@@ -31,24 +33,48 @@ Array = np.ndarray[Any, Any]
 class Log:
     """Token and volume of every tick, in the order in which they were delivered."""
 
-    def __init__(self) -> None:
+    def __init__(self, per_frame: int = 0) -> None:
         self.tokens = np.empty(LOG_TICKS, np.uint32)
         self.volumes = np.empty(LOG_TICKS, np.uint32)
         self.delivered = 0
         self.progress: list[tuple[int, int]] = []
         self.told: list[str] = []
+        self.first: list[Array] = []
+        self.last: list[Array] = []
+        self.batches: list[tuple[int, int]] = []
+        self._per_frame = per_frame
         self._next_note_ns = 0
 
     def take(self, ticks: Array) -> None:
         """Note one batch."""
+        now = monotonic_ns()
+        if not len(ticks):
+            return
         end = self.delivered + len(ticks)
         self.tokens[self.delivered : end] = ticks["instrument_token"]
         self.volumes[self.delivered : end] = ticks["volume_traded"]
         self.delivered = end
-        now = monotonic_ns()
+        if self._per_frame:
+            self._note_frames(ticks, now)
         if now >= self._next_note_ns:
             self._next_note_ns = now + NOTE_EVERY_NS
             self.progress.append((now, end))
+
+    def _note_frames(self, ticks: Array, now: int) -> None:
+        for kept, index in ((self.first, 0), (self.last, self._per_frame - 1)):
+            received = ticks["receive_mono_ns"][ticks["packet_index"] == index]
+            kept.append(np.column_stack((np.full(len(received), now), now - received)))
+        self.batches.append((now, int(ticks["receive_mono_ns"].max())))
+
+    def notes(self) -> dict[str, Array]:
+        """Return the fields of `Notes`."""
+        empty = np.zeros((0, 2), np.int64)
+        return {
+            "progress": np.array(self.progress, np.float64).reshape(-1, 2),
+            "first": np.concatenate([empty, *self.first]),
+            "last": np.concatenate([empty, *self.last]),
+            "batches": np.array(self.batches, np.int64).reshape(-1, 2),
+        }
 
     def note_event(self, event: object) -> None:
         """Keep what was announced between the ticks."""
@@ -72,11 +98,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--buffer-ticks", type=int, required=True)
     parser.add_argument("--spin-us", type=int, required=True)
+    parser.add_argument("--notes", type=int, default=0)
     options = parser.parse_args()
-    log = Log()
+    log = Log(options.notes)
+    (options.folder / "waiting").touch()
     market = attach(
         options.instance, name=NAME, from_="oldest", buffer_ticks=options.buffer_ticks,
-        spin_us=options.spin_us, wait_s=30.0, shm_directory=options.shm_directory,
+        spin_us=options.spin_us, wait_s=60.0, shm_directory=options.shm_directory,
     )  # fmt: skip
     with market:
         try:
@@ -87,8 +115,9 @@ def main() -> None:
         lost = market.lost
     found = {
         "delivered": log.delivered, "lost": lost, "faults": log.faults(),
-        "told": log.told, "progress": log.progress,
+        "told": log.told,
     }  # fmt: skip
+    np.savez(options.folder / "notes.npz", **log.notes())  # type: ignore[arg-type]
     (options.folder / "strategy.json").write_text(json.dumps(found))
 
 

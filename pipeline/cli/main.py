@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "top": Entry("pipeline.cli.top:command", "Watch an instance."),
     "config": Entry("pipeline.cli.config:command", "Check and print config files."),
     "doctor": Entry("pipeline.cli.doctor:command", "Say what is wrong here, and how to mend it."),
+    "bench": Entry("pipeline.cli.bench:command", "Measure the pipeline beside its peers."),
     "clean": Entry("pipeline.cli.clean:command", "Remove what a crashed instance left."),
 }
 

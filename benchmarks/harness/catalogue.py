@@ -1,0 +1,40 @@
+"""Which scenarios there are, in the order in which they run and are shown."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Final
+
+from benchmarks.harness.bench import Scenario
+
+MODULES: Final = (
+    "decode", "end_to_end", "latency",
+)  # fmt: skip
+
+
+class UnknownScenario(ValueError):
+    """A name that no scenario begins with."""
+
+
+def scenarios() -> list[Scenario]:
+    """Return all of them."""
+    found: list[Scenario] = []
+    for name in MODULES:
+        found += importlib.import_module(f"benchmarks.scenarios.{name}").SCENARIOS
+    return found
+
+
+def select(names: Sequence[str]) -> list[Scenario]:
+    """Return those whose name begins with one of `names`, all of them for none.
+
+    Raises UnknownScenario with what there is.
+    """
+    known = scenarios()
+    if not names:
+        return known
+    for name in names:
+        if not any(one.name.startswith(name) for one in known):
+            listed = ", ".join(one.name for one in known)
+            raise UnknownScenario(f"{name!r}: no scenario begins so; there are {listed}")
+    return [one for one in known if one.name.startswith(tuple(names))]

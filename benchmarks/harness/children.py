@@ -1,0 +1,92 @@
+"""Processes of a scenario: started in one place, all dead when the scenario is over.
+
+Each is a fresh interpreter with the GIL to itself, and is killed by the kernel when the harness
+dies first. A child that measures prints its result as one line of JSON, the last on its output.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from pipeline.supervisor.launch import Launched, launch
+
+_END_S: Final = 10.0
+
+
+class ChildFailed(RuntimeError):
+    """A process of a scenario ended badly, or too late."""
+
+
+class Children:
+    """A context that owns processes."""
+
+    def __init__(self) -> None:
+        self._running: list[Launched] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        for process in reversed(self._running):
+            end(process)
+        self._running.clear()
+
+    def start(self, arguments: Sequence[str], *, piped: bool = False) -> Launched:
+        """Start `python ARGUMENTS`; with `piped` its output is the caller's to read."""
+        process = launch(
+            arguments, die_with_parent=signal.SIGKILL,
+            stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
+        )  # fmt: skip
+        self._running.append(process)
+        return process
+
+    def first_line(self, process: Launched) -> str:
+        """Return the first line that a process prints: where it listens."""
+        assert process.stdout is not None
+        line = process.stdout.readline().decode().strip()
+        if not line:
+            raise ChildFailed(f"{_called(process)} ended before it was ready")
+        return line
+
+    def result(self, arguments: Sequence[str], *, timeout_s: float) -> dict[str, Any]:
+        """Run a measuring child to its end and return what it found."""
+        return self.finish(self.start(arguments, piped=True), timeout_s=timeout_s)
+
+    def finish(self, process: Launched, *, timeout_s: float) -> dict[str, Any]:
+        """Wait for a measuring child and return what it found."""
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise ChildFailed(f"{_called(process)} took longer than {timeout_s:g} s") from None
+        finally:
+            end(process)
+            self._running.remove(process)
+        lines = output.decode(errors="replace").splitlines()
+        if process.returncode or not lines:
+            raise ChildFailed(f"{_called(process)} ended with code {process.returncode}")
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+
+
+def end(process: Launched) -> None:
+    """See that a process is dead and its pipe closed."""
+    if process.poll() is None:
+        process.kill()
+        process.wait(_END_S)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def _called(process: Launched) -> str:
+    arguments = process.args
+    words = [str(word) for word in arguments] if isinstance(arguments, list) else [str(arguments)]
+    module = [word for word in words if word.startswith("benchmarks.") or word == "pipeline"]
+    return f"the process {module[-1] if module else words[-1]}"

@@ -1,0 +1,18 @@
+"""How figures are written for people: few digits, units last."""
+
+from __future__ import annotations
+
+
+def number(value: float) -> str:
+    """Return three significant digits, thousands separated."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{2 if size < 10 else 1 if size < 100 else 0}f}"
+
+
+def times(value: float) -> str:
+    """Return a ratio: 3.1x, 870x."""
+    return f"{number(value)}x"

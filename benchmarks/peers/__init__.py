@@ -1,0 +1,1 @@
+"""Programs that scenarios start: the peers' processes, and ours built like theirs."""

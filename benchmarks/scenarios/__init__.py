@@ -1,0 +1,1 @@
+"""The scenarios of `python -m pipeline bench`, one a file; `SCENARIOS` of each are collected."""
