@@ -1,4 +1,6 @@
-"""Bells for Cython: the feed's read loop rings without the interpreter."""
+"""Bells and words for Cython: the feed's read loop rings and looks without the interpreter."""
+from libc.stdint cimport uint64_t
+
 from ext.layout cimport BellC
 from ext.mapping cimport Mapping
 
@@ -6,3 +8,8 @@ from ext.mapping cimport Mapping
 cdef class Bell:
     cdef Mapping mapping
     cdef BellC *bell
+
+
+cdef class Word:
+    cdef Mapping mapping
+    cdef uint64_t *address

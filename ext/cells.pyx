@@ -89,8 +89,6 @@ cdef class Cell:
 
 cdef class Word:
     """One shared 64-bit word, with acquire loads, release stores and compare-and-swap."""
-    cdef Mapping mapping
-    cdef uint64_t *address
 
     def __init__(self, Mapping mapping not None, uint64_t offset):
         self.address = <uint64_t *>_at(mapping, offset, 8, False)

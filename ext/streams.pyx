@@ -120,6 +120,7 @@ cdef class StreamReader:
     cdef dict segments  # connection: the objects whose memory its pointers look into
     cdef int pid
     cdef bint busy
+    cdef int64_t polled  # ticks of a poll that a wait has done already, or -1
 
     def __cinit__(
         self, target not None, Mapping bell not None, Mapping page=None, *, int policy=READER_RESUME,
@@ -133,6 +134,7 @@ cdef class StreamReader:
         self.target = target
         self.segments = {}
         self.pid = getpid()
+        self.polled = -1
         self.reader.target = <TickC *>address
         self.reader.room = len(target)
         self.reader.bell = <BellC *>_data(bell, sizeof(BellC), True)
@@ -265,10 +267,12 @@ cdef class StreamReader:
         Each connection's ticks stop before its next event. `notices()` gives what follows them:
         take the ticks first, then the notices, then poll again.
         """
-        cdef uint64_t count
+        cdef int64_t count = self.polled
         self._enter()
-        with nogil:
-            count = reader_poll(&self.reader)
+        if count < 0:
+            with nogil:
+                count = reader_poll(&self.reader)
+        self.polled = -1
         self.busy = False
         return count
 
@@ -310,11 +314,13 @@ cdef class StreamReader:
             found.append((notice.kind, notice.connection, notice.sequence, notice.lost, event))
         return found
 
-    def wait(self, int64_t timeout_ns, int64_t connection=-1):
+    def wait(self, int64_t timeout_ns, int64_t connection=-1, bint poll=False):
         """Wait until there is something to poll, at most `timeout_ns` and at most 100 ms.
 
         Looks at one connection only, if given. Returns WAIT_NEWS, WAIT_STOPPED, or WAIT_OVER,
-        also early after a signal; raises what the signal's handler raises.
+        also early after a signal; raises what the signal's handler raises. With `poll` news are
+        copied into the target at once, before the interpreter has its turn: the next `poll()`
+        returns them.
         """
         cdef int found
         self._enter()
@@ -322,6 +328,8 @@ cdef class StreamReader:
             found = reader_wait(&self.reader, connection, timeout_ns)
         self.busy = False
         PyErr_CheckSignals()
+        if poll and found == WAIT_NEWS and self.polled < 0:
+            self.polled = reader_poll(&self.reader)
         return found
 
     def stop(self):

@@ -1,7 +1,7 @@
 """C side of the frame reader: what `ws.h` and `ws_stream.h` offer, and the reader itself."""
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.cells cimport Bell
+from ext.cells cimport Bell, Word
 from ext.layout cimport BellC, FeedStatusC
 from ext.rings cimport FrameRingWriter
 
@@ -63,6 +63,8 @@ cdef extern from "ws_stream.h" nogil:
         int64_t receive_ts_ns
         int64_t receive_mono_ns
         int64_t frame_since_mono_ns
+        const uint64_t *watch
+        uint64_t watch_seen
         int error_number
         uint8_t reason
 
@@ -74,6 +76,7 @@ cdef extern from "ws_stream.h" nogil:
     int ws_take_waiting_ping(ws_stream *s, int64_t now_mono_ns, ws_message *ping)
     int ws_stream_parse(ws_stream *s, ws_message *message)
     void ws_stream_received(ws_stream *s, size_t bytes)
+    int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t wait_ns)
     int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
                        int want_write, ws_message *message)
 
@@ -87,6 +90,7 @@ cdef class FrameReader:
     cdef object _status_memory
     cdef FrameRingWriter _ring
     cdef Bell _bell
+    cdef Word _watch
     cdef uint32_t _connection_epoch
     cdef public list events
 

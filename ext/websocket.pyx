@@ -7,12 +7,12 @@ writes a socket, and never waits longer than it is told.
 """
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import os
 
-from ext.cells cimport Bell
+from ext.cells cimport Bell, Word
 from ext.crash cimport arm_crash_point
 from ext.layout cimport FeedStatusC
 from ext.rings cimport FrameRingWriter, frame_ring_append
@@ -92,13 +92,15 @@ cdef class FrameReader:
     without a ring they are events like texts. An event is `(opcode, payload, receive_ts_ns,
     receive_mono_ns)`, in the order of the wire; a ping event is to be answered with a pong of its
     payload (pings above 20 a second are not passed on). `status` is a writable buffer over a
-    `FeedStatusC` to count in, else the reader's own.
+    `FeedStatusC` to count in, else the reader's own. Waits stop every 50 ms for a heartbeat in
+    `status`, and end early when the word `watch` is no longer `watched`.
     """
 
     def __cinit__(self, size_t message_bytes_max=1 << 20, size_t receive_buffer_bytes=256 << 10, *,
                   uint32_t fragments_max=64, FrameRingWriter ring=None, Bell bell=None,
                   uint32_t connection_epoch=0, status=None,
-                  int64_t frame_deadline_ns=10_000_000_000, int64_t spin_ns=0):
+                  int64_t frame_deadline_ns=10_000_000_000, int64_t spin_ns=0,
+                  Word watch=None):
         if message_bytes_max < WS_CONTROL_MAX or receive_buffer_bytes < 1024:
             raise ValueError("a reader needs 125 message bytes and 1,024 buffer bytes at least")
         if ring is not None and ring.message_bytes_max < message_bytes_max:
@@ -117,6 +119,9 @@ cdef class FrameReader:
         self.events = []
         self._ring = ring
         self._bell = bell
+        self._watch = watch
+        if watch is not None:
+            self._stream.watch = watch.address
         self._connection_epoch = connection_epoch
         if ring is not None:
             self._stream.sink.context = <void *>self
@@ -145,6 +150,13 @@ cdef class FrameReader:
         if result == STREAM_EVENT:
             self._append(&message)
             return self._parse(STREAM_EVENT)
+        return result
+
+    def wait_fd(self, int fd, int64_t wait_ns, bint want_write=False):
+        """Wait for a byte as `read_fd` does, and read nothing; return a `StreamResult`."""
+        cdef int result
+        with nogil:
+            result = ws_stream_wait(&self._stream, fd, want_write, wait_ns)
         return result
 
     def writable(self):
@@ -212,6 +224,15 @@ cdef class FrameReader:
         """End the stream for a reason found elsewhere (TLS); counted like one found here."""
         if not self._stream.reason:
             ws_stream_end(&self._stream, reason, error_number)
+
+    @property
+    def watched(self):
+        """The value of `watch` with which waits go on."""
+        return self._stream.watch_seen
+
+    @watched.setter
+    def watched(self, uint64_t value):
+        self._stream.watch_seen = value
 
     @property
     def reason(self):

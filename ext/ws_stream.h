@@ -24,6 +24,7 @@
 #define PINGS_PER_SECOND_MAX 1000
 #define SECOND_NS 1000000000ll
 #define HEARTBEAT_BYTES_MAX 1 /* a binary message of this size says "alive", no more */
+#define WAIT_SLICE_NS 50000000ll /* a wait stops that often for a heartbeat and a look at `watch` */
 
 enum StreamResult {
     STREAM_IDLE = 0,        /* not a byte until the deadline */
@@ -64,6 +65,8 @@ typedef struct {
     int64_t receive_mono_ns;
     int64_t frame_since_mono_ns; /* first byte of the incomplete frame, 0 = none */
     uint64_t published;          /* since the last flush */
+    const uint64_t *watch;       /* a wait ends when this word is no longer watch_seen; NULL: none */
+    uint64_t watch_seen;
     int error_number;
     uint8_t reason;              /* enum Reason, once ended */
 } ws_stream;
@@ -221,15 +224,36 @@ static inline int ws_stream_poll(int fd, int want_write, int64_t wait_ns) {
     return wanted.revents & ~POLLOUT ? STREAM_BUSY : STREAM_WRITABLE;
 }
 
+/* Whether the caller has more to do than to go on waiting. */
+static inline int ws_stream_has_duty(const ws_stream *s) {
+    if (s->frame_since_mono_ns || s->pings.waiting) return 1; /* both have a deadline */
+    return s->watch && __atomic_load_n(s->watch, __ATOMIC_ACQUIRE) != s->watch_seen;
+}
+
+/* Sleep, in slices: a process with nothing to do is woken only for its heartbeat, not to run
+ * the interpreter with cold caches. */
+static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
+    int64_t until_mono_ns = ws_clock_ns(CLOCK_MONOTONIC) + wait_ns;
+    for (;;) {
+        int64_t now_mono_ns;
+        int result = ws_stream_poll(fd, want_write, wait_ns < WAIT_SLICE_NS ? wait_ns : WAIT_SLICE_NS);
+        if (result != STREAM_IDLE) return result;
+        now_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
+        __atomic_store_n(&s->status->head.heartbeat_mono_ns, now_mono_ns, __ATOMIC_RELAXED);
+        wait_ns = until_mono_ns - now_mono_ns;
+        if (wait_ns <= 0 || ws_stream_has_duty(s)) return STREAM_IDLE;
+    }
+}
+
 /* STREAM_BUSY once there is something to read. */
-static inline int ws_stream_wait(const ws_stream *s, int fd, int want_write, int64_t wait_ns) {
+static inline int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
     int64_t began_mono_ns = s->spin_ns ? ws_clock_ns(CLOCK_MONOTONIC) : 0, spun_ns = 0;
     while (spun_ns < s->spin_ns && spun_ns < wait_ns) {
         int result = ws_stream_poll(fd, want_write, 0);
         if (result != STREAM_IDLE) return result;
         spun_ns = ws_clock_ns(CLOCK_MONOTONIC) - began_mono_ns;
     }
-    return ws_stream_poll(fd, want_write, wait_ns > spun_ns ? wait_ns - spun_ns : 0);
+    return ws_stream_sleep(s, fd, want_write, wait_ns > spun_ns ? wait_ns - spun_ns : 0);
 }
 
 /* One recv; STREAM_BUSY if bytes came, STREAM_IDLE if it would block. */

@@ -25,7 +25,7 @@ from pipeline.shm.segment import Segment
 
 _log = logging.getLogger(__name__)
 
-#: How long the C loop runs before signals and the heartbeat have their turn.
+#: How long the C loop runs before signals have their turn; longer while there is nothing to do.
 SLICE_NS: Final = 50 * NS_PER_MS
 
 #: In the checked build: where decoders are told at which crash point to die.

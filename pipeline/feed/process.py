@@ -143,7 +143,7 @@ class Feed:
         self._record["last_http_status"] = 101
         self._status.enter(State.SUBSCRIBING, Reason.CONNECTED)
         link = Link(self._parts, make_transport(sock), connection_epoch=epoch)
-        return link.serve(self._keep_going)
+        return link.serve(lambda: not self._stopping)  # it beats by itself
 
     def _target(self, reading: SecretReading) -> Target:
         handshake = self._parts.session.handshake(

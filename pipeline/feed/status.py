@@ -13,6 +13,8 @@ from pipeline.feed.segments import FeedSegments
 #: A difference of the two clocks that changes by more than this is a step of the wall clock.
 CLOCK_STEP_NS: Final = NS_PER_S
 CLOCK_PAIR_NS: Final = 10 * NS_PER_MS
+#: How often log and clocks are looked at: beats are part of the loop that reads the socket.
+LOOK_NS: Final = 50 * NS_PER_MS
 
 #: Where the messages that came in can have gone.
 PASSED_ON: Final = ("frames_out", "orders_out", "text_out", "messages_own", "messages_dropped")
@@ -31,6 +33,7 @@ class FeedStatus:
         self.since_ns = monotonic_ns()
         self.epoch = segments.last_epoch
         self._clock_offset_ns = real_ns() - monotonic_ns()
+        self._next_look_ns = 0
 
     def take_over(self) -> None:
         """Count what a killed predecessor had received but not passed on as dropped."""
@@ -59,7 +62,12 @@ class FeedStatus:
     def beat(self, now_ns: int, busy_until_ns: int = 0) -> None:
         """Say that this process lives; notice when the wall clock was set."""
         self._page.beat(now_ns, busy_until_ns)
-        self._look_after_log(now_ns)
+        if now_ns >= self._next_look_ns:
+            self._next_look_ns = now_ns + LOOK_NS
+            self._look_after_log(now_ns)
+            self._look_at_clocks()
+
+    def _look_at_clocks(self) -> None:
         before_ns, wall_ns, after_ns = monotonic_ns(), real_ns(), monotonic_ns()
         if after_ns - before_ns > CLOCK_PAIR_NS:
             return  # taken off the processor in between: the pair says nothing

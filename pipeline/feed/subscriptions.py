@@ -29,7 +29,7 @@ class Subscriptions:
         self._assignment = assignment
         self._wire = wire
         self._epoch = connection_epoch
-        self._version = -1
+        self.version = -1  # of the assignment that `wanted` is
         self._commands: Iterator[Command] = iter(())
         self._changed = True
         self.wanted: dict[int, Mode] = {}
@@ -38,9 +38,9 @@ class Subscriptions:
 
     def follow(self) -> bool:
         """Look at the assignment; return whether it changed."""
-        if self._assignment.version == self._version:
+        if self._assignment.version == self.version:
             return False
-        self._version, self.wanted = self._assignment.read_modes()
+        self.version, self.wanted = self._assignment.read_modes()
         self._restart()
         return True
 

@@ -7,7 +7,6 @@ told. Neither knows anything of WebSocket, and neither ever blocks in a send.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import ssl
 import struct
@@ -89,8 +88,6 @@ class TlsTransport:
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._sock = sock
-        self._poll = select.poll()
-        self._poll.register(sock.fileno(), select.POLLIN)
         self._read_wants_write = False
         self._send_wants_read = False
 
@@ -100,16 +97,12 @@ class TlsTransport:
         if result != _IDLE:
             return result
         wants_write = self._read_wants_write or (want_write and not self._send_wants_read)
-        events = select.POLLIN | (select.POLLOUT if wants_write else 0)
-        self._poll.modify(self._sock.fileno(), events)
-        ready = self._poll.poll(wait_ns / NS_PER_MS)
-        if not ready:
-            return _IDLE
-        if ready[0][1] & ~select.POLLOUT or self._read_wants_write:
+        ready: int = reader.wait_fd(self._sock.fileno(), wait_ns, wants_write)
+        if ready == _BUSY or (ready == _WRITABLE and self._read_wants_write):
             result = self._read_what_is_there(reader)
             # Bytes that belong to TLS alone may also be what a send was waiting for.
             return _WRITABLE if result == _IDLE and self._send_wants_read else result
-        return _WRITABLE
+        return ready
 
     def _read_what_is_there(self, reader: FrameReader) -> int:
         result: int = _ENDED if reader.reason else _IDLE

@@ -67,6 +67,7 @@ class InstanceView:
         self.paths = paths
         self.segment = Segment.attach(paths.instance_file, SegmentKind.INSTANCE)
         self._cell = _cell(self.segment)
+        self._seen: tuple[int, InstanceInfo, int] | None = None
 
     @property
     def version(self) -> int:
@@ -75,9 +76,19 @@ class InstanceView:
 
     def read(self) -> InstanceInfo:
         """Return a consistent copy."""
+        return self._copy()[1]
+
+    def is_live(self) -> bool:
+        """As `read().is_live`, without reading again what has not changed."""
+        if self._seen is None or self._seen[0] != self._cell.version:
+            self._seen = self._copy()
+        started, pid = self._seen[2], self._seen[1].supervisor_pid
+        return self._seen[1].state is not InstanceState.ENDED and is_alive(pid, started)
+
+    def _copy(self) -> tuple[int, InstanceInfo, int]:
         value = np.zeros((), layout.dtypes["InstanceC"])
-        self._cell.read_into(value.reshape(1).view(np.uint8))
-        return _info(value)
+        version = self._cell.read_into(value.reshape(1).view(np.uint8))
+        return version, _info(value), int(value["supervisor_start_time"])
 
 
 class InstanceFile:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ext.cells import Cell
+from ext.cells import Cell, Word
 from pipeline.core import layout
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.enums import Mode
@@ -40,6 +40,11 @@ class Table:
     def version(self) -> int:
         """How often the table was written; 0 = never."""
         return self._cell.version
+
+    @property
+    def version_word(self) -> Word:
+        """The word that `version` is read from, for those who watch it without the interpreter."""
+        return Word(self.segment.mapping, layout.data_offset)
 
     def write(self, rows: Rows, *, connection_epoch: int = 0) -> None:
         """Replace all rows; raise CapacityError when there are more than `capacity`."""

@@ -198,7 +198,7 @@ class Attachment:
 
     def has_ended(self) -> bool:
         """Whether the instance ended or its supervisor died; what is published stays readable."""
-        return not self.view.read().is_live
+        return not self.view.is_live()
 
     def find_successor(self) -> InstanceView | None:
         """Return the next life of the instance's name, if it has begun."""

@@ -67,7 +67,7 @@ class _Taker(ABC, Generic[T]):
             left = deadline - monotonic_ns()
             if left <= 0:
                 return self._nothing()
-            self._market.wait(left, self._connection)
+            self._market.wait(left, self._connection, poll=self._connection == _ANY)
 
     def __aiter__(self) -> Self:
         return self

@@ -50,7 +50,7 @@ From = Literal["now", "oldest"]
 
 def attach(
     instance: str, *, name: str | None = None, policy: Policy = "resume", from_: From = "now",
-    follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 20, wait_s: float = 0.0,
+    follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 0, wait_s: float = 0.0,
     shm_directory: str | Path = DEFAULT_ROOT,
 ) -> Market:  # fmt: skip
     """Attach to a running instance by its name, from any process of the same user.
@@ -288,9 +288,9 @@ class Market:
                 raise OverrunError(connection=item.connection, lost=item.lost)
         return item
 
-    def wait(self, timeout_ns: int, connection: int) -> None:
-        """Wait for news, at most 100 ms."""
-        self.attachment.reader.wait(timeout_ns, connection)
+    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
+        """Wait for news, at most 100 ms; with `poll` they are what the next `take` takes."""
+        self.attachment.reader.wait(timeout_ns, connection, poll)
 
     async def wait_async(self, timeout_ns: int, connection: int) -> None:
         """As `wait`, in the helper thread."""

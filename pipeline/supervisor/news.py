@@ -26,26 +26,26 @@ class ConnectionNews:
     def __init__(self, pages: Sequence[StatusPage], now_ns: int) -> None:
         self._pages = pages
         self._since_ns = now_ns
-        self._all_live = False
+        self.all_live = False
         self._complained = False
 
     def tell(self, now_ns: int) -> None:
         """Look at the pages, and log what changed."""
-        missing = [page for page in self._pages if _state(page) not in _HEALTHY]
-        if not missing and not self._all_live:
-            # The pages know it to the microsecond; this loop looks four times a second.
+        missing = [page for page in self._pages if int(page.head["state"]) not in _HEALTHY]
+        if not missing and not self.all_live:
+            # The pages know it to the microsecond; this loop looks a few times a second.
             live_ns = max(int(page.head["state_since_mono_ns"]) for page in self._pages)
             took_s = max(0, min(now_ns, live_ns) - self._since_ns) / NS_PER_S
             count = len(self._pages)
             what = f"all {count} connections are" if count != 1 else "the connection is"
             _log.info(f"{what} live after {took_s:.2f} s")
-        elif missing and self._all_live:
+        elif missing and self.all_live:
             self._since_ns = min(int(page.head["state_since_mono_ns"]) for page in missing)
             self._complained = False
         elif missing and not self._complained and now_ns - self._since_ns > _PATIENCE_NS:
             self._complained = True
             _log.warning(f"not live: {', '.join(map(_describe, missing))}")
-        self._all_live = not missing
+        self.all_live = not missing
 
 
 def all_rejected(pages: Sequence[StatusPage]) -> bool:

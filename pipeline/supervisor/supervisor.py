@@ -32,12 +32,14 @@ from pipeline.supervisor.fork import Closer
 from pipeline.supervisor.hangs import HangWatch
 from pipeline.supervisor.member import Member
 from pipeline.supervisor.news import ConnectionNews, all_rejected
-from pipeline.supervisor.readers import sweep
+from pipeline.supervisor.readers import ReaderSweep
 from pipeline.supervisor.restart import Cause, RestartPolicy
 from pipeline.supervisor.signals import SignalInbox
 from pipeline.supervisor.task import RoleTable, Task
 
-_TURN_NS_MAX: Final = 250 * NS_PER_MS
+#: How long nothing may happen before a look around, while all is well and while it is not.
+_CALM_TURN_NS: Final = 500 * NS_PER_MS
+_TURN_NS: Final = 250 * NS_PER_MS
 _DRAIN_TURN_NS: Final = 5 * NS_PER_MS
 _HOUSEKEEPING_NS: Final = NS_PER_S
 
@@ -78,20 +80,21 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.descriptor, selectors.EVENT_READ)
         now_ns = monotonic_ns()
-        hang_timeout_ns = round(config.supervisor.hang_timeout_s * NS_PER_S)
+        self._hang_timeout_ns = round(config.supervisor.hang_timeout_s * NS_PER_S)
         self._crew = Crew(
             self._members(),
             run=self._run_member,
             on_death=self._on_death,
             watch=lambda pidfd: self._selector.register(pidfd, selectors.EVENT_READ),
             unwatch=self._selector.unregister,
-            hangs=HangWatch(hang_timeout_ns, now_ns),
+            hangs=HangWatch(self._hang_timeout_ns, now_ns),
         )
         self._began_ns = now_ns
         self._end_at_ns = None if run_s is None else now_ns + round(run_s * NS_PER_S)
         self._housekeeping_at_ns = now_ns
         self._feed_pages = [m.page for m in self._crew.of(Role.FEED) if m.page is not None]
         self._news = ConnectionNews(self._feed_pages, now_ns)
+        self._sweep = ReaderSweep(instance.paths)
         self._ending: Ending | None = None
         self._ending_since_ns = 0
         self._drain: Drain | None = None
@@ -177,7 +180,10 @@ class Supervisor:
 
     def _timeout_s(self) -> float:
         now_ns = monotonic_ns()
-        wait_ns = _TURN_NS_MAX if self._drain is None else _DRAIN_TURN_NS
+        wait_ns = _CALM_TURN_NS if self._news.all_live else _TURN_NS
+        wait_ns = min(wait_ns, self._hang_timeout_ns // 4)
+        if self._drain is not None:
+            wait_ns = _DRAIN_TURN_NS
         for due_ns in (self._crew.next_start_ns(), self._end_at_ns):
             if due_ns is not None:
                 wait_ns = min(wait_ns, due_ns - now_ns)
@@ -248,7 +254,7 @@ class Supervisor:
         record = self._page.record
         record["forks"], record["deaths"] = self._crew.forks, self._crew.deaths
         record["kills"] = self._crew.kills
-        for name in sweep(self._instance.paths):
+        for name in self._sweep.turn():
             _log.info(f"reader {name} is dead: its page was removed")
         if not self._instance.is_in_place():
             _log.error(

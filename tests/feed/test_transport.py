@@ -8,9 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ext.cells import Word
+from ext.mapping import Mapping
 from ext.websocket import FrameReader, StreamResult
+from pipeline.core import layout
+from pipeline.core.clock import monotonic_ns
 from pipeline.core.enums import Reason
 from pipeline.feed.transport import PlainTransport, TlsTransport, Transport, make_transport
 from tests.ext.frames import BINARY, TEXT, server_frame
@@ -67,6 +72,24 @@ def test_nothing_comes_within_the_wait(pair: Pair) -> None:
     _, transport = pair
     result = transport.read(FrameReader(), wait_ns=1_000_000, want_write=False)
     assert result == StreamResult.STREAM_IDLE
+
+
+def test_a_long_wait_beats_and_ends_when_the_watched_word_changes(
+    pair: Pair, tmp_path: Path
+) -> None:
+    _, transport = pair
+    file = tmp_path / "word"
+    file.write_bytes(bytes(8))
+    with file.open("r+b") as opened:
+        word = Word(Mapping(opened.fileno(), 8, writable=True), 0)
+    reader = FrameReader(watch=word)
+    reader.watched = 7
+    before_ns = monotonic_ns()
+    hour_ns = 3600 * 10**9
+    page = np.frombuffer(reader.status, layout.dtypes["FeedStatusC"], 1)
+    while page["head"]["heartbeat_mono_ns"] <= before_ns:  # TLS may have bytes of its own first
+        result = transport.read(reader, wait_ns=hour_ns, want_write=False)
+        assert result == StreamResult.STREAM_IDLE
 
 
 def test_messages_arrive_whole_whatever_the_records(pair: Pair) -> None:

@@ -127,9 +127,9 @@ def test_an_order_that_nobody_takes_keeps_no_loop_awake(
     waits = []
     wait = Market.wait
 
-    def count(market: Any, timeout_ns: int, connection: int) -> None:
+    def count(market: Any, timeout_ns: int, connection: int, *, poll: bool) -> None:
         waits.append(timeout_ns)
-        wait(market, timeout_ns, connection)
+        wait(market, timeout_ns, connection, poll=poll)
 
     monkeypatch.setattr(Market, "wait", count)
     with attach(instance) as market:

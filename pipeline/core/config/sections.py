@@ -247,7 +247,7 @@ class DecoderConfig:
     """The processes that turn frames into ticks."""
 
     count: int = key(Integer(1, 256), "how many; connections choose one by number", default=1)
-    spin_us: int = key(Integer(0, 10_000), "busy waiting before sleeping on the bell", default=20)
+    spin_us: int = key(Integer(0, 10_000), "busy waiting before sleeping on the bell", default=0)
     catch_up_age_ms: int = key(
         Integer(1, 60_000), "older frames than this are published at a limited pace", default=100
     )
