@@ -38,8 +38,12 @@ def _sources() -> list[Path]:
     return [*found, ROOT / "setup.py"]
 
 
+def _stamp(root: Path) -> Path:
+    return root / f".stamp-{sys.implementation.cache_tag}"  # another Python needs its own modules
+
+
 def _is_current(root: Path) -> bool:
-    stamp = root / ".stamp"
+    stamp = _stamp(root)
     if not stamp.exists():
         return False
     return stamp.stat().st_mtime > max(p.stat().st_mtime for p in _sources())
@@ -61,4 +65,4 @@ def _build(profile: str, root: Path) -> None:
         link = root / name
         if not link.is_symlink():
             link.symlink_to(ROOT / name)
-    (root / ".stamp").touch()
+    _stamp(root).touch()

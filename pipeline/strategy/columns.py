@@ -131,5 +131,5 @@ def _unknown(wanted: object, known: list[str]) -> str:
 
 def _times(values: NDArray[np.int64]) -> NDArray[np.datetime64]:
     times = values.view("datetime64[ns]")
-    times[values == 0] = np.datetime64("NaT")
+    times[values == 0] = np.datetime64("NaT", "ns")
     return times

@@ -18,6 +18,11 @@ from cryptography.x509.oid import NameOID  # noqa: E402
 Key = ec.EllipticCurvePrivateKey
 _NOW = datetime.datetime.now(datetime.UTC)
 _DAY = datetime.timedelta(days=1)
+_MAY_SIGN = x509.KeyUsage(
+    digital_signature=False, content_commitment=False, key_encipherment=False,
+    data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
+    encipher_only=False, decipher_only=False,
+)  # fmt: skip
 
 
 def _name(common_name: str) -> x509.Name:
@@ -66,7 +71,13 @@ class Authority:
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
         )
-        if host is not None:
+        # Python 3.13 and later demand what RFC 5280 demands of every certificate.
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(own, critical=False).add_extension(issuer, critical=False)
+        if host is None:
+            builder = builder.add_extension(_MAY_SIGN, critical=True)
+        else:
             names = x509.SubjectAlternativeName([x509.DNSName(host)])
             builder = builder.add_extension(names, critical=False)
         return builder.sign(self.key, hashes.SHA256())

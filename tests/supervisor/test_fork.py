@@ -61,7 +61,7 @@ finally:
     print("finally", flush=True)
 """)
     assert result.stdout == "finally\nat exit\n"
-    assert result.stderr.count("a missing key") == 1
+    assert result.stderr.count("KeyError: 'a missing key'") == 1
     assert "child ends by an error of its own" in result.stderr
 
 
