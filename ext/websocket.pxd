@@ -68,6 +68,7 @@ cdef extern from "ws_stream.h" nogil:
         int error_number
         uint8_t reason
 
+    const int CLOCK_MONOTONIC
     int64_t ws_clock_ns(int clock)
     void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max,
                         int64_t frame_deadline_ns, int64_t spin_ns)
@@ -75,6 +76,7 @@ cdef extern from "ws_stream.h" nogil:
     int ws_stream_is_overdue(ws_stream *s, int64_t now_mono_ns)
     int ws_take_waiting_ping(ws_stream *s, int64_t now_mono_ns, ws_message *ping)
     int ws_stream_parse(ws_stream *s, ws_message *message)
+    void ws_stream_stamp(ws_stream *s)
     void ws_stream_received(ws_stream *s, size_t bytes)
     int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t wait_ns)
     int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
@@ -93,7 +95,10 @@ cdef class FrameReader:
     cdef Word _watch
     cdef uint32_t _connection_epoch
     cdef public list events
+    cdef readonly bint drained
 
     cdef FeedStatusC *_open_status(self, status) except NULL
+    cpdef writable(self)
+    cpdef int consumed(self, size_t count, bint stamp=*) except -1
     cdef int _parse(self, int result_so_far) except -1
     cdef int _append(self, ws_message *message) except -1

@@ -14,7 +14,7 @@ import os
 
 from ext.cells cimport Bell, Word
 from ext.crash cimport arm_crash_point
-from ext.layout cimport FeedStatusC
+from ext.layout cimport REASON_EOF, FeedStatusC
 from ext.rings cimport FrameRingWriter, frame_ring_append
 
 
@@ -159,21 +159,52 @@ cdef class FrameReader:
             result = ws_stream_wait(&self._stream, fd, want_write, wait_ns)
         return result
 
-    def writable(self):
-        """Return the room for the next read, for `SSLSocket.recv_into`; tell `consumed()` then."""
+    cpdef writable(self):
+        """Return the room for the next read of TLS; tell `consumed()` then."""
         ws_make_room(&self._stream.parser)
         cdef size_t end = self._stream.parser.end
         return self._view[end : end + min(self._stream.read_bytes_max, self._capacity - end)]
 
-    def consumed(self, size_t count):
-        """Stamp and parse `count` bytes that were just read into `writable()`."""
+    def stamp(self):
+        """Take the receive time: a read of the socket has just returned."""
+        ws_stream_stamp(&self._stream)
+
+    cpdef int consumed(self, size_t count, bint stamp=True) except -1:
+        """Parse `count` bytes that were just read into `writable()`.
+
+        Without `stamp` they came with the socket read that was stamped last.
+        """
         if count > self._capacity - self._stream.parser.end:
             raise ValueError("more bytes than there was room for")
         if self._stream.reason:
             return STREAM_ENDED
-        with nogil:
-            ws_stream_received(&self._stream, count)
+        if stamp:
+            ws_stream_stamp(&self._stream)
+        ws_stream_received(&self._stream, count)
         return self._parse(STREAM_IDLE)
+
+    def read_records(self, read, wants_more, int64_t until_mono_ns):
+        """Parse what `read(count, buffer)`, an `SSLObject`'s, decrypts, until it raises `wants_more`.
+
+        Returns a `StreamResult`: STREAM_BUSY for bytes, STREAM_ENDED at an orderly end. `drained`
+        tells whether the records ran out, rather than the time. Other exceptions pass through.
+        """
+        cdef int result = STREAM_ENDED if self._stream.reason else STREAM_IDLE
+        cdef size_t count
+        self.drained = False
+        while result != STREAM_ENDED:
+            room = self.writable()
+            try:
+                count = read(len(room), room)
+            except wants_more:
+                self.drained = True
+                return result
+            if count == 0:
+                return ws_stream_end(&self._stream, REASON_EOF, 0)
+            result = max(result, STREAM_BUSY, self.consumed(count, stamp=False))
+            if ws_clock_ns(CLOCK_MONOTONIC) >= until_mono_ns:
+                break
+        return result
 
     def feed(self, const uint8_t[::1] data not None):
         """Take bytes as if they had been read, in pieces that fit; for tests."""

@@ -202,14 +202,18 @@ static inline int ws_stream_parse(ws_stream *s, ws_message *message) {
     return ws_stream_is_overdue(s, s->receive_mono_ns) ? STREAM_ENDED : STREAM_IDLE;
 }
 
-/* `bytes` more lie at parser.end, read just now. */
-static inline void ws_stream_received(ws_stream *s, size_t bytes) {
+/* A read of the socket has just returned. */
+static inline void ws_stream_stamp(ws_stream *s) {
     s->receive_ts_ns = ws_clock_ns(CLOCK_REALTIME);
     s->receive_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
+    s->status->reads++;
+}
+
+/* `bytes` more lie at parser.end, out of the read that was stamped last. */
+static inline void ws_stream_received(ws_stream *s, size_t bytes) {
     s->parser.end += bytes;
     s->last_read_bytes = bytes;
     s->status->bytes_in += bytes;
-    s->status->reads++;
     s->status->last_byte_mono_ns = s->receive_mono_ns;
 }
 
@@ -262,6 +266,7 @@ static inline int ws_stream_recv(ws_stream *s, int fd) {
     size_t wanted = room < s->read_bytes_max ? room : s->read_bytes_max;
     ssize_t got = recv(fd, s->parser.buffer + s->parser.end, wanted, MSG_DONTWAIT);
     if (got > 0) {
+        ws_stream_stamp(s);
         ws_stream_received(s, (size_t)got);
         return STREAM_BUSY;
     }

@@ -30,6 +30,7 @@ from pipeline.core.enums import Reason
 from pipeline.core.errors import UpstreamError
 from pipeline.feed.deadline import Cancelled, Deadline, DeadlinePassed
 from pipeline.feed.resolver import Address, ResolveFailed, Resolver
+from pipeline.feed.tls import TlsSocket
 
 HANDSHAKE_DEADLINE_S: Final = 10.0
 RESOLVE_DEADLINE_S: Final = 5.0
@@ -38,7 +39,7 @@ SEND_TIMEOUT_MS: Final = 5_000
 HTTP_SWITCHING_PROTOCOLS: Final = 101
 STATUS_DIGITS: Final = 3  # RFC 9110 section 15
 
-Socket = socket.socket | ssl.SSLSocket
+Socket = socket.socket | TlsSocket
 
 
 class HandshakeFailed(UpstreamError):
@@ -157,10 +158,11 @@ def _connect_one(sock: socket.socket, address: Address, deadline: Deadline) -> N
             raise OSError(number, os.strerror(number)) from None
 
 
-def _secured_and_upgraded(sock: Socket, target: Target, deadline: Deadline) -> Socket:
+def _secured_and_upgraded(plain: socket.socket, target: Target, deadline: Deadline) -> Socket:
+    sock: Socket = plain
     try:
         if target.secure:
-            sock = _secure(sock, target, deadline)
+            sock = _secure(plain, target, deadline)
         _upgrade(sock, target, deadline)
     except BaseException:
         sock.close()
@@ -168,16 +170,14 @@ def _secured_and_upgraded(sock: Socket, target: Target, deadline: Deadline) -> S
     return sock
 
 
-def _secure(sock: socket.socket, target: Target, deadline: Deadline) -> ssl.SSLSocket:
+def _secure(sock: socket.socket, target: Target, deadline: Deadline) -> TlsSocket:
     # Verification has no switch: a simulator brings its own authority as `ca_file`.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if target.ca_file is None:
         context.load_default_certs()
     else:
         context.load_verify_locations(cafile=target.ca_file)
-    wrapped = context.wrap_socket(
-        sock, server_hostname=target.host, do_handshake_on_connect=False, suppress_ragged_eofs=False
-    )
+    wrapped = TlsSocket(sock, context, server_hostname=target.host)
     try:
         _retry_tls(wrapped.do_handshake, wrapped, deadline)
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from ext.websocket import FrameReader, StreamResult
 from pipeline.core.clock import NS_PER_MS, monotonic_ns
 from pipeline.core.enums import Reason
+from pipeline.feed.tls import FETCH_BYTES, TlsSocket
 
 READS_MAX: Final = 64
 BUSY_NS: Final = 10 * NS_PER_MS
@@ -46,9 +47,9 @@ class Transport(Protocol):
         ...
 
 
-def make_transport(sock: socket.socket) -> Transport:
+def make_transport(sock: socket.socket | TlsSocket) -> Transport:
     """Return the transport for a socket; it owns it from now on."""
-    return TlsTransport(sock) if isinstance(sock, ssl.SSLSocket) else PlainTransport(sock)
+    return TlsTransport(sock) if isinstance(sock, TlsSocket) else PlainTransport(sock)
 
 
 class PlainTransport:
@@ -86,9 +87,10 @@ class PlainTransport:
 class TlsTransport:
     """Records are decrypted straight into the reader's buffer."""
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
+    def __init__(self, sock: TlsSocket) -> None:
         self._sock = sock
-        self._read_wants_write = False
+        self._drained = False  # nothing whole is left of what was fetched; not so at the beginning
+        self._emptied = False  # a short read has emptied the socket: it is polled, not read again
         self._send_wants_read = False
 
     def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
@@ -96,47 +98,64 @@ class TlsTransport:
         result = self._read_what_is_there(reader)
         if result != _IDLE:
             return result
-        wants_write = self._read_wants_write or (want_write and not self._send_wants_read)
+        wants_write = self._sock.has_unsent or (want_write and not self._send_wants_read)
         ready: int = reader.wait_fd(self._sock.fileno(), wait_ns, wants_write)
-        if ready == _BUSY or (ready == _WRITABLE and self._read_wants_write):
+        if ready == _BUSY:
+            self._emptied = False
             result = self._read_what_is_there(reader)
             # Bytes that belong to TLS alone may also be what a send was waiting for.
             return _WRITABLE if result == _IDLE and self._send_wants_read else result
-        return ready
+        return ready if self._flush(reader) else _ENDED
 
     def _read_what_is_there(self, reader: FrameReader) -> int:
         result: int = _ENDED if reader.reason else _IDLE
         until_ns = monotonic_ns() + BUSY_NS
-        for _ in range(READS_MAX):
-            if result == _ENDED:
-                break
-            count = self._recv(reader)
-            if count <= 0:
-                return _ENDED if count < 0 else result
-            result = max(reader.consumed(count), _BUSY, result)
+        fetches = 0
+        while result != _ENDED:
+            if self._drained and (fetches == READS_MAX or not self._fetch(reader)):
+                return _ENDED if reader.reason else result
+            fetches += self._drained
+            result = max(result, self._decrypt(reader, until_ns))
             if monotonic_ns() >= until_ns:
                 break
         return result
 
-    def _recv(self, reader: FrameReader) -> int:
-        """Return the bytes read, 0 if it would block, -1 at the end."""
-        self._read_wants_write = False
+    def _fetch(self, reader: FrameReader) -> bool:
+        """Read the socket once; False if it would block, or the stream has ended."""
+        if self._emptied:
+            return False
         try:
-            count = self._sock.recv_into(reader.writable())
-        except ssl.SSLWantReadError:
-            return 0
-        except ssl.SSLWantWriteError:
-            self._read_wants_write = True
-            return 0
-        except ssl.SSLEOFError:
-            count = 0  # the peer left without a word of TLS, which is as good as a plain FIN
+            self._emptied = 0 < self._sock.fetch() < FETCH_BYTES
+        except BlockingIOError:
+            return False
         except OSError as error:
             reader.end(Reason.RESET, error.errno or 0)
-            return -1
-        if count == 0:
+            return False
+        reader.stamp()
+        return True
+
+    def _decrypt(self, reader: FrameReader, until_ns: int) -> int:
+        """Take the records that were fetched; return a StreamResult."""
+        try:
+            result = reader.read_records(self._sock.read, ssl.SSLWantReadError, until_ns)
+        except ssl.SSLEOFError:  # the peer left without a word of TLS, which is as good as a FIN
             reader.end(Reason.EOF)
-            return -1
-        return count
+            return _ENDED
+        except OSError as error:
+            reader.end(Reason.RESET, error.errno or 0)
+            return _ENDED
+        self._drained = reader.drained
+        return result if self._flush(reader) else _ENDED
+
+    def _flush(self, reader: FrameReader) -> bool:
+        """Send what TLS itself has to say; False if the connection is lost."""
+        try:
+            if self._sock.has_unsent:
+                self._sock.flush()
+        except OSError as error:
+            reader.end(Reason.RESET, error.errno or 0)
+            return False
+        return True
 
     def send(self, data: bytearray) -> int:
         """See Transport."""
@@ -158,7 +177,7 @@ class TlsTransport:
         _abort(self._sock)
 
 
-def _abort(sock: socket.socket) -> None:
+def _abort(sock: socket.socket | TlsSocket) -> None:
     with contextlib.suppress(OSError):  # broken already: closing it is all that is left
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()

@@ -16,6 +16,7 @@ from ext.websocket import FrameReader
 from pipeline.core.enums import Reason
 from pipeline.feed.deadline import Cancelled, Deadline
 from pipeline.feed.handshake import HandshakeFailed, Target, open_connection
+from pipeline.feed.transport import make_transport
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.authority import Authority
 from tests.feed.scripted_server import Peer, ScriptedServer, serving
@@ -271,12 +272,10 @@ def test_tls_with_the_authority_of_the_config(authority: Authority) -> None:
         open_connection(target(server, ca_file=authority.ca_file)) as sock,
     ):
         reader = FrameReader()
-        deadline = Deadline(10)
+        transport, deadline = make_transport(sock), Deadline(10)
         while not reader.events:
-            try:
-                reader.consumed(sock.recv_into(reader.writable()))
-            except OSError:
-                deadline.wait(sock, 1)
+            deadline.check()
+            transport.read(reader, wait_ns=50_000_000, want_write=False)
         assert reader.events[0][:2] == (BINARY, b"x")
 
 

@@ -17,6 +17,7 @@ from ext.websocket import FrameReader, StreamResult
 from pipeline.core import layout
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.enums import Reason
+from pipeline.feed.tls import TlsSocket
 from pipeline.feed.transport import PlainTransport, TlsTransport, Transport, make_transport
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.authority import Authority
@@ -40,9 +41,10 @@ def secure(server: socket.socket, client: socket.socket, authority: Authority) -
         target=lambda: accepted.append(side.wrap_socket(server, server_side=True))
     )
     thread.start()
-    wrapped = context.wrap_socket(client, server_hostname="localhost", suppress_ragged_eofs=False)
+    wrapped = TlsSocket(client, context, server_hostname="localhost")
+    wrapped.do_handshake()
     thread.join()
-    wrapped.setblocking(False)
+    client.setblocking(False)
     return accepted[0], make_transport(wrapped)
 
 
