@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 from ext.layout cimport DATA_OFFSET, FrameDescriptorC
 from ext.mapping cimport Mapping
 from ext.rings cimport (
-    FrameRingReader, FrameRingWriter, RING_READY, frame_ring_append, frame_ring_holds,
-    frame_ring_peek)
+    FrameRingReader, FrameRingWriter, RING_READY, frame_ring_add, frame_ring_flush,
+    frame_ring_holds, frame_ring_peek)
 
 
 cdef extern from "atomics.h" nogil:
@@ -20,7 +20,7 @@ cdef extern from "atomics.h" nogil:
     void cpu_pause()
 
 cdef enum:
-    CURSOR_EVERY = 16     # messages between two stores of the cursor
+    CURSOR_EVERY = 64     # messages between two stores of the cursor
     MESSAGE_BYTES_MAX = 65_536
 
 
@@ -32,15 +32,16 @@ cdef uint64_t *_word(Mapping mapping) except NULL:
 
 def pump(
     FrameRingWriter writer not None, Mapping cursor not None, list messages not None, *,
-    uint64_t count, uint64_t window,
+    uint64_t count, uint64_t window, uint64_t batch=64,
 ):
     """Append `messages` in turn, `count` in all, never more than `window` ahead of the cursor.
 
-    Releases the GIL. The messages must fit the ring, `window` of them at once.
+    `batch` of them are published together, as the frames of one socket read are. Releases the
+    GIL. The messages must fit the ring, `window` of them at once.
     """
     cdef uint64_t *word = _word(cursor)
-    cdef size_t kinds = len(messages), i
-    cdef uint64_t done = 0, first = writer.writer.tail
+    cdef size_t kinds = len(messages), kind = 0, i
+    cdef uint64_t done = 0, first = writer.writer.tail, seen = 0, upto
     cdef const uint8_t **data = <const uint8_t **>malloc(kinds * sizeof(uint8_t *))
     cdef size_t *sizes = <size_t *>malloc(kinds * sizeof(size_t))
     cdef bytes message
@@ -52,10 +53,15 @@ def pump(
             data[i], sizes[i] = <const uint8_t *>message, len(message)
         with nogil:
             while done < count:
-                while first + done - load_acquire(word) >= window:
+                upto = min(done + batch, count)
+                while first + upto - seen > window:
                     cpu_pause()
-                frame_ring_append(&writer.writer, data[done % kinds], sizes[done % kinds], 1, 0, 0)
-                done += 1
+                    seen = load_acquire(word)
+                while done < upto:
+                    frame_ring_add(&writer.writer, data[kind], sizes[kind], 1, 0, 0)
+                    kind = kind + 1 if kind + 1 < kinds else 0
+                    done += 1
+                frame_ring_flush(&writer.writer)
     finally:
         free(data)
         free(sizes)

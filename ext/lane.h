@@ -392,7 +392,7 @@ static inline int lane_take_overrun(Lane *lane)
     EventC *event;
     lane->source.cursor = lane->block.source_sequence;
     do {
-        lane->source.cursor = ring_resume_sequence(lane->source.ring.control, lane->source.cursor);
+        lane->source.cursor = ring_resume_sequence(lane->source.ring.control, lane->source.ring.capacity, lane->source.cursor);
     } while (frame_ring_peek(&lane->source, &frame, &bytes) == RING_LAPPED);
     lost = lane->source.cursor - lane->block.source_sequence;
     lane_begin(lane);

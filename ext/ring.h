@@ -7,6 +7,11 @@
  * `oldest` past every sequence whose descriptor or bytes it is about to lose; a reader's copy is
  * good when, after reading, its sequence is still >= oldest. The order ring and the text ring are
  * the same thing, smaller.
+ *
+ * Both words share a cache line that travels between writer and readers, which is what a message
+ * costs most. So the writer publishes what one socket read brought at once (at most 32 messages
+ * or 32 KiB), gives up a 64th of what the ring holds at a time, and a reader looks at the tail
+ * again only when it has come to the one that it has seen.
  */
 #ifndef PIPELINE_RING_H
 #define PIPELINE_RING_H
@@ -27,16 +32,29 @@ typedef struct {
 
 typedef struct {
     FrameRing ring;
-    uint64_t tail;
+    uint64_t tail;              /* the next sequence */
+    uint64_t published;         /* the tail that readers see: what follows it is a batch under way */
     uint64_t oldest;
-    uint64_t position; /* where the next message may begin, before it is moved to fit */
-    uint64_t reserved_position;
+    uint64_t oldest_position;   /* of that message, if there is one */
+    uint64_t position;          /* where the next message may begin, before it is moved to fit */
+    uint64_t offset;            /* position % area_bytes, or area_bytes itself */
+    uint64_t slot;              /* tail % capacity */
+    uint64_t batch_position;    /* where the batch under way begins */
+    uint64_t batch_messages_max;
+    uint64_t batch_bytes_max;
 } FrameRingWriter;
 
 typedef struct {
     FrameRing ring;
     uint64_t cursor;
+    uint64_t tail_seen;         /* everything below is published, whatever came since */
+    uint64_t index_lap;         /* sequence of the index's first entry, in the lap last looked at */
+    uint64_t area_lap;          /* position of the area's first byte, in the lap last looked at */
 } FrameRingReader;
+
+#define FRAME_BATCH_MESSAGES 32u
+#define FRAME_BATCH_BYTES 32768u
+#define FRAME_RETIRE_PART 64u
 
 static inline uint64_t frame_ring_data_bytes(uint64_t capacity, uint64_t area_bytes)
 {
@@ -66,62 +84,110 @@ static inline int frame_ring_view(FrameRing *ring, void *segment, uint64_t mappe
  * survives the next write, so that a successor finds its place from the last descriptor. */
 static inline uint64_t frame_ring_message_bytes_max(const FrameRing *ring) { return ring->area_bytes / 4; }
 
+static inline uint64_t frame_ring_own_position(const FrameRingWriter *writer, uint64_t sequence)
+{
+    return writer->ring.index[remainder_of(sequence, writer->ring.capacity)].position;
+}
+
+/* A batch is so small against the ring that the newest published message outlives it. */
+static inline void frame_ring_limit_batches(FrameRingWriter *writer)
+{
+    uint64_t messages = writer->ring.capacity / 4, bytes = writer->ring.area_bytes / 8;
+    writer->batch_messages_max = messages < FRAME_BATCH_MESSAGES ? messages : FRAME_BATCH_MESSAGES;
+    writer->batch_bytes_max = bytes < FRAME_BATCH_BYTES ? bytes : FRAME_BATCH_BYTES;
+}
+
 /* Take over at the tail, as the first writer or as the successor of a dead one. */
 static inline void frame_ring_writer_open(FrameRingWriter *writer, const FrameRing *ring)
 {
     writer->ring = *ring;
-    writer->tail = load_acquire(&ring->control->tail);
+    writer->tail = writer->published = load_acquire(&ring->control->tail);
     writer->oldest = load_relaxed(&ring->control->oldest);
-    writer->position = 0;
+    writer->oldest_position = writer->position = 0;
     if (writer->oldest < writer->tail) { /* equal only in a ring that was never written */
         const FrameDescriptorC *last = &ring->index[remainder_of(writer->tail - 1, ring->capacity)];
         writer->position = round_up(last->position + last->length, 8);
+        writer->oldest_position = frame_ring_own_position(writer, writer->oldest);
     }
+    writer->offset = writer->position % ring->area_bytes;
+    writer->slot = remainder_of(writer->tail, ring->capacity);
+    writer->batch_position = writer->position;
+    frame_ring_limit_batches(writer);
+}
+
+/* The first sequence to survive a message that ends at `end`; a few more are given up along with
+ * those that must go, but never the newest that is published. */
+static inline uint64_t frame_ring_survivor(const FrameRingWriter *writer, uint64_t end)
+{
+    const uint64_t capacity = writer->ring.capacity, area_bytes = writer->ring.area_bytes;
+    uint64_t oldest = writer->oldest, ahead;
+    int full = writer->tail - oldest >= capacity;
+    int overwritten = end > area_bytes && oldest < writer->tail && writer->oldest_position < end - area_bytes;
+    if (!full && !overwritten) return oldest;
+    if (full) oldest = writer->tail + 1 - capacity;
+    ahead = writer->oldest + (writer->tail - writer->oldest) / FRAME_RETIRE_PART;
+    if (ahead > oldest && ahead < writer->published) oldest = ahead;
+    if (end > area_bytes)
+        while (oldest < writer->tail && frame_ring_own_position(writer, oldest) < end - area_bytes) oldest++;
+    return oldest;
 }
 
 /* Make room for a message and return where its bytes go; 0 when it is too long. */
 static inline uint8_t *frame_ring_reserve(FrameRingWriter *writer, uint64_t length)
 {
     FrameRing *ring = &writer->ring;
-    uint64_t position = writer->position, oldest = writer->oldest;
-    uint64_t offset = position % ring->area_bytes, end;
+    uint64_t oldest;
     if (length > frame_ring_message_bytes_max(ring)) return 0;
-    if (offset + length > ring->area_bytes) {
-        position += ring->area_bytes - offset;
-        offset = 0;
+    if (writer->offset + length > ring->area_bytes) {
+        writer->position += ring->area_bytes - writer->offset;
+        writer->offset = 0;
     }
-    end = position + length;
-    if (writer->tail - oldest >= ring->capacity) oldest = writer->tail + 1 - ring->capacity;
-    if (end > ring->area_bytes)
-        while (oldest < writer->tail && ring->index[remainder_of(oldest, ring->capacity)].position < end - ring->area_bytes) oldest++;
+    oldest = frame_ring_survivor(writer, writer->position + length);
     CRASH_POINT(frame_before_oldest);
-    store_relaxed(&ring->control->oldest, oldest);
-    fence_release(); /* readers learn what they lose before it is overwritten */
+    if (oldest != writer->oldest) {
+        store_relaxed(&ring->control->oldest, oldest);
+        fence_release(); /* readers learn what they lose before it is overwritten */
+        writer->oldest = oldest;
+        writer->oldest_position = frame_ring_own_position(writer, oldest);
+    }
     CRASH_POINT(frame_after_oldest);
-    writer->oldest = oldest;
-    writer->reserved_position = position;
-    return ring->area + offset;
+    return ring->area + writer->offset;
 }
 
-/* Publish the reserved message; `descriptor` carries everything but its position. */
-static inline void frame_ring_publish(FrameRingWriter *writer, const FrameDescriptorC *descriptor)
+/* Let readers see the batch under way. */
+static inline void frame_ring_flush(FrameRingWriter *writer)
 {
-    FrameRing *ring = &writer->ring;
-    FrameDescriptorC entry = *descriptor;
-    entry.position = writer->reserved_position;
-    entry._pad = 0;
-    CRASH_POINT(frame_after_bytes);
-    shared_write(&ring->index[remainder_of(writer->tail, ring->capacity)], &entry, sizeof entry);
-    CRASH_POINT(frame_after_descriptor);
-    writer->position = round_up(entry.position + entry.length, 8);
-    writer->tail++;
-    store_release(&ring->control->tail, writer->tail);
+    if (writer->published == writer->tail) return;
+    store_release(&writer->ring.control->tail, writer->tail);
+    writer->published = writer->tail;
+    writer->batch_position = writer->position;
     CRASH_POINT(frame_after_tail);
 }
 
-/* Append one binary or text message. Returns 1, or 0 when it is too long for the ring. */
-static inline int frame_ring_append(FrameRingWriter *writer, const uint8_t *bytes, uint64_t length,
-                                    uint32_t connection_epoch, int64_t receive_ts_ns, int64_t receive_mono_ns)
+/* Add the reserved message to the batch; `descriptor` carries everything but its position. */
+static inline void frame_ring_put(FrameRingWriter *writer, const FrameDescriptorC *descriptor)
+{
+    FrameRing *ring = &writer->ring;
+    FrameDescriptorC entry = *descriptor;
+    uint64_t bytes = round_up(entry.length, 8);
+    entry.position = writer->position;
+    entry._pad = 0;
+    CRASH_POINT(frame_after_bytes);
+    shared_write(&ring->index[writer->slot], &entry, sizeof entry);
+    CRASH_POINT(frame_after_descriptor);
+    if (writer->oldest == writer->tail) writer->oldest_position = entry.position;
+    writer->position += bytes;
+    writer->offset += bytes;
+    writer->tail++;
+    if (++writer->slot == ring->capacity) writer->slot = 0;
+    if (writer->tail - writer->published >= writer->batch_messages_max ||
+        writer->position - writer->batch_position >= writer->batch_bytes_max)
+        frame_ring_flush(writer);
+}
+
+/* Add one binary or text message to the batch. Returns 1, or 0 when it is too long for the ring. */
+static inline int frame_ring_add(FrameRingWriter *writer, const uint8_t *bytes, uint64_t length,
+                                 uint32_t connection_epoch, int64_t receive_ts_ns, int64_t receive_mono_ns)
 {
     FrameDescriptorC descriptor = {0};
     uint8_t *target = frame_ring_reserve(writer, length);
@@ -132,8 +198,17 @@ static inline int frame_ring_append(FrameRingWriter *writer, const uint8_t *byte
     descriptor.connection_epoch = connection_epoch;
     descriptor.receive_ts_ns = receive_ts_ns;
     descriptor.receive_mono_ns = receive_mono_ns;
-    frame_ring_publish(writer, &descriptor);
+    frame_ring_put(writer, &descriptor);
     return 1;
+}
+
+/* The same, and let readers see it. */
+static inline int frame_ring_append(FrameRingWriter *writer, const uint8_t *bytes, uint64_t length,
+                                    uint32_t connection_epoch, int64_t receive_ts_ns, int64_t receive_mono_ns)
+{
+    int taken = frame_ring_add(writer, bytes, length, connection_epoch, receive_ts_ns, receive_mono_ns);
+    frame_ring_flush(writer);
+    return taken;
 }
 
 /* Append a state change: by the feed itself, or by the supervisor as heir of a dead feed. */
@@ -149,7 +224,8 @@ static inline void frame_ring_append_state(FrameRingWriter *writer, uint8_t stat
     descriptor.connection_epoch = connection_epoch;
     descriptor.receive_ts_ns = ts_ns;
     descriptor.receive_mono_ns = mono_ns;
-    frame_ring_publish(writer, &descriptor);
+    frame_ring_put(writer, &descriptor);
+    frame_ring_flush(writer);
 }
 
 static inline int frame_ring_holds(const FrameRing *ring, uint64_t sequence)
@@ -158,31 +234,55 @@ static inline int frame_ring_holds(const FrameRing *ring, uint64_t sequence)
     return sequence >= load_relaxed(&ring->control->oldest);
 }
 
+/* cursor % capacity and position % area_bytes: a division only once a lap. */
+static inline uint64_t frame_ring_slot(FrameRingReader *reader)
+{
+    uint64_t slot = reader->cursor - reader->index_lap;
+    if (slot < reader->ring.capacity) return slot;
+    slot = remainder_of(reader->cursor, reader->ring.capacity);
+    reader->index_lap = reader->cursor - slot;
+    return slot;
+}
+
+static inline uint64_t frame_ring_offset(FrameRingReader *reader, uint64_t position)
+{
+    uint64_t offset = position - reader->area_lap;
+    if (offset < reader->ring.area_bytes) return offset;
+    offset = position % reader->ring.area_bytes;
+    reader->area_lap = position - offset;
+    return offset;
+}
+
 /* Look at the message under the cursor without moving on. The bytes stay in the ring: whoever
  * uses them asks frame_ring_holds() afterwards. A descriptor that cannot be right counts as
  * lapped, so that no content of the segment can make a reader leave its map. */
-static inline int frame_ring_peek(const FrameRingReader *reader, FrameDescriptorC *descriptor, const uint8_t **bytes)
+static inline int frame_ring_peek(FrameRingReader *reader, FrameDescriptorC *descriptor, const uint8_t **bytes)
 {
     const FrameRing *ring = &reader->ring;
     uint64_t offset;
-    if (reader->cursor >= load_acquire(&ring->control->tail)) return RING_EMPTY;
-    shared_read(descriptor, &ring->index[remainder_of(reader->cursor, ring->capacity)], sizeof *descriptor);
+    if (reader->cursor >= reader->tail_seen) {
+        reader->tail_seen = load_acquire(&ring->control->tail);
+        if (reader->cursor >= reader->tail_seen) return RING_EMPTY;
+    }
+    shared_read(descriptor, &ring->index[frame_ring_slot(reader)], sizeof *descriptor);
     if (!frame_ring_holds(ring, reader->cursor)) return RING_LAPPED;
-    offset = descriptor->position % ring->area_bytes;
+    offset = frame_ring_offset(reader, descriptor->position);
     if (descriptor->length > ring->area_bytes || offset + descriptor->length > ring->area_bytes) return RING_LAPPED;
     *bytes = ring->area + offset;
     return RING_READY;
 }
 
 /* Where a lapped reader goes on: a quarter into what is left, so that it is not lapped at once;
- * always past the cursor, so that a descriptor that cannot be right costs one message. */
-static inline uint64_t ring_resume_sequence(const RingControlC *control, uint64_t cursor)
+ * always past the cursor, so that a descriptor that cannot be right costs one message. A tail
+ * further from `oldest` than the ring is long cannot be right either: nothing before it is taken,
+ * where one message after the other would be refused for ever. */
+static inline uint64_t ring_resume_sequence(const RingControlC *control, uint64_t capacity, uint64_t cursor)
 {
     uint64_t tail = load_acquire(&control->tail), oldest, resume;
     fence_acquire();
     oldest = load_relaxed(&control->oldest);
     if (tail < oldest) tail = oldest; /* the writer went on between the two looks */
-    resume = oldest + (tail - oldest) / 4;
+    resume = tail - oldest > capacity ? tail : oldest + (tail - oldest) / 4;
     return resume > cursor ? resume : cursor + 1;
 }
 

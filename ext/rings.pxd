@@ -30,13 +30,17 @@ cdef extern from "ring.h" nogil:
     int frame_ring_append(
         FrameRingWriterC *writer, const uint8_t *data, uint64_t length, uint32_t connection_epoch,
         int64_t receive_ts_ns, int64_t receive_mono_ns)
+    int frame_ring_add(
+        FrameRingWriterC *writer, const uint8_t *data, uint64_t length, uint32_t connection_epoch,
+        int64_t receive_ts_ns, int64_t receive_mono_ns)
+    void frame_ring_flush(FrameRingWriterC *writer)
     void frame_ring_append_state(
         FrameRingWriterC *writer, uint8_t state, uint8_t reason, int64_t detail,
         uint32_t connection_epoch, int64_t ts_ns, int64_t mono_ns)
     int frame_ring_peek(
-        const FrameRingReaderC *reader, FrameDescriptorC *descriptor, const uint8_t **data)
+        FrameRingReaderC *reader, FrameDescriptorC *descriptor, const uint8_t **data)
     int frame_ring_holds(const FrameRing *ring, uint64_t sequence)
-    uint64_t ring_resume_sequence(const RingControlC *control, uint64_t cursor)
+    uint64_t ring_resume_sequence(const RingControlC *control, uint64_t capacity, uint64_t cursor)
 
 
 cdef class FrameRingWriter:

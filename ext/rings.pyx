@@ -119,6 +119,7 @@ cdef class FrameRingReader:
         }
 
     cdef _resume(self):
-        cdef uint64_t cursor = ring_resume_sequence(self.reader.ring.control, self.reader.cursor)
+        cdef uint64_t cursor = ring_resume_sequence(
+            self.reader.ring.control, self.reader.ring.capacity, self.reader.cursor)
         self.lost += cursor - self.reader.cursor
         self.reader.cursor = cursor

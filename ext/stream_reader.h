@@ -143,7 +143,7 @@ static inline int reader_peek_event(ReaderStream *stream, uint64_t *lost)
             stream->has_pending = 1;
             return 1;
         }
-        resume = ring_resume_sequence(stream->events.control, stream->event_cursor);
+        resume = ring_resume_sequence(stream->events.control, stream->events.capacity, stream->event_cursor);
         *lost += resume - stream->event_cursor;
         stream->event_cursor = resume;
     }
@@ -170,7 +170,7 @@ static inline void reader_take_events(StreamReader *reader, ReaderStream *stream
 static inline void reader_lap(StreamReader *reader, ReaderStream *stream, uint64_t resume)
 {
     uint64_t lost;
-    if (resume <= stream->cursor) resume = ring_resume_sequence(stream->ticks.control, stream->cursor);
+    if (resume <= stream->cursor) resume = ring_resume_sequence(stream->ticks.control, stream->ticks.capacity, stream->cursor);
     lost = resume - stream->cursor;
     reader_notice_lost(reader, stream, NOTICE_TICKS_LOST, stream->cursor, lost);
     stream->cursor = resume;
@@ -181,7 +181,7 @@ static inline void reader_lap(StreamReader *reader, ReaderStream *stream, uint64
 static inline uint64_t reader_resume(const StreamReader *reader, const ReaderStream *stream)
 {
     if (reader->policy == READER_SKIP) return load_acquire(&stream->ticks.control->tail);
-    return ring_resume_sequence(stream->ticks.control, stream->cursor);
+    return ring_resume_sequence(stream->ticks.control, stream->ticks.capacity, stream->cursor);
 }
 
 /* Note the receive time of each frame among `count` records, for the latency at hand-out. */

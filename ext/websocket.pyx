@@ -15,7 +15,7 @@ import os
 from ext.cells cimport Bell, Word
 from ext.crash cimport arm_crash_point
 from ext.layout cimport REASON_EOF, FeedStatusC
-from ext.rings cimport FrameRingWriter, frame_ring_append
+from ext.rings cimport FrameRingWriter, frame_ring_add, frame_ring_flush
 
 
 cdef class MaskSource:
@@ -76,11 +76,12 @@ def arm_crash(str name not None, long passage=1, int signal_number=9):
 cdef void _publish(void *context, const uint8_t *payload, size_t length, int64_t receive_ts_ns,
                    int64_t receive_mono_ns) noexcept nogil:
     # The reader refuses on the header what the ring could not take, so this cannot fail.
-    frame_ring_append(&(<FrameReader>context)._ring.writer, payload, length,
-                      (<FrameReader>context)._connection_epoch, receive_ts_ns, receive_mono_ns)
+    frame_ring_add(&(<FrameReader>context)._ring.writer, payload, length,
+                   (<FrameReader>context)._connection_epoch, receive_ts_ns, receive_mono_ns)
 
 
 cdef void _flush(void *context) noexcept nogil:
+    frame_ring_flush(&(<FrameReader>context)._ring.writer)
     if (<FrameReader>context)._bell is not None:
         bell_ring((<FrameReader>context)._bell.bell)
 

@@ -30,7 +30,7 @@ MUTANTS = [
         id="lapped-reader-stands-still",
     ),
     pytest.param(
-        Mutation("ring.h", "writer->tail - oldest >= ring", "writer->tail + 1 - oldest > ring"),
+        Mutation("ring.h", "writer->tail - oldest >= cap", "writer->tail + 1 - oldest > cap"),
         HUNG,
         id="heir-walks-for-ever",
     ),

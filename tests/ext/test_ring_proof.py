@@ -27,12 +27,12 @@ MUTANTS = [
         id="no-validity-check",
     ),
     pytest.param(
-        Mutation("ring.h", "end - ring->area_bytes) oldest++;", "0) oldest++;"),
+        Mutation("ring.h", "end - area_bytes) oldest++;", "0) oldest++;"),
         {},
         id="bytes-not-given-up",
     ),
     pytest.param(
-        Mutation("ring.h", "writer->tail + 1 - ring->capacity;", "writer->tail - ring->capacity;"),
+        Mutation("ring.h", "writer->tail + 1 - capacity;", "writer->tail - capacity;"),
         {"capacity": 2},
         id="one-entry-too-late",
     ),
@@ -45,6 +45,11 @@ MUTANTS = [
         Mutation("ring.h", "load_relaxed(&ring->control->oldest);\n    w", "0;\n    w"),
         {},
         id="successor-forgets-oldest",
+    ),
+    pytest.param(
+        Mutation("ring.h", "bytes = writer->ring.area_bytes / 8;", "bytes = UINT64_MAX;"),
+        {},
+        id="batch-larger-than-the-ring",
     ),
 ]  # fmt: skip
 

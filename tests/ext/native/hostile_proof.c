@@ -54,14 +54,14 @@ static void touch(const uint8_t *bytes, uint64_t length)
 
 static void read_ring(const FrameRing *ring)
 {
-    FrameRingReader reader = {*ring, hostile_word(ring->capacity)};
+    FrameRingReader reader = {.ring = *ring, .cursor = hostile_word(ring->capacity)};
     for (int i = 0; i < 8; i++) {
         FrameDescriptorC descriptor;
         const uint8_t *bytes;
         switch (frame_ring_peek(&reader, &descriptor, &bytes)) {
         case RING_READY: touch(bytes, descriptor.length); reader.cursor++; break;
         case RING_LAPPED: {
-            uint64_t resume = ring_resume_sequence(ring->control, reader.cursor);
+            uint64_t resume = ring_resume_sequence(ring->control, ring->capacity, reader.cursor);
             REQUIRE(resume > reader.cursor, "a lapped reader stands still");
             reader.cursor = resume;
             break;
@@ -130,7 +130,7 @@ static void read_stream(const Stream *stream)
         uint64_t cursor = hostile_word(stream->capacity), tail = load_acquire(&stream->control->tail);
         if (stream_copy(stream, cursor, tail - cursor, target)) read_out += tail - cursor;
         stream_copy(stream, cursor, stream->capacity, target);
-        sink += ring_resume_sequence(stream->control, cursor);
+        sink += ring_resume_sequence(stream->control, stream->capacity, cursor);
         stream->control->tail = hostile_word(stream->capacity);
     }
     free(target);

@@ -67,8 +67,10 @@ static void append_message(FrameRingWriter *writer, uint32_t generation, uint8_t
     uint64_t length = message_length(key, length_limit(&writer->ring));
     content_fill(buffer, length, key);
     if (key % 5 == 0) REQUIRE(frame_ring_reserve(writer, length / 2), "a reservation that is given up again");
-    REQUIRE(frame_ring_append(writer, buffer, length, generation, (int64_t)(key >> 1), (int64_t)(key >> 2)),
+    REQUIRE(frame_ring_add(writer, buffer, length, generation, (int64_t)(key >> 1), (int64_t)(key >> 2)),
             "a message of %llu bytes was refused", (unsigned long long)length);
+    REQUIRE(writer->oldest <= writer->published, "the newest published message was given up");
+    if (mix(~key) % 8 == 0) frame_ring_flush(writer);
 }
 
 static void *write_ring(void *argument)
@@ -89,6 +91,7 @@ static void *write_ring(void *argument)
         else append_message(&writer, task.generation, buffer);
         if (key % 199 == 0) sched_yield();
     }
+    frame_ring_flush(&writer);
     REQUIRE(!frame_ring_reserve(&writer, frame_ring_message_bytes_max(&ring) + 1), "a message too long was taken");
     free(buffer);
     return 0;
@@ -163,7 +166,7 @@ static void *read_ring(void *argument)
             }
             result.rejected++;
         }
-        uint64_t resume = ring_resume_sequence(reader.ring.control, reader.cursor);
+        uint64_t resume = ring_resume_sequence(reader.ring.control, reader.ring.capacity, reader.cursor);
         REQUIRE(resume > reader.cursor, "a lapped reader stands still");
         result.lost += resume - reader.cursor, result.laps++;
         reader.cursor = resume;

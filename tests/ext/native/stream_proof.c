@@ -108,7 +108,7 @@ static void *read_stream(void *argument)
             for (uint64_t i = 0; i < count; i++) record_check(batch + i * record_size, cursor + i, &generation);
             cursor += count, result.delivered += count;
         } else {
-            uint64_t resume = ring_resume_sequence(stream.control, cursor);
+            uint64_t resume = ring_resume_sequence(stream.control, stream.capacity, cursor);
             REQUIRE(resume > cursor, "a lapped reader stands still");
             result.lost += resume - cursor, result.rejected++;
             cursor = resume;
