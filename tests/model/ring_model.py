@@ -3,7 +3,9 @@
 A writer's line of steps is known beforehand, deaths and successors included, because nobody else
 stores; a reader goes on round by round (peek, copy, check, resume), each round on the machine.
 Between two rounds the reader's loads keep their order; the header has no more either, but a load
-of `oldest` that came later would only refuse more.
+of `oldest` that came later would only refuse more. Each round loads the tail. The header's reader
+remembers one instead: a load of it right before the record finds no less, and orders no more than
+the earlier one has, so whatever such a reader finds, one that loads it again can find.
 """
 
 from __future__ import annotations
@@ -210,10 +212,19 @@ class Descriptor(NamedTuple):
     length: int
 
 
-def frames(*, capacity: int, area: int, lengths: tuple[int, ...], start: int) -> Ring:
+def frames(
+    *,
+    capacity: int,
+    area: int,
+    lengths: tuple[int, ...],
+    start: int,
+    batch: int = 1,
+    ahead: int = 0,
+) -> Ring:
     """The frame ring: descriptors, and messages of these lengths in a byte area.
 
-    A successor writes other lengths than its predecessor would have.
+    `batch` messages are published at once, the last ones however few; `ahead` more than must be
+    are given up at a time. A successor writes other lengths than its predecessor would have.
     """
     records = start + len(lengths)
 
@@ -221,7 +232,14 @@ def frames(*, capacity: int, area: int, lengths: tuple[int, ...], start: int) ->
         offset = position % area
         return position + area - offset if offset + length > area else position
 
-    def survivor(own: dict[Hashable, Value], rules: Rules, tail: int, end: int) -> int:
+    def survivor(
+        own: dict[Hashable, Value], rules: Rules, tail: int, end: int, published: int
+    ) -> int:
+        needed = least(own, rules, tail, end)
+        more = min(number(own["oldest"]) + ahead, published - 1)
+        return max(needed, more) if needed > number(own["oldest"]) else needed
+
+    def least(own: dict[Hashable, Value], rules: Rules, tail: int, end: int) -> int:
         oldest = number(own["oldest"])
         if tail + 1 - oldest > capacity:
             oldest = tail + (1 if rules.oldest_enough else 0) - capacity
@@ -235,6 +253,7 @@ def frames(*, capacity: int, area: int, lengths: tuple[int, ...], start: int) ->
     def life(rules: Rules, memory: Memory, name: str) -> list[Step]:
         steps: list[Step] = []
         first, own, position = number(memory["tail"]), dict(memory), 0
+        published = first
         if not rules.oldest_inherited:
             own["oldest"] = start
         last = own["index", (first - 1) % capacity]
@@ -244,13 +263,17 @@ def frames(*, capacity: int, area: int, lengths: tuple[int, ...], start: int) ->
             length = lengths[(tail - start + len(name) - 1) % len(lengths)]
             position = place(position, length)
             end = position + length
-            retire = _retire(rules, own, survivor(own, rules, tail, end))
+            oldest = survivor(own, rules, tail, end, published)
+            moves = oldest != own["oldest"]
+            retire = _retire(rules, own, oldest) if moves else []
             fill = [store(("area", w % area), (tail, name)) for w in range(position, end)]
             entry = Descriptor(tail, name, position, length)
             own["index", tail % capacity] = entry
             fill.append(store(("index", tail % capacity), entry))
             steps += retire + fill if rules.oldest_first else fill + retire
-            steps.append(store("tail", tail + 1, rules.tail_store))
+            if tail + 1 - published == batch or tail + 1 == records:
+                published = tail + 1
+                steps.append(store("tail", published, rules.tail_store))
             position = end
         return steps
 

@@ -16,6 +16,9 @@ RINGS = {
     "units": stream(capacity=4, unit=2, units=(2, 1, 2, 2), words=1, start=2**63 - 3),
     "frames": frames(capacity=3, area=4, lengths=(1, 1, 1, 1, 1, 1), start=0),
     "frames-that-move": frames(capacity=5, area=8, lengths=(2, 2, 1, 2, 2, 1), start=2**32 - 3),
+    "frames-in-batches": frames(
+        capacity=5, area=8, lengths=(1, 2, 1, 1, 2, 1, 1), start=0, batch=2, ahead=2
+    ),
     "frames-and-states": frames(capacity=2, area=4, lengths=(1, 0, 1, 0, 1), start=2**63 - 2),
 }
 
@@ -32,7 +35,7 @@ def test_no_reader_is_misled_by_two_deaths(name: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["frames", "frames-that-move"])
+@pytest.mark.parametrize("name", ["frames", "frames-that-move", "frames-in-batches"])
 def test_no_reader_of_frames_is_misled_by_two_deaths(name: str) -> None:
     assert fault(RINGS[name], Rules(), deaths=2) is None
 
@@ -59,7 +62,7 @@ def test_without_a_rule_there_is_a_counterexample(name: str, rules: Rules) -> No
         pytest.param("single-records", Rules(oldest_enough=False), id="one-record-too-late"),
         pytest.param("frames", Rules(oldest_enough=False), id="one-entry-too-late"),
         pytest.param("frames-that-move", Rules(bytes_given_up=False), id="bytes-not-given-up"),
-        pytest.param("frames-that-move", Rules(oldest_inherited=False), id="oldest-forgotten"),
+        pytest.param("frames-in-batches", Rules(oldest_inherited=False), id="oldest-forgotten"),
         pytest.param("frames-that-move", Rules(place_inherited=False), id="successor-starts-at-0"),
     ],
 )
