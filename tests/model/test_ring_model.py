@@ -19,6 +19,7 @@ RINGS = {
     "frames-in-batches": frames(
         capacity=5, area=8, lengths=(1, 2, 1, 1, 2, 1, 1), start=0, batch=2, ahead=2
     ),
+    "frames-given-up-ahead": frames(capacity=4, area=16, lengths=(1,) * 8, start=0, ahead=2),
     "frames-and-states": frames(capacity=2, area=4, lengths=(1, 0, 1, 0, 1), start=2**63 - 2),
 }
 
@@ -62,7 +63,7 @@ def test_without_a_rule_there_is_a_counterexample(name: str, rules: Rules) -> No
         pytest.param("single-records", Rules(oldest_enough=False), id="one-record-too-late"),
         pytest.param("frames", Rules(oldest_enough=False), id="one-entry-too-late"),
         pytest.param("frames-that-move", Rules(bytes_given_up=False), id="bytes-not-given-up"),
-        pytest.param("frames-in-batches", Rules(oldest_inherited=False), id="oldest-forgotten"),
+        pytest.param("frames-given-up-ahead", Rules(oldest_inherited=False), id="oldest-forgotten"),
         pytest.param("frames-that-move", Rules(place_inherited=False), id="successor-starts-at-0"),
     ],
 )
