@@ -11,7 +11,7 @@ on loopback a part of the kernel's work is done in the sender's name.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from pipeline.supervisor.launch import Stream, launch, wait_or_kill
 
 pytestmark = CPU_TIME
 PIPE: Stream = -1  # subprocess.PIPE
-CASES = {
+CASES: dict[str, tuple[Callable[[str, Path | None, Path], Client], str | None]] = {
     "pipeline": (PipelineClient, None),
     "picows (peer)": (PicowsClient, "picows"),
     "websocket-client (peer)": (WebSocketClientClient, "websocket"),
@@ -74,12 +74,11 @@ def _measure(
         assert server.stdout is not None
         port = int(server.stdout.readline())
         url = f"{'wss' if files else 'ws'}://localhost:{port}"
-        client = kind(url, files[0] if files else None, folder)
-        read = client.read
+        client = opened = kind(url, files[0] if files else None, folder)
         meter.rounds = min(meter.rounds, 9)
         meter.measure(
-            lambda: read(frames), units=frames, case=case, unit="ns/frame", is_peer=module is not None,
-            group=f"WebSocket read, {size} B{', TLS' if files else ''}",
+            lambda: opened.read(frames), units=frames, case=case, is_peer=module is not None,
+            group=f"WebSocket read, {size} B{', TLS' if files else ''}", unit="ns/frame",
         )  # fmt: skip
     finally:
         if client is not None:

@@ -81,7 +81,7 @@ class WebSocketClientClient:
 
     def close(self) -> None:
         """See Client."""
-        self._socket.shutdown()
+        self._socket.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _context(ca_file: Path | None) -> ssl.SSLContext | None:
@@ -115,7 +115,7 @@ class PicowsClient:
         self._received = self._goal = 0
         client = self
 
-        class Listener(picows.WSListener):  # type: ignore[misc, name-defined]
+        class Listener(picows.WSListener):  # type: ignore[misc]
             def on_ws_frame(self, transport: Any, frame: Any) -> None:
                 client.note(frame.payload_size)
 
