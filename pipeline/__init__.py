@@ -100,7 +100,15 @@ _OTHER_NAMES = {"OverrunError": "Overrun"}
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))
+    try:
+        home = import_module(_HOMES[name])
+    except ImportError as error:
+        from pipeline.core.foreign import explain
+
+        if text := explain(error):
+            raise ImportError(text, name=error.name) from None
+        raise
+    value = getattr(home, _OTHER_NAMES.get(name, name))
     globals()[name] = value
     return value
 

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.core.foreign import explain
+
 if TYPE_CHECKING:
     import typer
 
@@ -123,12 +125,12 @@ def _not_loaded() -> None:
 def _missing(error: ImportError, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    text = str(error)
-    if isinstance(error, ModuleNotFoundError) and error.name:
+    text = explain(error) or str(error)
+    if text == str(error) and isinstance(error, ModuleNotFoundError) and error.name:
         text = (
             f"the package {error.name} is missing from this Python ({sys.executable}): start with "
             "./demo or ./check, which make their own environment in .venv, and then use "
-            ".venv/bin/python -m pipeline; or: pip install ."
+            ".venv/bin/python -m pipeline; or, in a checkout: pip install ."
         )
     print(text, file=sys.stderr)
     return 1

@@ -16,6 +16,7 @@ from pipeline.shm.pages import StatusPage
 
 _HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
 _PATIENCE_NS: Final = 5 * NS_PER_S
+_DESCRIBED_MAX: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,13 @@ class ConnectionNews:
             self._complained = True
             _log.warning(f"not live: {', '.join(map(_describe, missing))}")
         self.all_live = not missing
+
+
+def status_line(pages: Sequence[StatusPage]) -> str:
+    """Return in a line how many connections are live, and where the others stand."""
+    missing = [page for page in pages if _state(page) not in _HEALTHY]
+    text = f"{len(pages) - len(missing)} of {len(pages)} connections live"
+    return f"{text}; {', '.join(map(_describe, missing[:_DESCRIBED_MAX]))}" if missing else text
 
 
 def all_rejected(pages: Sequence[StatusPage]) -> bool:

@@ -21,6 +21,7 @@ from pipeline.shm.instance import InstanceFile, clean_instance
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.plan import MemoryPlan, free_bytes, plan_segments, require_room
 from pipeline.supervisor import establish
+from pipeline.supervisor.notify import Notifier
 from pipeline.supervisor.signals import SignalInbox
 from pipeline.supervisor.supervisor import Ending, Supervisor
 from pipeline.supervisor.task import RoleTable
@@ -38,6 +39,7 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
     cannot start; then nothing is left behind. The calling process must have one thread only.
     """
     _require_one_thread()
+    notifier = Notifier.from_environment()
     set_name("supervisor")
     root = Path(config.instance.shm_directory)
     paths = InstancePaths(config.instance.name, root)
@@ -56,7 +58,9 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
             gated = config.simulator is not None and config.simulator.gate != ""
             establish.make_segments(instance, plan, topology, gated=gated)
             _introduce(config, plan, topology, listener, root)
-            supervisor = Supervisor(config, roles, instance, inbox, listener, run_s=run_s)
+            supervisor = Supervisor(
+                config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier
+            )
             gc.collect()
             gc.freeze()  # children share these pages until somebody writes to them
             with contextlib.closing(supervisor):

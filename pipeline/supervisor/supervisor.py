@@ -31,7 +31,8 @@ from pipeline.supervisor.drain import Drain, Stage
 from pipeline.supervisor.fork import Closer
 from pipeline.supervisor.hangs import HangWatch
 from pipeline.supervisor.member import Member
-from pipeline.supervisor.news import ConnectionNews, all_rejected
+from pipeline.supervisor.news import ConnectionNews, all_rejected, status_line
+from pipeline.supervisor.notify import Notifier
 from pipeline.supervisor.readers import ReaderSweep
 from pipeline.supervisor.restart import Cause, RestartPolicy
 from pipeline.supervisor.signals import SignalInbox
@@ -68,7 +69,9 @@ class Supervisor:
         listener: socket.socket | None,
         *,
         run_s: float | None,
+        notifier: Notifier | None = None,
     ) -> None:
+        self._notifier = notifier or Notifier()
         self._config = establish.resolve(config, instance.paths, listener)
         self._roles = roles
         self._instance = instance
@@ -143,6 +146,7 @@ class Supervisor:
             self._instance.set_state(InstanceState.RUNNING, Reason.STARTED)
             self._page.set_state(State.LIVE, Reason.STARTED)
             name = self._config.instance.name
+            self._notifier.ready(f"instance {name} runs")
             _log.info(
                 f'running as process {os.getpid()}: pipeline.attach("{name}") reads it from any '
                 "process, Ctrl-C or SIGTERM ends it"
@@ -177,6 +181,14 @@ class Supervisor:
             self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS
             self._keep_house()
         self._step_drain(now_ns)
+        self._notifier.beat(now_ns, healthy=self._is_healthy())
+
+    def _is_healthy(self) -> bool:
+        """Whether a service manager had better leave us alone: not if a role is given up whole."""
+        if self._drain is not None:
+            return True
+        roles = (list(self._crew.of(role)) for role in (Role.DECODER, Role.FEED))
+        return not any(found and all(m.restarts.circuit_open for m in found) for found in roles)
 
     def _timeout_s(self) -> float:
         now_ns = monotonic_ns()
@@ -254,6 +266,8 @@ class Supervisor:
         record = self._page.record
         record["forks"], record["deaths"] = self._crew.forks, self._crew.deaths
         record["kills"] = self._crew.kills
+        if self._drain is None:
+            self._notifier.status(status_line(self._feed_pages))
         for name in self._sweep.turn():
             _log.info(f"reader {name} is dead: its page was removed")
         if not self._instance.is_in_place():
@@ -297,6 +311,7 @@ class Supervisor:
         self._end_at_ns = None
         self._instance.set_state(InstanceState.DRAINING, ending.reason)
         self._page.set_state(State.DRAINING, ending.reason)
+        self._notifier.stopping(f"ending: {ending.reason.name}")
         timeout_ns = round(self._config.instance.drain_timeout_s * NS_PER_S)
         self._drain = Drain(now_ns, timeout_ns=timeout_ns)
 

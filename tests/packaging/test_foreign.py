@@ -1,0 +1,84 @@
+"""A foreign `pipeline` or `ext` in the way, or nothing compiled: one paragraph each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def run(code: str, *, cwd: Path, paths: list[Path]) -> subprocess.CompletedProcess[str]:
+    """Run a program with these folders first on its path, as a user's shell would."""
+    path = os.pathsep.join(map(str, paths))
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60,
+        check=False, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 1, result
+    return result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("body", ["", "__all__ = ['Pipeline']"])
+def test_a_foreign_pipeline_beside_the_program(tmp_path: Path, body: str) -> None:
+    (tmp_path / "pipeline.py").write_text(body)
+    text = last_line(run("import tickrail; tickrail.attach('x')", cwd=tmp_path, paths=[ROOT]))
+    assert text.startswith("ImportError: the package `pipeline` that this Python finds is not")
+    assert str(tmp_path / "pipeline.py") in text and "pip uninstall pipeline" in text
+
+
+def test_the_program_tickrail_says_so_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").touch()
+    result = run("import tickrail; tickrail.main()", cwd=tmp_path, paths=[ROOT])
+    assert result.returncode == 1
+    assert result.stderr.startswith("the package `pipeline` that this Python finds is not")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_pipeline_that_was_overwritten_or_removed(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "tickrail.py", tmp_path)
+    code = "import tickrail; tickrail.attach"
+    text = last_line(run(code, cwd=tmp_path, paths=[]))
+    assert "is missing from" in text and "pip install --force-reinstall" in text
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("def run(): pass\n")
+    assert "another distribution has overwritten it" in last_line(run(code, cwd=tmp_path, paths=[]))
+
+
+def test_tickrail_is_pipeline_when_nothing_is_in_the_way(tmp_path: Path) -> None:
+    code = "import pipeline, tickrail; assert tickrail.attach is pipeline.attach"
+    assert run(code, cwd=tmp_path, paths=[ROOT]).returncode == 0
+
+
+@pytest.mark.parametrize("what", ["ext.py", "ext/__init__.py"])
+def test_a_foreign_ext_beside_the_program(tmp_path: Path, what: str) -> None:
+    (tmp_path / what).parent.mkdir(exist_ok=True)
+    (tmp_path / what).touch()
+    text = last_line(run("import pipeline; pipeline.tick_dtype", cwd=tmp_path, paths=[ROOT]))
+    assert text.startswith("ImportError: the package `ext` that this Python finds is not tickrail")
+    assert str(ROOT / "ext") in text
+    code = "import sys; from pipeline.cli.main import run; sys.exit(run(['config', 'reference']))"
+    result = run(code, cwd=tmp_path, paths=[ROOT])
+    assert result.returncode == 1
+    assert result.stderr.startswith("the package `ext` that this Python finds")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unbuilt_checkout_ends_in_its_paragraph(tmp_path: Path) -> None:
+    for name in ("pipeline", "ext"):
+        ignored = shutil.ignore_patterns("*.so", "__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    shutil.copy(ROOT / "tickrail.py", tmp_path)
+    for code in ("import pipeline; pipeline.attach", "import tickrail; tickrail.tick_dtype"):
+        text = last_line(run(code, cwd=tmp_path, paths=[]))
+        assert text.startswith("ImportError: the compiled modules of this checkout are missing")
+        assert "./demo" in text and "build_ext --inplace" in text
