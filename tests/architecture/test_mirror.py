@@ -27,6 +27,7 @@ ELSEWHERE = {
     "pipeline.cli.demo.summary": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.verdict": "tests/cli/demo/test_parts.py",
     "pipeline.cli.run": "tests/system/test_run.py",
+    "pipeline.core.foreign": "tests/packaging/test_foreign.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",
     "pipeline.core.layout": "tests/architecture/test_layout.py",
     "pipeline.core.config.fields": "tests/core/config/test_loading.py",
