@@ -93,7 +93,8 @@ class WebsocketsClient:
 
     def __init__(self, url: str, ca_file: Path | None, folder: Path) -> None:
         connect = importlib.import_module("websockets.sync.client").connect
-        self._socket = connect(url, ssl=_context(ca_file), compression=None, max_size=None)
+        opened = connect(url, ssl=_context(ca_file), compression=None, max_size=None)
+        self._socket = opened.__enter__()  # closed the hard way: its orderly end reads all there is
 
     def read(self, frames: int) -> None:
         """See Client."""
@@ -102,7 +103,7 @@ class WebsocketsClient:
 
     def close(self) -> None:
         """See Client."""
-        self._socket.socket.close()
+        self._socket.close_socket()
         self._socket.recv_events_thread.join(10)
 
 
