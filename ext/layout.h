@@ -46,7 +46,8 @@ enum SegmentKind {
     SEGMENT_SUPERVISOR_STATUS = 13,
     SEGMENT_FEED_STATUS = 14,
     SEGMENT_DECODER_STATUS = 15,
-    SEGMENT_READER = 16
+    SEGMENT_READER = 16,
+    SEGMENT_SIMULATOR_STATUS = 17
 };
 
 enum Role {
@@ -463,6 +464,12 @@ typedef struct {
     uint32_t _pad2;
     HistogramC receive_to_publish;  /* ns, one sample per unit */
 } DecoderStatusC;
+
+typedef struct {
+    StatusHeadC head;
+    uint64_t turns;                 /* of this process's loop */
+    uint64_t sessions;              /* clients accepted by this process */
+} SimulatorStatusC;
 
 typedef struct {
     uint64_t start_time;

@@ -34,6 +34,7 @@ cdef extern from "layout.h" nogil:
         SEGMENT_FEED_STATUS
         SEGMENT_DECODER_STATUS
         SEGMENT_READER
+        SEGMENT_SIMULATOR_STATUS
 
     cpdef enum Role:
         ROLE_NONE
@@ -419,6 +420,11 @@ cdef extern from "layout.h" nogil:
         uint32_t manifest_version_seen
         uint32_t _pad2
         HistogramC receive_to_publish
+
+    ctypedef struct SimulatorStatusC:
+        StatusHeadC head
+        uint64_t turns
+        uint64_t sessions
 
     ctypedef struct ProcessC:
         uint64_t start_time

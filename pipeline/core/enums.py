@@ -102,6 +102,7 @@ class SegmentKind(IntEnum):
     FEED_STATUS = _layout.SegmentKind.SEGMENT_FEED_STATUS
     DECODER_STATUS = _layout.SegmentKind.SEGMENT_DECODER_STATUS
     READER = _layout.SegmentKind.SEGMENT_READER
+    SIMULATOR_STATUS = _layout.SegmentKind.SEGMENT_SIMULATOR_STATUS
 
 
 class Role(IntEnum):

@@ -62,10 +62,11 @@ class DecoderPlan:
 
 
 class Topology(NamedTuple):
-    """All connections and decoders, each by its number."""
+    """All connections and decoders, each by its number; `simulated`: the exchange runs with them."""
 
     connections: tuple[ConnectionPlan, ...]
     decoders: tuple[DecoderPlan, ...]
+    simulated: bool = False
 
 
 @lru_cache(maxsize=4)
@@ -90,7 +91,7 @@ def plan_topology(config: Config) -> Topology:
         )
         for number, count in enumerate(slots)
     )
-    return Topology(tuple(plans), decoders)
+    return Topology(tuple(plans), decoders, simulated=config.simulator is not None)
 
 
 def _plan(

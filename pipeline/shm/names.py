@@ -43,6 +43,7 @@ _FILE_NAMES: Final = {
     SegmentKind.DECODER_STATUS: "d{}.status",
     SegmentKind.ACCOUNT: "a{}.account",
     SegmentKind.SUPERVISOR_STATUS: "supervisor.status",
+    SegmentKind.SIMULATOR_STATUS: "simulator.status",
     SegmentKind.INSTANCE: "instance",
 }
 

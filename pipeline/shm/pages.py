@@ -21,6 +21,7 @@ STRUCTS: Final = {
     SegmentKind.FEED_STATUS: "FeedStatusC",
     SegmentKind.DECODER_STATUS: "DecoderStatusC",
     SegmentKind.READER: "ReaderC",
+    SegmentKind.SIMULATOR_STATUS: "SimulatorStatusC",
 }
 
 

@@ -84,6 +84,8 @@ def plan_segments(topology: Topology) -> MemoryPlan:
     """Return every segment of a topology, the instance file first."""
     slots = {decoder.number: decoder.slots for decoder in topology.decoders}
     segments = [specs.instance(), specs.bell(), specs.supervisor_status()]
+    if topology.simulated:
+        segments.append(specs.simulator_status())
     segments += [specs.account(n) for n in sorted({c.account_number for c in topology.connections})]
     for decoder in topology.decoders:
         segments += [

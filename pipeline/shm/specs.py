@@ -116,6 +116,11 @@ def supervisor_status() -> SegmentSpec:
     return _single(SegmentKind.SUPERVISOR_STATUS, 0, "SupervisorStatusC")
 
 
+def simulator_status() -> SegmentSpec:
+    """The simulated exchange's status page."""
+    return _single(SegmentKind.SIMULATOR_STATUS, 0, "SimulatorStatusC")
+
+
 def reader() -> SegmentSpec:
     """A reader's page."""
     return _single(SegmentKind.READER, 0, "ReaderC")

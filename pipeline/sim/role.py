@@ -11,15 +11,21 @@ from typing import Final
 
 from pipeline.core import logs
 from pipeline.core.config import Config
+from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.errors import ConfigError, PipelineError, Problem
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.segment import Segment
 from pipeline.sim.options import SimulatorOptions
+from pipeline.sim.pulse import Pulse
 from pipeline.sim.server import run_simulator
 
 _log = logs.get_logger(__name__)
 
 CONTROL_NAME: Final = "simulator.sock"
+#: It beats at least so often within the time after which it would count as hung.
+BEATS_PER_TIMEOUT: Final = 6
 
 
 def options_of(config: Config, paths: InstancePaths, *, run: str = "") -> SimulatorOptions:
@@ -56,8 +62,13 @@ def run_simulator_role(
     `listener` is bound and listening, and is closed at the end in this process only.
     """
     run = InstanceView(paths).read().instance_id.hex()
+    path = paths.segment(SegmentKind.SIMULATOR_STATUS)
+    page = StatusPage(Segment.attach(path, SegmentKind.SIMULATOR_STATUS, writable=True))
+    page.begin(Role.SIMULATOR)
+    page.set_state(State.LIVE, Reason.STARTED)
+    pulse = Pulse(page, config.supervisor.hang_timeout_s / BEATS_PER_TIMEOUT)
     try:
-        return run_simulator(options_of(config, paths, run=run), listener)
+        return run_simulator(options_of(config, paths, run=run), listener, pulse=pulse)
     except PipelineError as error:
         _log.error("%s", error)
         return int(error.exit_code)

@@ -29,6 +29,7 @@ from pipeline.sim.exchange import Exchange
 from pipeline.sim.faults import Script, load_script, parse_script
 from pipeline.sim.gate import Delivered, Gate
 from pipeline.sim.options import SimulatorOptions
+from pipeline.sim.pulse import Pulse
 from pipeline.sim.reader_page import ReaderPage
 from pipeline.sim.transport import PlainTransport, TlsTransport, tls_context
 from pipeline.sim.truth import create_truth
@@ -64,17 +65,19 @@ def run_simulator(
     *,
     reader: Delivered | None = None,
     announce: Callable[[int], None] | None = None,
+    pulse: Pulse | None = None,
 ) -> int:
     """Serve until a signal says stop; return the exit code.
 
     `listen_socket` (bound and listening) and `control` (connected) are taken over and closed, and
     replace what the options say; so does `reader` for the one that load mode is gated on.
-    `announce` is called with the port once clients are welcome. Raises PipelineError, and
+    `announce` is called with the port once clients are welcome; `pulse` beats while the loop
+    turns. Raises PipelineError, and
     ConfigError for a bad script.
     """
     options.checked()
     with ExitStack() as stack:
-        server = Server(options, stack, listen_socket, control, reader)
+        server = Server(options, stack, listen_socket, control, reader, pulse)
         stop = server.stop
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -98,10 +101,15 @@ class Server:
         listener: socket.socket | None,
         control: socket.socket | None,
         reader: Delivered | None,
+        pulse: Pulse | None = None,
     ) -> None:
         now_s = time.monotonic()
         self.exit_code = int(ExitCode.DONE)
         self._stopping = False
+        self._pulse = pulse
+        self._longest_wait_s = _LONGEST_WAIT_S
+        if pulse is not None:
+            self._longest_wait_s = min(_LONGEST_WAIT_S, pulse.interval_s)
         self._listener = listen(options.host, options.port) if listener is None else listener
         stack.enter_context(self._listener)
         self._listener.setblocking(False)
@@ -151,13 +159,15 @@ class Server:
         """Serve until stopped."""
         while not self._stopping:
             now_s = time.monotonic()
-            wait_s = max(0.0, min(self._wake_s(now_s) - now_s, _LONGEST_WAIT_S))
+            wait_s = max(0.0, min(self._wake_s(now_s) - now_s, self._longest_wait_s))
             if 0 < wait_s < _SELECTOR_TICK_S:
                 time.sleep(wait_s)
                 wait_s = 0.0
             for key, events in self._selector.select(wait_s):
                 key.data(events, time.monotonic())
             self._turn(time.monotonic())
+            if self._pulse is not None:
+                self._pulse.beat(self.exchange.sessions)
         if self._truth is not None:
             self._truth.flush()
 

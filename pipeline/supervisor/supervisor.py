@@ -122,7 +122,11 @@ class Supervisor:
                 f"the config asks for {len(wanted)} processes; "
                 f"an instance has at most {layout.supervised_processes}"
             )
-        kinds = {Role.DECODER: SegmentKind.DECODER_STATUS, Role.FEED: SegmentKind.FEED_STATUS}
+        kinds = {
+            Role.SIMULATOR: SegmentKind.SIMULATOR_STATUS,
+            Role.DECODER: SegmentKind.DECODER_STATUS,
+            Role.FEED: SegmentKind.FEED_STATUS,
+        }
         policy = RestartPolicy.of(self._config.supervisor)
         rows = self._page.record["processes"]
         self._page.record["process_count"] = len(wanted)

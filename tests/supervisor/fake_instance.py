@@ -29,7 +29,11 @@ from pipeline.shm.segment import Segment
 from pipeline.supervisor.start import supervise
 from pipeline.supervisor.task import Task
 
-_STATUS = {Role.FEED: SegmentKind.FEED_STATUS, Role.DECODER: SegmentKind.DECODER_STATUS}
+_STATUS = {
+    Role.FEED: SegmentKind.FEED_STATUS,
+    Role.DECODER: SegmentKind.DECODER_STATUS,
+    Role.SIMULATOR: SegmentKind.SIMULATOR_STATUS,
+}
 _asked_to_end = False
 
 
@@ -153,10 +157,11 @@ class _Followed:
 
 
 def run_fake_simulator(task: Task) -> int:
-    _, behaviour = _begin(task)
-    assert task.listener is not None
-    _misbehave(behaviour, None)
+    page, behaviour = _begin(task)
+    assert page is not None and task.listener is not None
+    _misbehave(behaviour, page)
     while not _asked_to_end:
+        page.beat(monotonic_ns())
         time.sleep(0.01)
     return 0
 

@@ -22,6 +22,9 @@ from tests.system.rig import Run, wait_for
 
 Make = Callable[..., Run]
 
+#: For those who stop the exchange for a while themselves.
+PATIENT = "[supervisor]\nhang_timeout_s = 600.0\n"
+
 SLOW = """
 import sys, time, pipeline
 with pipeline.attach("system", shm_directory=sys.argv[1], name="slow") as market:
@@ -56,7 +59,7 @@ def test_a_killed_strategy_is_swept_and_missed_by_nobody(make_run: Make) -> None
 
 
 def test_the_latest_table_holds_each_instrument_s_last_tick(make_run: Make) -> None:
-    run = make_run().start_and_wait()
+    run = make_run(more=PATIENT).start_and_wait()
     read: list[np.ndarray[Any, Any]] = []
     with attach(run, from_="oldest") as market:
         run.kill("simulator", signal.SIGSTOP)
@@ -103,7 +106,7 @@ def test_a_follower_survives_the_death_of_the_whole_instance(make_run: Make) -> 
 
 def test_a_run_is_healthy_and_its_accounts_balance(make_run: Make) -> None:
     quick = "[feed]\nping_after_s = 0.4\nstall_after_s = 0.8\n"
-    run = make_run(more=quick).start_and_wait()
+    run = make_run(more=quick + PATIENT).start_and_wait()
     with attach(run) as market:
         batches = market.batches(timeout_s=0.2)
         for _ in range(20):
