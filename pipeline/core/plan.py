@@ -62,7 +62,7 @@ class DecoderPlan:
 
 
 class Topology(NamedTuple):
-    """All connections and decoders, each by its number; `simulated`: the exchange runs with them."""
+    """All connections and decoders, each by its number; `simulated`: with an exchange of ours."""
 
     connections: tuple[ConnectionPlan, ...]
     decoders: tuple[DecoderPlan, ...]
