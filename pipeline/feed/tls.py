@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 #: One read of the socket: eight records. Measured best; more no longer fits the nearer caches.
 FETCH_BYTES: Final = 128 << 10
@@ -40,7 +40,7 @@ class TlsSocket:
         self._unsent = b""
         self._sealed = 0  # bytes of the caller's that lie encrypted in what is unsent
         #: `read(count, buffer)` decrypts one record at most, out of memory alone.
-        self.read: Final[Callable[[int, Any], int]] = self._tls.read
+        self.read: Final = cast("Callable[[int, Any], int]", self._tls.read)
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait on."""

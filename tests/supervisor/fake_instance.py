@@ -45,16 +45,18 @@ def _ask_to_end(number: int, frame: object) -> None:
 def _begin(task: Task) -> tuple[StatusPage | None, str]:
     folder = task.config.folder
     name = f"{task.role.name.lower()}-{task.number}"
+    path = folder / "behaviour" / name
+    behaviour = path.read_text().strip() if path.exists() else "good"
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else _ask_to_end)
+    # Last of what a test may rely on once it has seen this line.
     with (folder / "starts").open("a") as file:
         file.write(f"{name} {os.getpid()} {monotonic_ns()} {task.skip}\n")
-    signal.signal(signal.SIGTERM, _ask_to_end)
     page = None
     if task.role in _STATUS:
         path = task.paths.segment(_STATUS[task.role], task.number)
         page = StatusPage(Segment.attach(path, _STATUS[task.role], writable=True))
         page.begin(task.role, task.number)
-    behaviour = folder / "behaviour" / name
-    return page, behaviour.read_text().strip() if behaviour.exists() else "good"
+    return page, behaviour
 
 
 def _misbehave(behaviour: str, page: StatusPage | None) -> None:
@@ -69,8 +71,6 @@ def _misbehave(behaviour: str, page: StatusPage | None) -> None:
         os.abort()
     elif word == "hang":
         time.sleep(3600)
-    elif word == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     elif word == "rejected":
         assert page is not None
         page.set_state(State.AUTH_EXPIRED, Reason.AUTH_REJECTED)

@@ -77,7 +77,9 @@ def test_a_terminated_demo_clears_up_as_after_ctrl_c(tmp_path: Path) -> None:
         DEMO, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    wait_until(lambda: list(tmp_path.iterdir()), timeout_s=DEADLINE_S, what="its folder")
+    wait_until(
+        lambda: list(tmp_path.glob("pipeline-demo-*")), timeout_s=DEADLINE_S, what="its folder"
+    )
     process.terminate()
     assert process.wait(DEADLINE_S) == 130
     wait_until(lambda: not leftovers(process.pid), timeout_s=10.0, what="nothing left")

@@ -10,6 +10,8 @@ from pipeline.cli.demo.options import INTERVAL_S, DemoOptions
 
 FAST: Final = "fast"
 SLOW: Final = "slow"
+#: The exchange's log of what it sent, in the demo's folder.
+TRUTH_NAME: Final = "truth.bin"
 MODES: Final = ("full", "quote", "ltp")
 _KEYS: Final = ("demo", "demo2", "demo3")
 _CONNECTIONS_PER_KEY: Final = 3

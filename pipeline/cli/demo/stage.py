@@ -21,7 +21,7 @@ import psutil
 
 from pipeline.cli.demo.options import DemoOptions
 from pipeline.cli.demo.readings import Observer
-from pipeline.cli.demo.scenario import FAST, SLOW, config_text
+from pipeline.cli.demo.scenario import FAST, SLOW, TRUTH_NAME, config_text
 from pipeline.core.enums import InstanceState
 from pipeline.core.errors import PipelineError, SegmentError
 from pipeline.shm.instance import InstanceView
@@ -54,15 +54,17 @@ class Stage:
         self.options = options
         self.name = f"demo-{os.getpid()}"
         self.paths = InstancePaths(self.name)
-        self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
         self._control_path = self.paths.directory / CONTROL_NAME
-        self.truth = self.folder / "truth.bin"
         self.processes: dict[str, Launched] = {}
         self._seen: set[psutil.Process] = set()
         self._port = 0
 
     def __enter__(self) -> Self:
+        # Held until the folder has a name here: nobody else could remove it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+        self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._start()
         except BaseException:
             self._leave()
@@ -87,7 +89,7 @@ class Stage:
 
     def _start(self) -> None:
         config = self.folder / "demo.toml"
-        config.write_text(config_text(self.options, name=self.name, truth=self.truth))
+        config.write_text(config_text(self.options, name=self.name, truth=self.folder / TRUTH_NAME))
         log = (self.folder / "run.log").open("wb")
         with log:
             self.processes["supervisor"] = launch(

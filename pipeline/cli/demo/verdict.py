@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cli.demo.scenario import FAST, SLOW
+from pipeline.cli.demo.scenario import FAST, SLOW, TRUTH_NAME
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import Verdict, gap_dtype, received_dtype, verify
 
@@ -28,7 +28,7 @@ def judge(folder: Path) -> Outcome:
     """Compare the logs in `folder`, after everybody has ended."""
     fast, slow = _summary(folder, FAST), _summary(folder, SLOW)
     received = _log(folder / f"{FAST}.log")
-    outcome = Outcome(verify(read_truth(folder / "truth.bin"), received, _gaps(fast)), fast, slow)
+    outcome = Outcome(verify(read_truth(folder / TRUTH_NAME), received, _gaps(fast)), fast, slow)
     outcome.problems += list(_problems(outcome))
     return outcome
 
