@@ -82,8 +82,9 @@ find_python() {
 }
 
 require_build_tools() {
-    local version
-    if ! command -v "${CC:-cc}" >/dev/null; then
+    local version compiler
+    read -r compiler _ <<<"${CC:-cc}" # CC may have arguments, as in "ccache gcc"
+    if ! command -v "$compiler" >/dev/null; then
         fail "no C compiler was found; run: $(package_command build-essential gcc base-devel build-base)"
     fi
     if ! "$1" -c 'import pathlib, sys, sysconfig

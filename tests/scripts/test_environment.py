@@ -31,6 +31,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "checkout"
         self.bin = folder / "bin"
+        self.environment: dict[str, str] = {}
         self.bin.mkdir(parents=True)
         for tool in TOOLS:
             found = shutil.which(tool)
@@ -62,7 +63,7 @@ class Machine:
         """Start a script in a session of its own."""
         return subprocess.Popen(
             [str(self.bin / "bash"), str(self.checkout / script), *options],
-            env={"PATH": str(self.bin), "HOME": str(self.checkout)},
+            env={"PATH": str(self.bin), "HOME": str(self.checkout), **self.environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
         )  # fmt: skip
@@ -138,6 +139,24 @@ def test_without_network(machine: Machine) -> None:
     (machine.checkout / ".venv" / "half").touch()
     machine.fails()
     assert not (machine.checkout / ".venv" / "half").exists()
+
+
+def test_a_compiler_may_have_arguments(machine: Machine) -> None:
+    machine.python(failing_at="ensurepip")
+    machine.tool("fast-cc", "exit 1")
+    machine.environment["CC"] = "fast-cc -pipe"
+    assert "venv module is missing" in machine.fails()
+    machine.environment["CC"] = "slow-cc -pipe"
+    assert "no C compiler" in machine.fails()
+
+
+def test_a_uv_that_fails_is_followed_by_pip(machine: Machine) -> None:
+    machine.python(failing_at="-m venv", then="echo no venv today; exit 1")
+    machine.compiler()
+    machine.tool("uv", "echo uv was asked for $1; exit 2")
+    assert "network" in machine.fails()
+    log = (machine.checkout / ".venv" / "install.log").read_text()
+    assert log == "uv was asked for venv\nno venv today\n"
 
 
 def test_interrupt_leaves_nothing_that_is_trusted(machine: Machine) -> None:
