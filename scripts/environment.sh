@@ -134,7 +134,8 @@ is_current() {
 
 make_with_uv() {
     command -v uv >/dev/null || return 1
-    uv venv --quiet --allow-existing --python "$1" "$VENV" &&
+    # --seed: whoever activates it expects a pip in it.
+    uv venv --quiet --seed --allow-existing --python "$1" "$VENV" &&
         uv pip install --no-progress --python "$PYTHON" -r "$VENV/requirements.txt"
 }
 

@@ -149,9 +149,9 @@ class InstanceRunning(InstanceError):
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
         self.pid = pid
+        who = f"as process {pid}: stop it (kill {pid})" if pid else "by another build: stop it"
         super().__init__(
-            f"instance {name!r} runs already, as process {pid}: stop it (kill {pid}), "
-            "or give this one another [instance] name"
+            f"instance {name!r} runs already, {who}, or give this one another [instance] name"
         )
 
 

@@ -64,3 +64,4 @@ def test_messages_name_what_to_do() -> None:
     assert "[rings] seconds" in str(EXAMPLES[1])
     assert "other" in str(EXAMPLES[2])
     assert "41" in str(EXAMPLES[3])
+    assert "kill" not in str(errors.InstanceRunning("demo", 0))  # kill 0 would be a whole group
