@@ -47,7 +47,8 @@ enum SegmentKind {
     SEGMENT_FEED_STATUS = 14,
     SEGMENT_DECODER_STATUS = 15,
     SEGMENT_READER = 16,
-    SEGMENT_SIMULATOR_STATUS = 17
+    SEGMENT_SIMULATOR_STATUS = 17,
+    SEGMENT_STRATEGY_STATUS = 18
 };
 
 enum Role {
@@ -119,6 +120,18 @@ enum Reason {
 enum FrameKind { FRAME_MESSAGE = 1, FRAME_STATE = 2 };
 
 enum EventKind { EVENT_GAP = 1, EVENT_STATE = 2, EVENT_OVERRUN = 3, EVENT_QUARANTINE = 4 };
+
+/* What a hosted strategy's process is doing. */
+enum HostPhase {
+    PHASE_NONE = 0,
+    PHASE_IMPORT = 1,
+    PHASE_INIT = 2,
+    PHASE_ON_START = 3,
+    PHASE_WAITING = 4,               /* for ticks and events: no code of the user runs */
+    PHASE_ON_TICKS = 5,
+    PHASE_ON_EVENT = 6,
+    PHASE_ON_STOP = 7
+};
 
 enum Mode { MODE_NONE = 0, MODE_LTP = 1, MODE_QUOTE = 2, MODE_FULL = 3 };
 
@@ -522,6 +535,33 @@ typedef struct {
     CursorC cursors[READER_CURSORS];
     HistogramC latency;             /* receive to strategy, ns, one sample per frame in a batch */
 } ReaderC;
+
+/* How far a hosted strategy has been handed a connection: where its next process goes on. */
+typedef struct {
+    uint64_t tick_cursor;           /* next sequence of each */
+    uint64_t event_cursor;
+    uint64_t order_cursor;
+    uint32_t connection;
+    uint32_t _pad;
+} PositionC;
+
+/* Of a hosted strategy, kept over its processes; the supervisor makes it, the process writes it. */
+typedef struct {
+    StatusHeadC head;
+    uint64_t calls;                 /* callbacks that returned */
+    uint64_t ticks;                 /* handed to on_ticks */
+    uint64_t events;                /* handed to on_event */
+    uint64_t exceptions;            /* that ended a process */
+    uint64_t lost;                  /* ticks overwritten before they were read, over restarts too */
+    uint64_t output_lines;          /* printed, and passed on to the log */
+    uint64_t output_lines_dropped;  /* printed too fast, and only counted */
+    uint64_t log_lines_dropped;
+    int64_t phase_since_mono_ns;
+    int64_t report_after_ns;        /* a callback that takes longer is reported */
+    uint32_t phase;                 /* enum HostPhase */
+    uint32_t position_count;
+    PositionC positions[READER_CURSORS];
+} StrategyStatusC;
 
 /* ---- relations that the code relies on -------------------------------------------------------- */
 

@@ -35,6 +35,7 @@ cdef extern from "layout.h" nogil:
         SEGMENT_DECODER_STATUS
         SEGMENT_READER
         SEGMENT_SIMULATOR_STATUS
+        SEGMENT_STRATEGY_STATUS
 
     cpdef enum Role:
         ROLE_NONE
@@ -112,6 +113,16 @@ cdef extern from "layout.h" nogil:
         EVENT_STATE
         EVENT_OVERRUN
         EVENT_QUARANTINE
+
+    cpdef enum HostPhase:
+        PHASE_NONE
+        PHASE_IMPORT
+        PHASE_INIT
+        PHASE_ON_START
+        PHASE_WAITING
+        PHASE_ON_TICKS
+        PHASE_ON_EVENT
+        PHASE_ON_STOP
 
     cpdef enum Mode:
         MODE_NONE
@@ -472,3 +483,26 @@ cdef extern from "layout.h" nogil:
         uint8_t name[NAME_BYTES]
         CursorC cursors[READER_CURSORS]
         HistogramC latency
+
+    ctypedef struct PositionC:
+        uint64_t tick_cursor
+        uint64_t event_cursor
+        uint64_t order_cursor
+        uint32_t connection
+        uint32_t _pad
+
+    ctypedef struct StrategyStatusC:
+        StatusHeadC head
+        uint64_t calls
+        uint64_t ticks
+        uint64_t events
+        uint64_t exceptions
+        uint64_t lost
+        uint64_t output_lines
+        uint64_t output_lines_dropped
+        uint64_t log_lines_dropped
+        int64_t phase_since_mono_ns
+        int64_t report_after_ns
+        uint32_t phase
+        uint32_t position_count
+        PositionC positions[READER_CURSORS]

@@ -130,6 +130,16 @@ static inline void reader_begin_oldest(ReaderStream *stream)
     stream->cursor = reader_first_safe(&stream->ticks);
 }
 
+/* Begin where another reader stood. A cursor that the ring has passed is lapped at the first poll, and
+ * so is told as lost; one that lies ahead of it was never true and becomes its end. */
+static inline void reader_begin_at(ReaderStream *stream, uint64_t cursor, uint64_t event_cursor)
+{
+    uint64_t event_tail = load_acquire(&stream->events.control->tail);
+    uint64_t tail = load_acquire(&stream->ticks.control->tail);
+    stream->event_cursor = event_cursor < event_tail ? event_cursor : event_tail;
+    stream->cursor = cursor < tail ? cursor : tail;
+}
+
 /* ---- taking over what is published ------------------------------------------------------------- */
 
 /* Have the first event that was not handed out in `pending`; 0 when there is none. Lapped events

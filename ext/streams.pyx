@@ -75,6 +75,7 @@ cdef extern from "stream_reader.h" nogil:
     int stream_view(RingStreamC *stream, void *segment, uint64_t mapped_bytes, int with_commit)
     void reader_begin_now(ReaderStreamC *stream)
     void reader_begin_oldest(ReaderStreamC *stream)
+    void reader_begin_at(ReaderStreamC *stream, uint64_t cursor, uint64_t event_cursor)
     uint64_t reader_poll(StreamReaderC *reader)
     uint64_t reader_view(StreamReaderC *reader, ReaderStreamC *stream, uint64_t *sequence)
     uint64_t reader_view_lost(StreamReaderC *reader, ReaderStreamC *stream, uint64_t sequence, uint64_t count)
@@ -194,9 +195,11 @@ cdef class StreamReader:
 
     def add(
         self, uint32_t connection, Mapping ticks not None, Mapping events not None, *,
-        bint oldest=False, FrameRingReader orders=None,
+        bint oldest=False, begin=None, FrameRingReader orders=None,
     ):
         """Follow a connection: from what is published next, or from the oldest safe tick on.
+
+        `begin` is a (tick, event) cursor to go on at instead: what is gone by then is told as lost.
 
         `orders` is only watched: a wait ends when its ring has news, if `watch_orders` is set.
         """
@@ -214,7 +217,9 @@ cdef class StreamReader:
             if not stream_view(&stream.events, events.address, events.size, 0):
                 raise ValueError(f"no event stream fits this segment of {events.size} bytes")
             stream.connection = connection
-            if oldest:
+            if begin is not None:
+                reader_begin_at(stream, begin[0], begin[1])
+            elif oldest:
                 reader_begin_oldest(stream)
             else:
                 reader_begin_now(stream)
@@ -254,6 +259,10 @@ cdef class StreamReader:
     @watch_orders.setter
     def watch_orders(self, bint watch):
         self.reader.watch_orders = watch
+
+    def event_cursor(self, uint32_t connection):
+        """Return the sequence of the next event that a poll hands out."""
+        return self._find(connection).event_cursor
 
     def position(self, uint32_t connection):
         """Return (cursor, receive_ts_ns, receive_mono_ns): the next sequence, and the receive

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         OrderUpdate,
         Overrun,
         Quarantine,
+        Restart,
         StateChange,
         Ticks,
     )
@@ -53,6 +54,7 @@ __all__ = [
     "OverrunError",
     "PipelineError",
     "Quarantine",
+    "Restart",
     "SegmentError",
     "StateChange",
     "Ticks",
@@ -82,6 +84,7 @@ _HOMES = {
     "OverrunError": _ERRORS,
     "PipelineError": _ERRORS,
     "Quarantine": "pipeline.strategy.items",
+    "Restart": "pipeline.strategy.items",
     "SegmentError": _ERRORS,
     "StateChange": "pipeline.strategy.items",
     "Ticks": "pipeline.strategy.items",

@@ -15,7 +15,15 @@ from rich.text import Text
 from pipeline.cli.figures import count, duration, latency, mebibytes
 from pipeline.core.clock import format_ist
 from pipeline.services.status import InstanceStatus, problems
-from pipeline.services.status.model import Balance, Connection, Decoder, Latency, Process, Reader
+from pipeline.services.status.model import (
+    Balance,
+    Connection,
+    Decoder,
+    Latency,
+    Process,
+    Reader,
+    Strategy,
+)
 from pipeline.services.status.rates import NONE, Rates
 
 _STATES: Final = {
@@ -38,22 +46,27 @@ def whole(status: InstanceStatus) -> RenderableType:
         _balances(status), "",
         _decoders(status.decoders), "",
         _processes(status.processes), "",
+        *_hosted(status.strategies),
         _readers(status.readers, NONE, rates=False),
     ]  # fmt: skip
     return Group(*parts)
 
 
 def screen(status: InstanceStatus, rates: Rates, lines: int) -> RenderableType:
-    """Return what fits `lines`: head, connections, readers, processes, in this order."""
+    """Return what fits `lines`: head, connections, readers, strategies that are hosted, processes,
+    in this order."""
     parts: list[RenderableType] = [
         _headline(status), *_troubles(status, _PROBLEMS_SHOWN), *_age(status),
     ]  # fmt: skip
     connections, readers, processes = status.connections, status.readers, status.processes
+    strategies = status.strategies
     sections: list[tuple[int, Callable[[int], Table]]] = [
         (len(connections), lambda n: _connections(status, rates, rates=True, limit=n)),
         (len(readers), lambda n: _readers(readers[:n], rates, rates=True)),
         (len(processes), lambda n: _processes(processes[:n])),
     ]
+    if strategies:
+        sections.insert(2, (len(strategies), lambda n: _strategies(strategies[:n])))
     rooms = share_lines([total for total, _ in sections], lines - len(parts))
     for (total, table), room in zip(sections, rooms, strict=False):
         shown = total if total <= room else room - 1
@@ -210,11 +223,35 @@ def _processes(rows: Sequence[Process]) -> Table:
         ended = f"{row.last_exit_code} {row.last_exit_reason}" if row.last_exit_reason else ""
         if row.circuit_open:
             ended += ", circuit open"
-        pid = Text(str(row.pid)) if row.alive else Text("dead", style="red")
+        gone = Text("done") if row.is_done else Text("dead", style="red")
+        pid = Text(str(row.pid)) if row.alive else gone
         up = duration(row.uptime_s) if row.alive else "-"
         table.add_row(row.name, pid, up, count(row.restarts), ended)
     if not rows:
         table.add_row("none")
+    return table
+
+
+def _hosted(rows: Sequence[Strategy]) -> Iterator[RenderableType]:
+    if rows:
+        yield _strategies(rows)
+        yield ""
+
+
+def _strategies(rows: Sequence[Strategy]) -> Table:
+    table = _table(
+        "<strategy", "<doing", "for", "calls", "ticks", "events", "lost", "errors", "printed", gap=1
+    )
+    for row in rows:
+        table.add_row(
+            row.name,
+            Text(row.phase or "-", style="yellow" if row.is_slow else ""),
+            duration(row.phase_s) if row.phase_s is not None else "-",
+            *(count(value) for value in (row.calls, row.ticks, row.events)),
+            Text(count(row.lost), style="yellow" if row.lost else ""),
+            Text(count(row.exceptions), style="yellow" if row.exceptions else ""),
+            count(row.output_lines + row.output_lines_dropped),
+        )
     return table
 
 

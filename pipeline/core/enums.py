@@ -67,6 +67,24 @@ class Reason(IntEnum):
     CLOCK = _layout.Reason.REASON_CLOCK
 
 
+class HostPhase(IntEnum):
+    """What a hosted strategy's process is doing."""
+
+    NONE = _layout.HostPhase.PHASE_NONE
+    IMPORT = _layout.HostPhase.PHASE_IMPORT
+    INIT = _layout.HostPhase.PHASE_INIT
+    ON_START = _layout.HostPhase.PHASE_ON_START
+    WAITING = _layout.HostPhase.PHASE_WAITING
+    ON_TICKS = _layout.HostPhase.PHASE_ON_TICKS
+    ON_EVENT = _layout.HostPhase.PHASE_ON_EVENT
+    ON_STOP = _layout.HostPhase.PHASE_ON_STOP
+
+    @property
+    def label(self) -> str:
+        """What it is called in logs and tables: the method's name, or `import`."""
+        return {HostPhase.INIT: "__init__"}.get(self, self.name.lower())
+
+
 class Mode(IntEnum):
     """How much of an instrument is streamed."""
 
@@ -103,6 +121,7 @@ class SegmentKind(IntEnum):
     DECODER_STATUS = _layout.SegmentKind.SEGMENT_DECODER_STATUS
     READER = _layout.SegmentKind.SEGMENT_READER
     SIMULATOR_STATUS = _layout.SegmentKind.SEGMENT_SIMULATOR_STATUS
+    STRATEGY_STATUS = _layout.SegmentKind.SEGMENT_STRATEGY_STATUS
 
 
 class Role(IntEnum):

@@ -6,6 +6,7 @@
     a<account>.account
     c<connection>.frames .orders .text .ticks .events .assignment .wire .confirmed .status
     d<decoder>.latest .bell .status
+    s<strategy>.status               one per hosted strategy
     readers/<name>.<pid>             one page per attached reader
     secrets/<account>                0600, for `env:` references
     quarantine/                      frames that were skipped after killing a decoder
@@ -44,6 +45,7 @@ _FILE_NAMES: Final = {
     SegmentKind.ACCOUNT: "a{}.account",
     SegmentKind.SUPERVISOR_STATUS: "supervisor.status",
     SegmentKind.SIMULATOR_STATUS: "simulator.status",
+    SegmentKind.STRATEGY_STATUS: "s{}.status",
     SegmentKind.INSTANCE: "instance",
 }
 

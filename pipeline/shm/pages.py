@@ -20,6 +20,7 @@ STRUCTS: Final = {
     SegmentKind.SUPERVISOR_STATUS: "SupervisorStatusC",
     SegmentKind.FEED_STATUS: "FeedStatusC",
     SegmentKind.DECODER_STATUS: "DecoderStatusC",
+    SegmentKind.STRATEGY_STATUS: "StrategyStatusC",
     SegmentKind.READER: "ReaderC",
     SegmentKind.SIMULATOR_STATUS: "SimulatorStatusC",
 }

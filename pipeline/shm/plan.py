@@ -77,11 +77,11 @@ def _pages(spec: SegmentSpec) -> int:
 
 def plan_memory(config: Config) -> MemoryPlan:
     """Return the plan of a checked config."""
-    return plan_segments(plan_topology(config))
+    return plan_segments(plan_topology(config), strategies=len(config.strategies))
 
 
-def plan_segments(topology: Topology) -> MemoryPlan:
-    """Return every segment of a topology, the instance file first."""
+def plan_segments(topology: Topology, *, strategies: int = 0) -> MemoryPlan:
+    """Return every segment of a topology and its hosted strategies, the instance file first."""
     slots = {decoder.number: decoder.slots for decoder in topology.decoders}
     segments = [specs.instance(), specs.bell(), specs.supervisor_status()]
     if topology.simulated:
@@ -95,6 +95,7 @@ def plan_segments(topology: Topology) -> MemoryPlan:
         ]
     for connection in topology.connections:
         segments += connection_segments(connection, slots=slots[connection.decoder])
+    segments += map(specs.strategy_status, range(strategies))
     return MemoryPlan(tuple(segments))
 
 

@@ -121,6 +121,11 @@ def simulator_status() -> SegmentSpec:
     return _single(SegmentKind.SIMULATOR_STATUS, 0, "SimulatorStatusC")
 
 
+def strategy_status(number: int) -> SegmentSpec:
+    """A hosted strategy's status page."""
+    return _single(SegmentKind.STRATEGY_STATUS, number, "StrategyStatusC")
+
+
 def reader() -> SegmentSpec:
     """A reader's page."""
     return _single(SegmentKind.READER, 0, "ReaderC")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -32,9 +33,20 @@ _TICKS_HEAD: Final = (
 )
 
 
+class Position(NamedTuple):
+    """How far a connection was read: the next tick, event and order update."""
+
+    tick: int
+    event: int
+    order: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReaderOptions:
-    """How a strategy reads; checked by `attach`."""
+    """How a strategy reads; checked by `attach`.
+
+    `positions`: where to go on with a connection, by its number. What is gone since is an Overrun.
+    """
 
     name: str
     policy: ReaderPolicy
@@ -42,6 +54,7 @@ class ReaderOptions:
     buffer_ticks: int
     spin_us: int
     follow: bool
+    positions: Mapping[int, Position] = field(default_factory=dict)
 
 
 class ConnectionInfo(NamedTuple):
@@ -62,6 +75,7 @@ class _Stream(NamedTuple):
     """What is mapped of one connection; `records` is its tick stream in place."""
 
     records: TickArray
+    ticks_control: np.ndarray[Any, Any]
     orders: FrameRingReader | None
     feed_status: np.ndarray[Any, Any]
     entry: ManifestEntry
@@ -88,6 +102,7 @@ class Attachment:
             spin_ns=options.spin_us * NS_PER_US,
         )
         self.streams: dict[int, _Stream] = {}
+        self._positions = options.positions
         self._version = -1
         self._latest = LatestTables(self.paths)
         self._latest_version = -1
@@ -128,20 +143,32 @@ class Attachment:
             ticks = self._attach(SegmentKind.TICKS, number)
             events = self._attach(SegmentKind.EVENTS, number)
             status = self._attach(SegmentKind.FEED_STATUS, number)
-            orders = self._orders(number, manifest, oldest=oldest)
+            position = self._positions.get(number)
+            orders = self._orders(number, manifest, oldest, position)
         except FileNotFoundError:
             return  # it is being taken away at this moment; the manifest will say so
-        self.reader.add(number, ticks.mapping, events.mapping, oldest=oldest, orders=orders)
+        begin = None if position is None else (position.tick, position.event)
+        self.reader.add(
+            number, ticks.mapping, events.mapping, oldest=oldest, begin=begin, orders=orders
+        )
         records = ticks.records("TickC", ticks.capacity, _TICKS_HEAD)
-        self.streams[number] = _Stream(records, orders, status.record("FeedStatusC"), entry)
+        self.streams[number] = _Stream(
+            records, ticks.record("RingControlC"), orders, status.record("FeedStatusC"), entry
+        )
 
     def _orders(
-        self, number: int, manifest: tuple[ManifestEntry, ...], *, oldest: bool
+        self,
+        number: int,
+        manifest: tuple[ManifestEntry, ...],
+        oldest: bool,
+        position: Position | None,
     ) -> FrameRingReader | None:
         if not any(e.kind is SegmentKind.ORDERS and e.number == number for e in manifest):
             return None
         mapping = self._attach(SegmentKind.ORDERS, number).mapping
         reader = FrameRingReader(mapping)
+        if position is not None:
+            return FrameRingReader(mapping, min(position.order, reader.tail))
         return reader if oldest else FrameRingReader(mapping, reader.tail)
 
     # ---- reading ----------------------------------------------------------------------------
@@ -193,6 +220,13 @@ class Attachment:
     def connections(self) -> list[ConnectionInfo]:
         """Return all connections by number, as their feeds' pages say."""
         return [_info(stream) for _, stream in sorted(self.streams.items())]
+
+    def position(self, number: int) -> Position:
+        """Return how far the connection was taken over; what of it waits to be told counts too."""
+        orders = self.streams[number].orders
+        tick, _, _ = self.reader.position(number)
+        event = self.reader.event_cursor(number)
+        return Position(tick, event, orders.cursor if orders is not None else 0)
 
     # ---- the end ----------------------------------------------------------------------------
 

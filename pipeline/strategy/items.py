@@ -117,6 +117,21 @@ class OrderUpdate:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Told to a hosted strategy first of all: a process of it ran before, and ended so.
+
+    `exit_code` is minus the signal, as subprocess has it; `restarts` counts from 1. What the
+    process before was handed is not handed out again: where reading goes on, nothing is missing,
+    and what was overwritten meanwhile is an Overrun of its own.
+    """
+
+    restarts: int
+    exit_code: int
+    reason: Reason
+    end_ts_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing happened for `timeout_s`: time for housekeeping."""
@@ -124,7 +139,7 @@ class Idle:
     timeout_s: float
 
 
-Item = Ticks | Gap | StateChange | Overrun | Quarantine | OrderUpdate | Idle
+Item = Ticks | Gap | StateChange | Overrun | Quarantine | OrderUpdate | Restart | Idle
 Notice = tuple[int, int, int, int, dict[str, int] | None]
 
 

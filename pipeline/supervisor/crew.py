@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.enums import Role
+from pipeline.core.exit_codes import ExitCode
 from pipeline.supervisor.fork import Closer, fork
 from pipeline.supervisor.hangs import HangWatch
 from pipeline.supervisor.member import Member
 from pipeline.supervisor.restart import Cause, classify
 from pipeline.supervisor.signals import HAS_PIDFD
+from pipeline.supervisor.strategies import end_session
 
 _log = logging.getLogger(__name__)
 
@@ -95,9 +97,15 @@ class Crew:
         for member in self.members:
             if not member.is_alive:
                 continue
+            if member.is_hosted and _has_ended(member.pid, os.WNOHANG):
+                end_session(member.pid)
             pid, status = os.waitpid(member.pid, os.WNOHANG)
             if pid:
-                self._bury(member, os.waitstatus_to_exitcode(status), restarts(member.role))
+                exit_code = os.waitstatus_to_exitcode(status)
+                is_done = member.is_hosted and exit_code == 0
+                self._bury(member, exit_code, restarts(member.role) and not is_done)
+                if is_done and restarts(member.role):
+                    _log.info(f"{member.name} ended with exit code 0: it is done, and stays so")
 
     def _bury(self, member: Member, exit_code: int, restart: bool) -> None:
         if member.pidfd >= 0:
@@ -118,6 +126,8 @@ class Crew:
             member.note_life(now_ns)
             if not member.is_alive or member.kill_sent or member.page is None:
                 continue
+            if member.is_hosted:
+                continue  # user code may take its time
             head = member.page.head
             if self._hangs.is_hung(
                 now_ns,
@@ -149,8 +159,15 @@ class Crew:
             self.signal(member, signal.SIGKILL)
         for member in self.members:
             if member.is_alive:
+                if member.is_hosted and _has_ended(member.pid):
+                    end_session(member.pid)
                 status = os.waitpid(member.pid, 0)[1]
                 self._bury(member, os.waitstatus_to_exitcode(status), False)
+
+
+def _has_ended(pid: int, options: int = 0) -> bool:
+    """Return whether a child has ended, without reaping it; waits for that unless told not to."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options) is not None
 
 
 def _open_pidfd(pid: int) -> int:
@@ -170,6 +187,7 @@ def _tell(member: Member, cause: Cause, exit_code: int, opened: bool, now_ns: in
     then = f"a new one in {pause_s:.1f} s" if pause_s else "a new one follows"
     text = f"{member.name} ended by {end} ({cause.name.lower()}): {then}"
     if opened:
-        text += "; it dies too often, so it counts as FAILED from now on"
+        why = "it cannot run" if exit_code == ExitCode.CONFIG else "it dies too often"
+        text += f"; {why}, so it counts as FAILED from now on"
     # Code 0 is the answer to a SIGTERM, which a terminal or a service manager sends to all.
     _log.log(logging.ERROR if exit_code or opened else logging.INFO, text)

@@ -1,7 +1,8 @@
 """The steps of an orderly end. Floor 5; pure, time is passed in, no step waits.
 
 Feeds end first, then the decoders have time to bring out what the feeds received, then they end,
-then the simulated exchange. Who does not end in time is killed.
+then the hosted strategies, which were handed all of it, then the simulated exchange. Who does not
+end in time is killed.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ class Stage(IntEnum):
     FEEDS = 0
     CATCH_UP = 1
     DECODERS = 2
-    SIMULATOR = 3
-    DONE = 4
+    STRATEGIES = 3
+    SIMULATOR = 4
+    DONE = 5
 
 
 _STOPPED_IN: Final = {
     Stage.FEEDS: Role.FEED,
     Stage.DECODERS: Role.DECODER,
+    Stage.STRATEGIES: Role.STRATEGY,
     Stage.SIMULATOR: Role.SIMULATOR,
 }
 
@@ -42,11 +45,15 @@ class Order(NamedTuple):
 
 
 class Drain:
-    """Walks through the stages; `step` says what to do now."""
+    """Walks through the stages; `step` says what to do now.
 
-    def __init__(self, now_ns: int, *, timeout_ns: int) -> None:
+    `strategy_ns`: what user code may take for its end.
+    """
+
+    def __init__(self, now_ns: int, *, timeout_ns: int, strategy_ns: int = 0) -> None:
         self.stage = Stage.FEEDS
         self._timeout_ns = timeout_ns
+        self._strategy_ns = strategy_ns
         self._catch_up_until_ns = now_ns + timeout_ns
         self._kill_at_ns = self._catch_up_until_ns
         self._asked = False
@@ -79,6 +86,9 @@ class Drain:
 
     def _enter(self, stage: Stage, now_ns: int) -> None:
         self.stage = stage
-        self._kill_at_ns = now_ns + min(EXIT_ALLOWANCE_NS, self._timeout_ns)
+        allowance_ns = min(EXIT_ALLOWANCE_NS, self._timeout_ns)
+        self._kill_at_ns = now_ns + (
+            self._strategy_ns if stage is Stage.STRATEGIES else allowance_ns
+        )
         self._asked = False
         self._killed = False

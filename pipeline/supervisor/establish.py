@@ -66,6 +66,8 @@ def make_segments(
         segment = Segment.create(path, spec, instance_id=instance.instance_id)
         if owner is not None:
             _initialise(segment, spec.kind, owner)
+        elif spec.kind is SegmentKind.STRATEGY_STATUS:
+            _introduce(segment, Role.STRATEGY, spec.number)
     instance.set_manifest(entries, gated=gated)
 
 
@@ -77,10 +79,7 @@ def _entry(kind: SegmentKind, number: int, owner: ConnectionPlan | None) -> Mani
 
 def _initialise(segment: Segment, kind: SegmentKind, connection: ConnectionPlan) -> None:
     if kind is SegmentKind.FEED_STATUS:
-        page = StatusPage(segment)
-        page.head["role"] = Role.FEED
-        page.head["number"] = connection.number
-        page.set_state(State.IDLE, Reason.NONE)
+        _introduce(segment, Role.FEED, connection.number)
     elif kind is SegmentKind.ASSIGNMENT:
         segment.claim(Role.SUPERVISOR)
         tokens = np.array([w.instrument_token for w in connection.wanted], np.uint32)
@@ -88,6 +87,13 @@ def _initialise(segment: Segment, kind: SegmentKind, connection: ConnectionPlan)
         rows = assignment_rows(tokens, modes, connection.first_slot)
         rows["slot"] = [w.slot for w in connection.wanted]
         AssignmentTable(segment).write(rows)
+
+
+def _introduce(segment: Segment, role: Role, number: int) -> None:
+    page = StatusPage(segment)
+    page.head["role"] = role
+    page.head["number"] = number
+    page.set_state(State.IDLE, Reason.NONE)
 
 
 def listen(config: Config) -> socket.socket | None:

@@ -45,7 +45,7 @@ def launch(
         line = [*host, str(os.getpid()), str(int(die_with_parent)), *arguments]
     return subprocess.Popen(
         line,
-        env=_environment(environment or {}),
+        env=importable(environment or {}),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -62,7 +62,8 @@ def wait_or_kill(process: Launched, timeout_s: float) -> int:
         return process.wait()
 
 
-def _environment(additions: Mapping[str, str]) -> dict[str, str]:
+def importable(additions: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment and `additions`, with this very package on Python's path."""
     found = {**os.environ, **additions}
     paths = [str(_ROOT), *filter(None, [found.get("PYTHONPATH", "")])]
     found["PYTHONPATH"] = os.pathsep.join(paths)

@@ -7,31 +7,41 @@ from typing import Any, Final
 import numpy as np
 
 from pipeline.core.clock import monotonic_ns, real_ns
-from pipeline.core.enums import Reason, Role, State
+from pipeline.core.enums import HostPhase, Reason, Role, State
+from pipeline.core.exit_codes import ExitCode
 from pipeline.shm.identity import start_time
 from pipeline.shm.pages import StatusPage
+from pipeline.strategy.items import Restart
 from pipeline.supervisor.restart import Cause, RestartPolicy, RestartRecord
 
 Row = np.ndarray[Any, Any]
 
 #: What each role counts as work done; one without a page has done some once it lived this long.
-_COMMIT_FIELDS: Final = {Role.FEED: "frames_out", Role.DECODER: "commits"}
+_COMMIT_FIELDS: Final = {
+    Role.FEED: "frames_out",
+    Role.DECODER: "commits",
+    Role.STRATEGY: "calls",
+}
 _COMMITTED_AFTER_NS: Final = 10_000_000_000
 
 
 class Member:
     """A role with its restarts and, while one runs, its process.
 
-    `row` is this member's part of the supervisor's page, `page` the role's own. `start_mono_ns`
-    is when the next process is due, None when there shall be none.
+    `label` is what a strategy is called; `row` is this member's part of the supervisor's page,
+    `page` the role's own. `start_mono_ns` is when the next process is due, None when there shall
+    be none.
     """
 
     def __init__(
-        self, role: Role, number: int, *, page: StatusPage | None, row: Row, policy: RestartPolicy
-    ) -> None:
+        self, role: Role, number: int, *, page: StatusPage | None, row: Row, policy: RestartPolicy,
+        label: str = "",
+    ) -> None:  # fmt: skip
         self.role = role
         self.number = number
-        self.name = role.name.lower() if role is Role.SIMULATOR else f"{role.name.lower()} {number}"
+        self.name = f"{role.name.lower()} {label or number}"
+        if role is Role.SIMULATOR:
+            self.name = role.name.lower()
         self.page = page
         self.restarts = RestartRecord(policy)
         self.pid = 0
@@ -40,6 +50,7 @@ class Member:
         self.start_mono_ns: int | None = 0
         self.kill_sent = False
         self.skip: tuple[int, int] | None = None
+        self.restart: Restart | None = None
         self._row = row
         self._commits_at_start = 0
         self._suspect: tuple[int, int] | None = None
@@ -52,9 +63,16 @@ class Member:
         """Whether it has a process that was not reaped yet."""
         return self.pid != 0
 
+    @property
+    def is_hosted(self) -> bool:
+        """Whether it runs user code: in a session of its own, reported and not killed when it is
+        silent, and done when it ends with code 0."""
+        return self.role is Role.STRATEGY
+
     def prepare(self, now_ns: int) -> None:
         """Set what its next process finds: a heartbeat of now, and the work done until now."""
         self._commits_at_start = self._commits()
+        self.restart = self._restart()
         if self.page is None:
             return
         self.page.beat(now_ns)
@@ -62,6 +80,17 @@ class Member:
             self.page.record["decoding"] = 0  # what its predecessor died on is known by now
         if int(self.page.head["state"]) == State.FAILED:
             self.page.set_state(State.RECONNECTING, Reason.STARTED)
+
+    def _restart(self) -> Restart | None:
+        row = self._row
+        if int(row["started_mono_ns"]) == 0:
+            return None
+        return Restart(
+            restarts=int(row["restarts"]) + 1,
+            exit_code=int(row["last_exit_code"]),
+            reason=Reason(int(row["last_exit_reason"])),
+            end_ts_ns=int(row["last_exit_ts_ns"]),
+        )
 
     def note_start(self, pid: int, pidfd: int, now_ns: int) -> None:
         """Take note of a new process."""
@@ -77,10 +106,17 @@ class Member:
         """Take note that the process was reaped; return whether the circuit opened by that."""
         opened = False
         if restart:
-            verdict = self.restarts.note_death(now_ns, cause=cause, committed=self._has_committed())
+            verdict = self.restarts.note_death(
+                now_ns,
+                cause=cause,
+                committed=self._has_committed(),
+                hopeless=self.is_hosted and exit_code == ExitCode.CONFIG,
+            )
             self.start_mono_ns, opened = verdict.start_mono_ns, verdict.circuit_opened
             self._note_suspect(cause)
         self.pid, self.pidfd = 0, -1
+        if self.is_hosted and self.page is not None:
+            self.page.record["phase"] = HostPhase.NONE
         row = self._row
         row["pid"], row["last_exit_code"], row["last_exit_ts_ns"] = 0, exit_code, real_ns()
         row["last_exit_reason"] = cause.value if restart or exit_code else Reason.SHUTDOWN

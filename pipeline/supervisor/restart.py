@@ -99,15 +99,24 @@ class RestartRecord:
         self.circuit_open = False
         return True
 
-    def note_death(self, now_ns: int, *, cause: Cause, committed: bool) -> Verdict:
-        """Return when to start the successor; `committed`: the dead one got some work done."""
+    def note_death(
+        self, now_ns: int, *, cause: Cause, committed: bool, hopeless: bool = False
+    ) -> Verdict:
+        """Return when to start the successor.
+
+        `committed`: the dead one got some work done. `hopeless`: the next one would fail the same
+        way, so the circuit opens at once.
+        """
         self._barren = 0 if committed else self._barren + 1
         if not cause.own_fault and self._barren < BARREN_DEATHS_MAX:
             return Verdict(now_ns, counted=False, circuit_opened=False)
         self._counted.append(now_ns)
         pause_ns = self._policy.backoff_ns[min(self._level, len(self._policy.backoff_ns) - 1)]
         self._level += 1
-        was_open, self.circuit_open = self.circuit_open, self.circuit_open or self._burst(now_ns)
+        was_open, self.circuit_open = (
+            self.circuit_open,
+            (self.circuit_open or hopeless or self._burst(now_ns)),
+        )
         if self.circuit_open:
             pause_ns = self._policy.circuit_retry_ns
         return Verdict(

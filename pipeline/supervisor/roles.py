@@ -11,6 +11,7 @@ from typing import Final
 from pipeline.core.enums import Role
 from pipeline.feed.decoder import Quarantine, run_decoder
 from pipeline.feed.process import run_feed
+from pipeline.supervisor.strategies import become_host
 from pipeline.supervisor.task import RoleTable, Task
 
 
@@ -37,8 +38,14 @@ def load_simulator() -> None:
     import pipeline.sim.role  # noqa: F401 (for its side effect: it is loaded)
 
 
+def be_strategy(task: Task) -> int:
+    """Be the host of a `[[strategy]]`: by another program, so this does not return."""
+    become_host(task)
+
+
 ROLES: Final[RoleTable] = {
     Role.FEED: be_feed,
     Role.DECODER: be_decoder,
     Role.SIMULATOR: be_simulator,
+    Role.STRATEGY: be_strategy,
 }

@@ -44,7 +44,7 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
     root = Path(config.instance.shm_directory)
     paths = InstancePaths(config.instance.name, root)
     topology = plan_topology(config)
-    plan = plan_segments(topology)
+    plan = plan_segments(topology, strategies=len(config.strategies))
     free_bytes(root)  # tells of a directory that is not there before one is made in it
     with contextlib.closing(SignalInbox()) as inbox, contextlib.ExitStack() as stack:
         listener = establish.listen(config)

@@ -26,6 +26,7 @@ from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.supervisor import establish, heir
 from pipeline.supervisor.backlog import Backlog
+from pipeline.supervisor.callbacks import CallbackWatch
 from pipeline.supervisor.crew import Crew
 from pipeline.supervisor.drain import Drain, Stage
 from pipeline.supervisor.fork import Closer
@@ -98,6 +99,7 @@ class Supervisor:
         self._feed_pages = [m.page for m in self._crew.of(Role.FEED) if m.page is not None]
         self._news = ConnectionNews(self._feed_pages, now_ns)
         self._sweep = ReaderSweep(instance.paths)
+        self._callbacks = CallbackWatch(list(self._crew.of(Role.STRATEGY)))
         self._ending: Ending | None = None
         self._ending_since_ns = 0
         self._drain: Drain | None = None
@@ -117,6 +119,8 @@ class Supervisor:
         wanted = [(Role.SIMULATOR, 0)] if self._config.simulator is not None else []
         wanted += [(Role.DECODER, decoder.number) for decoder in self._topology.decoders]
         wanted += [(Role.FEED, connection.number) for connection in self._topology.connections]
+        labels = [strategy.label for strategy in self._config.strategies]
+        wanted += [(Role.STRATEGY, number) for number in range(len(labels))]
         if len(wanted) > layout.supervised_processes:
             raise CapacityError(
                 f"the config asks for {len(wanted)} processes; "
@@ -126,6 +130,7 @@ class Supervisor:
             Role.SIMULATOR: SegmentKind.SIMULATOR_STATUS,
             Role.DECODER: SegmentKind.DECODER_STATUS,
             Role.FEED: SegmentKind.FEED_STATUS,
+            Role.STRATEGY: SegmentKind.STRATEGY_STATUS,
         }
         policy = RestartPolicy.of(self._config.supervisor)
         rows = self._page.record["processes"]
@@ -137,6 +142,7 @@ class Supervisor:
                 page=self._open_page(kinds[role], number) if role in kinds else None,
                 row=row,
                 policy=policy,
+                label=labels[number] if role is Role.STRATEGY else "",
             )
             for (role, number), row in zip(wanted, rows, strict=False)
         ]
@@ -184,6 +190,7 @@ class Supervisor:
         if now_ns >= self._housekeeping_at_ns:
             self._housekeeping_at_ns = now_ns + _HOUSEKEEPING_NS
             self._keep_house()
+            self._callbacks.tell(now_ns)
         self._step_drain(now_ns)
         self._notifier.beat(now_ns, healthy=self._is_healthy())
 
@@ -219,6 +226,7 @@ class Supervisor:
             config=self._config,
             paths=self._instance.paths,
             skip=member.skip,
+            restart=member.restart,
             listener=self._listener if member.role is Role.SIMULATOR else None,
         )
         return self._roles[member.role](task)
@@ -317,7 +325,8 @@ class Supervisor:
         self._page.set_state(State.DRAINING, ending.reason)
         self._notifier.stopping(f"ending: {ending.reason.name}")
         timeout_ns = round(self._config.instance.drain_timeout_s * NS_PER_S)
-        self._drain = Drain(now_ns, timeout_ns=timeout_ns)
+        strategy_ns = round(self._config.supervisor.strategy_stop_s * NS_PER_S)
+        self._drain = Drain(now_ns, timeout_ns=timeout_ns, strategy_ns=strategy_ns)
 
     def _step_drain(self, now_ns: int) -> None:
         if self._drain is None or self._over:
@@ -328,6 +337,8 @@ class Supervisor:
         for role, number in orders:
             self._crew.dismiss(role)
             for member in self._crew.of(role):
+                if number == signal.SIGKILL and member.is_alive:
+                    _log.warning(f"{member.name} (process {member.pid}) did not end: killed")
                 self._crew.signal(member, number)
         self._over = self._drain.stage is Stage.DONE
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pipeline.core.config import Config
 from pipeline.core.enums import Role
 from pipeline.shm.names import InstancePaths
+from pipeline.strategy.items import Restart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """What a role's process is given: all of it is inherited by the fork.
 
-    `skip` is the (connection, source sequence) of a frame that killed two decoders in a row;
-    `listener` the listening socket of the simulated exchange.
+    `restart` says how the strategy's process before this one ended; `skip` is the (connection,
+    source sequence) of a frame that killed two decoders in a row; `listener` the listening socket
+    of the simulated exchange.
     """
 
     role: Role
@@ -28,6 +30,7 @@ class Task:
     config: Config
     paths: InstancePaths
     skip: tuple[int, int] | None = None
+    restart: Restart | None = None
     listener: socket.socket | None = None
 
 

@@ -12,6 +12,7 @@ from pipeline.core import enums
 TWINS: list[tuple[type[IntEnum], str, str]] = [
     (enums.State, "ConnectionState", "STATE_"),
     (enums.Reason, "Reason", "REASON_"),
+    (enums.HostPhase, "HostPhase", "PHASE_"),
     (enums.Mode, "Mode", "MODE_"),
     (enums.Broker, "Broker", "BROKER_"),
     (enums.SegmentKind, "SegmentKind", "SEGMENT_"),

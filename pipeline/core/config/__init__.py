@@ -18,6 +18,7 @@ from pipeline.core.config.sections import (
     SessionConfig,
     SimulatedRange,
     SimulatorConfig,
+    StrategyConfig,
     SubscriptionConfig,
     SupervisorConfig,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "SessionConfig",
     "SimulatedRange",
     "SimulatorConfig",
+    "StrategyConfig",
     "SubscriptionConfig",
     "SupervisorConfig",
     "load",

@@ -40,6 +40,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_connections_per_key(config, limits),
         *_subscriptions(config),
         *_repeats(config),
+        *_strategies(config),
         *_room(config),
         *_timers(config),
         *_rings(config),
@@ -118,6 +119,15 @@ def _subscriptions(config: Config) -> Iterator[Problem]:
         if wanted is not None and wanted >= len(config.connections):
             allowed = f"less than {len(config.connections)}, the number of [[connection]] tables"
             yield Problem(f"{path}.connection", str(wanted), allowed)
+
+
+def _strategies(config: Config) -> Iterator[Problem]:
+    labels = Counter(strategy.label for strategy in config.strategies if strategy.entry)
+    for number, strategy in enumerate(config.strategies):
+        if strategy.entry and labels[strategy.label] > 1:
+            path = f"strategy[{number}].name"
+            hint = "without a name it is called after its class" if strategy.name is None else ""
+            yield Problem(path, shorten(strategy.label), "a name of its own", hint)
 
 
 def _repeats(config: Config) -> Iterator[Problem]:

@@ -204,6 +204,27 @@ class Day(Kind):
             raise Refused from None
 
 
+class FreeTable(dict[str, Any]):
+    """A table whose keys are somebody else's; nobody changes it, so that it has a hash."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(repr(self))
+
+
+@dataclass(frozen=True)
+class AnyTable(Kind):
+    """A TOML table with any keys and values, kept as it is."""
+
+    @property
+    def allowed(self) -> str:
+        return "a table with any keys"
+
+    def read(self, value: object) -> FreeTable:
+        if not isinstance(value, dict):
+            raise Refused
+        return FreeTable(value)
+
+
 def _refuse() -> Any:
     raise Refused
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from pipeline.core.capacity import BrokerLimits
 from pipeline.core.config.checks import check
+from pipeline.core.config.entries import check_entry
 from pipeline.core.config.fields import shorten
 from pipeline.core.config.reading import read_section
 from pipeline.core.config.sections import Config, SubscriptionConfig
@@ -29,7 +30,8 @@ def load(path: Path, *, limits: Mapping[str, BrokerLimits], read_secrets: bool =
     """Return the checked config of a file; raise ConfigError with every problem in it.
 
     `limits` holds each broker's numbers. Unless `read_secrets` is false, each secret is read
-    once, so that a missing token is found before anything starts.
+    once, so that a missing token is found before anything starts, and so is the source of each
+    strategy.
     """
     source = str(path)
     try:
@@ -69,6 +71,9 @@ def parse(
     )
     problems += check(config, limits)
     problems += _unreadable(config, read_secrets=read_secrets)
+    for number, strategy in enumerate(config.strategies):
+        if strategy.entry is not None and read_secrets:
+            problems += check_entry(strategy, f"strategy[{number}]", folder)
     if problems:
         raise ConfigError(source, problems)
     return config

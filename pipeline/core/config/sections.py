@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from pipeline.core.config.fields import (
+    AnyTable,
     Day,
     Flag,
+    FreeTable,
     Integer,
     ListOf,
     Number,
@@ -32,6 +35,12 @@ from pipeline.core.secrets import SecretReference, parse_reference
 
 NAME_PATTERN: Final = "[a-z0-9-]{1,32}"
 NAME_ALLOWED: Final = "1 to 32 of a-z, 0-9 and -"
+#: "strategy" and a name share the 32 bytes of a process's name.
+STRATEGY_NAME_MAX: Final = 23
+STRATEGY_NAME_PATTERN: Final = f"[a-z0-9-]{{1,{STRATEGY_NAME_MAX}}}"
+STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
+_IDENTIFIER: Final = r"[^\W\d]\w*"
+_DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 SIMULATOR_URL: Final = "simulator"
 #: In the handshake with a simulated exchange: which connection this is, for its truth log.
 SIMULATOR_CONNECTION_HEADER: Final = "X-Pipeline-Connection"
@@ -210,6 +219,43 @@ class SubscriptionConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StrategyConfig:
+    """A class of yours that the supervisor runs in a process of its own; numbered in file order."""
+
+    name: str | None = key(
+        Text(STRATEGY_NAME_PATTERN, STRATEGY_NAME_ALLOWED),
+        "what it is called in logs and tables; if absent, after its class",
+        default=None,
+        example="averages",
+    )
+    entry: str = key(
+        Text(rf"{_DOTTED}:{_IDENTIFIER}", '"module:Class", as Python writes the two'),
+        "the class; its module is looked for in this file's folder first, then as Python does",
+        example="moving_average:MovingAverage",
+    )
+    params: FreeTable = key(
+        AnyTable(), "keyword arguments of its __init__", default=FreeTable(), example={"window": 20}
+    )
+    slow: str = key(
+        Word(("resume", "skip", "raise")),
+        "when it was too slow: go on at the oldest that is left, at the newest, or start it anew",
+        default="resume",
+    )
+    report_after_s: float = key(
+        Number(0.1, 86_400), "a callback that takes longer is reported, never killed", default=3.0
+    )
+
+    @property
+    def label(self) -> str:
+        """`name`, or one made of the class's: MovingAverage becomes moving-average."""
+        if self.name is not None:
+            return self.name
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", "-", self.entry.rpartition(":")[2]).lower()
+        kept = re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+        return kept[:STRATEGY_NAME_MAX].strip("-") or "strategy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FeedConfig:
     """How a feed process treats its socket."""
 
@@ -295,6 +341,11 @@ class SupervisorConfig:
         "pauses before the successors of a process that died by its own fault",
         default=(0.0, 0.1, 0.5, 2.0, 10.0),
     )
+    strategy_stop_s: float = key(
+        Number(0, 600),
+        "at the end: time from SIGTERM until a hosted strategy is killed",
+        default=3.0,
+    )
     circuit_deaths: int = key(
         Integer(1, 1000), "so many such deaths within the window open the circuit", default=5
     )
@@ -354,6 +405,7 @@ class Config:
     subscriptions: tuple[SubscriptionConfig, ...] = tables(
         SubscriptionConfig, "", name="subscription"
     )
+    strategies: tuple[StrategyConfig, ...] = tables(StrategyConfig, "", name="strategy")
     feed: FeedConfig = table(FeedConfig, "")
     decoder: DecoderConfig = table(DecoderConfig, "")
     rings: RingsConfig = table(RingsConfig, "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
@@ -25,12 +26,22 @@ def toml_value(value: object) -> str:
     if isinstance(value, str):
         return _quote(value)
     if isinstance(value, float):
-        return f"{value:g}" if value != int(value) else f"{value:.1f}"
+        if not math.isfinite(value) or value != int(value):
+            return f"{value:g}"
+        return f"{value:.1f}"
     if isinstance(value, datetime.time):
         return f'"{value:%H:%M}"'
     if isinstance(value, tuple | list):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, dict):
+        pairs = (f"{_toml_key(name)} = {toml_value(item)}" for name, item in value.items())
+        return "{ " + ", ".join(pairs) + " }" if value else "{}"
     return str(value)
+
+
+def _toml_key(name: str) -> str:
+    bare = name.replace("-", "").replace("_", "")
+    return name if bare.isascii() and bare.isalnum() else _quote(name)
 
 
 def _quote(text: str) -> str:
@@ -83,6 +94,8 @@ def json_value(value: object) -> Any:
     """Return a key's value in JSON's types."""
     if isinstance(value, tuple | list):
         return [json_value(item) for item in value]
+    if isinstance(value, dict):
+        return {name: json_value(item) for name, item in value.items()}
     if isinstance(value, datetime.time):
         return f"{value:%H:%M}"
     return value.isoformat() if isinstance(value, datetime.date) else value

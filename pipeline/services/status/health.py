@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.core.enums import InstanceState, State
+from pipeline.core.exit_codes import ExitCode
 from pipeline.services.status.model import Connection, InstanceStatus
 
 #: A process whose heartbeat is older counts as hung.
@@ -30,9 +31,13 @@ def problems(status: InstanceStatus) -> list[str]:
 def _processes(status: InstanceStatus) -> Iterator[str]:
     for process in status.processes:
         if process.circuit_open:
-            yield f"{process.name} keeps dying ({process.last_exit_reason}); tried once a minute"
-        elif not process.alive:
+            what = "cannot run" if process.last_exit_code == ExitCode.CONFIG else "keeps dying"
+            yield f"{process.name} {what} ({process.last_exit_reason}); tried once a minute"
+        elif not process.alive and not process.is_done:
             yield f"{process.name} does not run"
+    for strategy in status.strategies:
+        if strategy.is_slow:
+            yield f"strategy {strategy.name} is in {strategy.phase} for {strategy.phase_s:.1f} s"
     for decoder in status.decoders:
         if decoder.alive and (decoder.heartbeat_age_s or 0) > HEARTBEAT_AGE_S_MAX:
             yield f"decoder {decoder.number} gave no sign for {decoder.heartbeat_age_s:.1f} s"

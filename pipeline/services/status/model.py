@@ -6,7 +6,7 @@ names. The instrument sets are never mixed: confirmed lies within wire, wire wit
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -118,6 +118,11 @@ class Process:
     last_exit_reason: str | None
     last_exit_ts_ns: int
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a strategy that ended by itself with code 0: it gets no successor."""
+        return self.role == "strategy" and not self.alive and self.last_exit_code == 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderCursor:
@@ -152,6 +157,28 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """One hosted strategy, over all of its processes.
+
+    `phase` is what its process is doing (a method's name, import, waiting), `phase_s` for how
+    long; None without a process. `is_slow`: longer than its `report_after_s`.
+    """
+
+    name: str
+    number: int
+    phase: str | None
+    phase_s: float | None
+    is_slow: bool
+    calls: int
+    ticks: int
+    events: int
+    lost: int
+    exceptions: int
+    output_lines: int
+    output_lines_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
     """Everything that shared memory tells of one instance."""
 
@@ -177,6 +204,7 @@ class InstanceStatus:
     connections: list[Connection]
     decoders: list[Decoder]
     readers: list[Reader]
+    strategies: list[Strategy] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status in JSON's types."""

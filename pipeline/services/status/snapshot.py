@@ -15,6 +15,7 @@ from pipeline.services.status.connections import read_connections
 from pipeline.services.status.model import InstanceStatus
 from pipeline.services.status.processes import processes, read_decoders, read_supervisor
 from pipeline.services.status.readers import read_pages, reader, slowest
+from pipeline.services.status.strategies import read_strategies
 from pipeline.shm.instance import InstanceInfo, InstanceView, list_instances
 from pipeline.shm.names import InstancePaths
 
@@ -56,6 +57,7 @@ def _status(paths: InstancePaths, info: InstanceInfo) -> InstanceStatus:
     supervisor = read_supervisor(paths, info.manifest)
     pages = read_pages(paths)
     connections = read_connections(paths, info.manifest, slowest(pages), now)
+    running = processes(supervisor, now)
     tails = {c.number: c.ticks.tail for c in connections}
     return InstanceStatus(
         name=info.name,
@@ -76,10 +78,11 @@ def _status(paths: InstancePaths, info: InstanceInfo) -> InstanceStatus:
         forks=int(supervisor["forks"]),
         deaths=int(supervisor["deaths"]),
         kills=int(supervisor["kills"]),
-        processes=processes(supervisor, now),
+        processes=running,
         connections=connections,
         decoders=read_decoders(paths, info.manifest, now),
         readers=[reader(page, tails, now) for page in pages],
+        strategies=read_strategies(paths, running, now),
     )
 
 

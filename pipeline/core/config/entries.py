@@ -1,0 +1,164 @@
+"""What can be told of a strategy's class without running any of it. Floor 1; reads source only.
+
+The module is found as its own process will find it, parsed, and never imported: code of a user
+runs in the process of its strategy alone. What cannot be seen in the source (a class that is
+imported, inherits, or is decorated) passes here and is looked at again when the process starts.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pipeline.core.config.arguments import check_arguments
+from pipeline.core.config.fields import shorten
+from pipeline.core.config.sections import StrategyConfig
+from pipeline.core.errors import Problem
+
+#: What is called on a strategy, and with how many arguments.
+CALLBACKS: Final = {"on_start": 1, "on_ticks": 1, "on_event": 1, "on_stop": 0}
+_NEAR: Final = 0.8
+_ALLOWED: Final = (
+    "a class with any of on_start(market), on_ticks(ticks), on_event(event), on_stop()"
+)
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def search_path(folder: Path) -> list[str]:
+    """Return where a strategy's module is looked for: the config's folder, then as we do."""
+    return [str(folder), *(entry for entry in sys.path if entry)]
+
+
+def check_entry(strategy: StrategyConfig, path: str, folder: Path) -> Iterator[Problem]:
+    """Yield what is wrong with `entry` and `params`, as far as the source tells."""
+    module, _, name = strategy.entry.partition(":")
+    here = f"{path}.entry"
+    spec = _find(module, search_path(folder))
+    if spec is None or spec.origin is None:
+        found = f"no module {module} in {folder} or installed"
+        yield Problem(here, found, '"module:Class"', _near_file(module, folder))
+        return
+    source = Path(spec.origin)
+    if source.suffix != ".py":
+        return  # compiled: only importing it tells more
+    try:
+        tree = ast.parse(source.read_bytes(), filename=spec.origin)
+    except (SyntaxError, ValueError, OSError) as error:
+        yield Problem(here, _unreadable(source, error), "a module that Python can read")
+        return
+    names = _Names.of(tree.body)
+    defined = names.found.get(name)
+    if isinstance(defined, ast.ClassDef):
+        yield from _check_class(defined, strategy, path)
+    elif isinstance(defined, Function):
+        yield Problem(here, f"{name} of {source.name} is a function", _ALLOWED)
+    elif name not in names.found and not names.open:
+        hint = _near(name, [n for n, node in names.found.items() if isinstance(node, ast.ClassDef)])
+        yield Problem(here, f"no class {name} in {source}", _ALLOWED, hint)
+
+
+def _find(module: str, places: Sequence[str]) -> ModuleSpec | None:
+    """Find a module as import does, but without importing the packages above it."""
+    spec, path, name = None, list(places), ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, path)
+        if spec is None:
+            return None
+        path = list(spec.submodule_search_locations or ())
+    return spec
+
+
+def _unreadable(source: Path, error: SyntaxError | ValueError | OSError) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{source}, line {error.lineno}: {error.msg}"
+    return f"{source}: {error.strerror if isinstance(error, OSError) else error}"
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _near_file(module: str, folder: Path) -> str:
+    return _near(module, sorted(path.stem for path in folder.glob("*.py")))
+
+
+class _Names(NamedTuple):
+    """The names at a module's top level, and whether there may be more than can be seen."""
+
+    found: dict[str, ast.AST]
+    open: bool
+
+    @classmethod
+    def of(cls, body: Sequence[ast.stmt]) -> _Names:
+        found: dict[str, ast.AST] = {}
+        more = False
+        for node in _statements(body):
+            if isinstance(node, ast.ClassDef | Function):
+                found[node.name] = node
+                more = more or node.name == "__getattr__"
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                more = more or any(alias.name == "*" for alias in node.names)
+                found |= {a.asname or a.name.partition(".")[0]: node for a in node.names}
+            else:
+                stored = (n for n in ast.walk(node) if isinstance(n, ast.Name))
+                found |= {n.id: node for n in stored if isinstance(n.ctx, ast.Store)}
+        return cls(found, more)
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield every statement that runs with the module, those within if, try, with and for too."""
+    for node in body:
+        yield node
+        if not isinstance(node, ast.ClassDef | Function):
+            for field in ("body", "orelse", "finalbody"):
+                yield from _statements(getattr(node, field, []))
+            for handler in getattr(node, "handlers", []):
+                yield from _statements(handler.body)
+
+
+def _check_class(node: ast.ClassDef, strategy: StrategyConfig, path: str) -> Iterator[Problem]:
+    methods = {n.name: n for n in node.body if isinstance(n, Function)}
+    known_whole = not node.decorator_list and not node.keywords and _is_plain(node.bases)
+    for name, method in methods.items():
+        if name in CALLBACKS:
+            yield from _check_callback(node.name, method, path)
+        elif name.startswith("on_"):
+            near = difflib.get_close_matches(name, CALLBACKS.keys() - methods, 1, _NEAR)
+            if near:
+                found = f"{node.name}.{name}, which nobody calls"
+                yield Problem(f"{path}.entry", found, near[0], "or give it another name")
+    if known_whole and not methods.keys() & CALLBACKS.keys():
+        yield Problem(f"{path}.entry", f"class {node.name} with none of these", _ALLOWED)
+    init = methods.get("__init__")
+    if init is not None and not init.decorator_list and not node.decorator_list:
+        yield from check_arguments(init.args, strategy.params, f"{path}.params", node.name)
+    elif init is None and known_whole and strategy.params:
+        found = shorten(", ".join(strategy.params))
+        yield Problem(f"{path}.params", found, "nothing", f"{node.name} has no __init__")
+
+
+def _is_plain(bases: Sequence[ast.expr]) -> bool:
+    return all(isinstance(base, ast.Name) and base.id == "object" for base in bases)
+
+
+def _check_callback(owner: str, method: Function, path: str) -> Iterator[Problem]:
+    wanted = CALLBACKS[method.name] + 1
+    given = method.args
+    names = [*given.posonlyargs, *given.args]
+    least = len(names) - len(given.defaults)
+    most = sys.maxsize if given.vararg else len(names)
+    needs_key = any(default is None for default in given.kw_defaults)
+    shape = f"{method.name}({', '.join(argument.arg for argument in names[1:])})"
+    allowed = f"def {method.name}(self{', ...' if wanted > 1 else ''}), with {wanted - 1} argument"
+    if isinstance(method, ast.AsyncFunctionDef):
+        yield Problem(f"{path}.entry", f"async {owner}.{shape}", "a method without async")
+    elif not method.decorator_list and (needs_key or not least <= wanted <= most):
+        yield Problem(f"{path}.entry", f"{owner}.{shape}", f"{allowed}{'s' * (wanted != 2)}")
