@@ -45,6 +45,8 @@ ELSEWHERE = {
     "pipeline.supervisor.task": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.start": "tests/supervisor/test_supervisor.py",
     "pipeline.strategy.attachment": "tests/strategy/test_market.py",
+    "pipeline.strategy.hosting.__main__": "tests/system/test_hosted.py",
+    "pipeline.strategy.hosting.host": "tests/system/test_hosted.py",
     "pipeline.strategy.helper": "tests/strategy/test_iterators.py",
     "pipeline.services.status.connections": "tests/services/status/test_snapshot.py",
     "pipeline.services.status.model": "tests/services/status/test_snapshot.py",

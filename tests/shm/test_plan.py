@@ -28,7 +28,14 @@ def test_three_full_connections_fit_the_default_container(plan: MemoryPlan) -> N
 def test_every_segment_once(plan: MemoryPlan) -> None:
     places = [(spec.kind, spec.number) for spec in plan.segments]
     assert len(places) == len(set(places))
-    assert {kind for kind, _ in places} == set(SegmentKind) - {SegmentKind.READER}
+    of_others = {SegmentKind.READER, SegmentKind.STRATEGY_STATUS}
+    assert {kind for kind, _ in places} == set(SegmentKind) - of_others
+
+
+def test_each_hosted_strategy_has_a_page() -> None:
+    config = load(ROOT / "examples" / "hosted" / "averages.toml", limits=LIMITS)
+    found = [s for s in plan_memory(config).segments if s.kind is SegmentKind.STRATEGY_STATUS]
+    assert [spec.number for spec in found] == [0]
 
 
 def test_rows_add_up(plan: MemoryPlan) -> None:

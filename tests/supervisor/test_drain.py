@@ -49,6 +49,18 @@ def test_a_decoder_that_does_not_catch_up_is_not_waited_for() -> None:
     assert drain.step(over, alive=rest, caught_up=False) == [Order(Role.DECODER, SIGKILL)]
 
 
+def test_strategies_end_after_all_is_decoded_and_have_their_own_time() -> None:
+    drain = Drain(0, timeout_ns=TIMEOUT_NS, strategy_ns=5 * S)
+    two = frozenset({Role.STRATEGY, Role.SIMULATOR})
+    assert drain.step(0, alive=two, caught_up=True) == [Order(Role.STRATEGY, SIGTERM)]
+    assert drain.stage is Stage.STRATEGIES
+    assert not drain.restarts(Role.STRATEGY)
+    assert drain.step(5 * S - 1, alive=two, caught_up=True) == []
+    assert drain.step(5 * S, alive=two, caught_up=True) == [Order(Role.STRATEGY, SIGKILL)]
+    rest = frozenset({Role.SIMULATOR})
+    assert drain.step(6 * S, alive=rest, caught_up=True) == [Order(Role.SIMULATOR, SIGTERM)]
+
+
 def test_without_time_everything_is_killed_at_once() -> None:
     drain = Drain(0, timeout_ns=0)
     assert drain.step(0, alive=ALL, caught_up=False) == [

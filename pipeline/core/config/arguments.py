@@ -31,7 +31,8 @@ def check_arguments(
     named = {
         a.arg: a for a in [*arguments.args[not arguments.posonlyargs :], *arguments.kwonlyargs]
     }
-    takes = f"{owner}.__init__ takes {', '.join(named) or 'nothing'}"
+    init = f"{owner}.__init__"
+    takes = f"one of {', '.join(named)}, as {init} has them" if named else f"none: {init} has none"
     for name, value in given.items():
         argument = named.get(name)
         if argument is not None:
@@ -42,10 +43,10 @@ def check_arguments(
             yield Problem(f"{path}.{name}", "an unknown key", takes, hint)
     for name in _required(arguments):
         if name not in given:
-            yield Problem(f"{path}.{name}", "nothing", takes, "it has no default")
+            yield Problem(f"{path}.{name}", "nothing", f"a value: {init} has no default for it")
     unnamed = arguments.posonlyargs[1 : len(arguments.posonlyargs) - _defaults_before(arguments)]
     if unnamed:
-        found = f"{owner}.__init__ with {unnamed[0].arg} before a /"
+        found = f"{init} with {unnamed[0].arg} before a /"
         yield Problem(path, found, "arguments that can be named")
 
 

@@ -63,7 +63,7 @@ class Delivery:
 
     def wait(self, timeout_ns: int) -> None:
         """Wait for news, at most 100 ms, or until a signal."""
-        self._market.wait(timeout_ns, -1)
+        self._market.wait(timeout_ns, -1, poll=False)
 
     def lag(self) -> int:
         """Return how many published ticks were not taken yet."""

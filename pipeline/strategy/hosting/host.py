@@ -34,7 +34,7 @@ from pipeline.strategy.market import Market
 LAST_ITEMS_NS: Final = NS_PER_S
 _WAIT_NS: Final = 100 * NS_PER_MS
 _BUFFER_TICKS: Final = 4096
-_SPIN_US: Final = 20
+_SPIN_US: Final = 0
 _POLICIES: Final = {
     "resume": ReaderPolicy.READER_RESUME,
     "skip": ReaderPolicy.READER_SKIP,

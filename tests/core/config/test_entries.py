@@ -1,0 +1,175 @@
+"""What is told of a strategy's class before anything starts; none of its code may run for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.config import load
+from pipeline.core.config.entries import check_entry
+from pipeline.core.config.sections import StrategyConfig
+from pipeline.core.errors import ConfigError, Problem
+from tests.core.config.test_loading import GOOD, LIMITS, only, problems
+
+SOURCE = """
+import sys
+from collections import OrderedDict as Imported
+raise SystemExit("nobody may run this")
+
+def function(): ...
+
+class Good:
+    def __init__(self, window: int, *, ratio: float = 0.5, name: "str | None" = None): ...
+    def on_ticks(self, ticks): ...
+    def on_stop(self, *anything): ...
+
+class Plain:
+    def on_ticks(self, ticks): ...
+
+class Open:
+    def __init__(self, window=3, **others): ...
+    def on_event(self, event, more=None): ...
+
+class Heir(Imported):
+    pass
+
+class Empty:
+    pass
+
+class Narrow:
+    def on_ticks(self): ...
+
+class Late:
+    async def on_event(self, event): ...
+
+class Typo:
+    def on_tick(self, ticks): ...
+    def on_stop(self): ...
+
+class Positional:
+    def __init__(self, window, /): ...
+    def on_stop(self): ...
+
+if sys.platform:
+    class Nested:
+        def on_stop(self): ...
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.py").write_text(SOURCE)
+    (tmp_path / "broken.py").write_text("class Good:\n    def on_ticks(self, ticks:\n")
+    (tmp_path / "binary.py").write_bytes(b"\0")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("raise SystemExit\n")
+    (tmp_path / "package" / "inner.py").write_text(SOURCE)
+    return tmp_path
+
+
+def check(folder: Path, entry: str, **params: object) -> list[Problem]:
+    text = f'{GOOD}[[strategy]]\nentry = "{entry}"\n[strategy.params]\n'
+    text += "".join(f"{name} = {value}\n" for name, value in params.items())
+    path = folder / "config.toml"
+    path.write_text(text)
+    try:
+        load(path, limits=LIMITS)
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+@pytest.mark.parametrize(
+    ("entry", "params"),
+    [
+        ("mine:Good", {"window": 5}),
+        ("mine:Good", {"window": 5, "ratio": 1, "name": '"n"'}),
+        ("mine:Plain", {}),
+        ("mine:Open", {"anything": "[1, 2]"}),
+        ("mine:Heir", {"anything": 1}),  # only importing it would tell
+        ("mine:Imported", {}),
+        ("mine:Nested", {}),
+        ("package.inner:Plain", {}),
+        ("ext.layout:Mode", {}),  # compiled
+    ],
+)
+def test_what_may_be_in_order_passes(folder: Path, entry: str, params: dict[str, object]) -> None:
+    assert check(folder, entry, **params) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "params", "told"),
+    [
+        ("mime:Good", {}, "strategy[0].entry: found no module mime in FOLDER or installed; "
+         'expected "module:Class" (did you mean mine?)'),
+        ("package.none:Good", {}, "found no module package.none"),
+        ("broken:Good", {}, "broken.py, line 2: '(' was never closed"),
+        ("binary:Good", {}, "binary.py"),
+        ("mine:Goood", {}, "found no class Goood in FOLDER/mine.py; expected a class with any of "
+         "on_start(market), on_ticks(ticks), on_event(event), on_stop() (did you mean Good?)"),
+        ("mine:function", {}, "found function of mine.py is a function; expected a class"),
+        ("mine:Empty", {}, "found class Empty with none of these"),
+        ("mine:Narrow", {}, "found Narrow.on_ticks(); expected def on_ticks(self, ...), with 1 "
+         "argument"),
+        ("mine:Late", {}, "found async Late.on_event(event); expected a method without async"),
+        ("mine:Typo", {}, "found Typo.on_tick, which nobody calls; expected on_ticks"),
+        ("mine:Positional", {}, "found Positional.__init__ with window before a /"),
+        ("mine:Plain", {"a": 1}, "strategy[0].params: found 'a'; expected nothing"),
+        ("mine:Good", {}, "params.window: found nothing; expected a value: Good.__init__ has"),
+        ("mine:Good", {"window": 1, "ratios": 2}, "params.ratios: found an unknown key; expected "
+         "one of window, ratio, name, as Good.__init__ has them (did you mean ratio?)"),
+        ("mine:Good", {"window": '"ten"'}, "params.window: found 'ten'; expected int"),
+        ("mine:Good", {"window": "true"}, "params.window: found True; expected int"),
+        ("mine:Good", {"window": 1, "name": 2}, "params.name: found 2; expected 'str | None'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_sentence(
+    folder: Path, entry: str, params: dict[str, object], told: str
+) -> None:
+    found = check(folder, entry, **params)
+    assert len(found) == 1, found
+    assert told in str(found[0]).replace(str(folder), "FOLDER")
+    assert "\n" not in str(found[0])
+
+
+def test_a_config_is_shown_without_its_modules(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD + '[[strategy]]\nentry = "none:None"\n')
+    assert load(path, limits=LIMITS, read_secrets=False).strategies[0].label == "none"
+
+
+def test_keys_are_checked_as_everywhere() -> None:
+    section = f"{GOOD}[[strategy]]\n"
+    assert only(section).path == "strategy[0].entry"
+    found = only(section + 'entry = "pipeline.core.errors"')
+    assert (found.path, found.allowed) == (
+        "strategy[0].entry", '"module:Class", as Python writes the two',
+    )  # fmt: skip
+    wrong = problems(section + 'entry = "none:A"\nparams = 5')
+    assert [p.allowed for p in wrong] == ["a table with any keys", '"module:Class"']
+    wrong = problems(section + 'entry = "none:A"\nslow = "skipp"\npolicy = "skip"\nname = "A b"')
+    assert {p.path: p.hint for p in wrong}.keys() == {
+        "strategy[0].slow", "strategy[0].policy", "strategy[0].name", "strategy[0].entry",
+    }  # fmt: skip
+
+
+def test_two_strategies_need_two_names(folder: Path) -> None:
+    twice = '[[strategy]]\nentry = "mine:Plain"\n' * 2
+    found = problems(GOOD + twice, folder)
+    assert [p.path for p in found] == ["strategy[0].name", "strategy[1].name"]
+    assert problems(GOOD + twice.replace("Plain", "PlainToo"), folder) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("MovingAverage", "moving-average"), ("_Ab2C", "ab2-c"), ("\u0926", "strategy"),
+     ("A" * 40, "a" * 23)],
+)  # fmt: skip
+def test_a_label_is_made_of_the_class_name(name: str, label: str) -> None:
+    assert StrategyConfig(entry=f"module:{name}").label == label
+
+
+def test_the_check_itself_reads_only(folder: Path) -> None:
+    strategy = StrategyConfig(entry="package.inner:Plain")
+    assert list(check_entry(strategy, "strategy[0]", folder)) == []
