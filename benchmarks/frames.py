@@ -1,7 +1,10 @@
 """Distinct Kite frames, built with numpy from the documented layout, not with our own tables.
 
 Kite Connect v3 documentation, WebSocket streaming, "Message structure" and "Quote packet
-structure". Every packet has a volume of its own; prices wander, so that nothing is predictable.
+structure". All packets differ, as a live feed's do: an instrument's price wanders by a fraction of
+a per cent, every quantity is drawn anew. Its volume and times stand still, because a benchmark
+decodes the same frames again and again, and what goes back is in doubt; `doubtful` packets are all
+so: prices jump, volumes and times go to and fro.
 """
 
 from __future__ import annotations
@@ -39,14 +42,21 @@ def tokens(count: int, segment: int = _SEGMENT_NSE) -> Array:
     return (np.arange(1, count + 1, dtype=np.uint32) << 8) | segment
 
 
-def packets(dtype: np.dtype[Any], of: Array, *, seed: int = 1) -> Array:
+def _drawn(random: np.random.Generator, of: Array, low: int, high: int, doubtful: bool) -> Array:
+    """Return a number for each packet: one of its own, or its instrument's."""
+    _, instrument = np.unique(of, return_inverse=True)
+    own = np.arange(len(of)) if doubtful else instrument
+    return random.integers(low, high, len(of))[own]
+
+
+def packets(dtype: np.dtype[Any], of: Array, *, seed: int = 1, doubtful: bool = False) -> Array:
     """Return one packet for each token of `of`, all different: (n,) of the packet's dtype."""
     random = np.random.default_rng(seed)
     made = np.zeros(len(of), dtype)
     names = made.dtype.names or ()
     made["size"] = dtype.itemsize - 2
     made["token"] = of
-    price = random.integers(50_000, 400_000, len(of))
+    price = _drawn(random, of, 50_000, 400_000, doubtful) + random.integers(-40, 40, len(of))
     made["last_price"] = price
     for name, offset in {
         "open": 5,
@@ -60,9 +70,9 @@ def packets(dtype: np.dtype[Any], of: Array, *, seed: int = 1) -> Array:
     for name in {"last_quantity", "buy", "sell", "oi", "oi_high", "oi_low"} & set(names):
         made[name] = random.integers(1, 1_000_000, len(of))
     if "volume" in names:
-        made["volume"] = np.arange(1, len(of) + 1)
+        made["volume"] = _drawn(random, of, 1, 10_000_000, doubtful)
     for name in {"time", "trade_time"} & set(names):
-        made[name] = 1_700_000_000 + random.integers(0, 20_000, len(of))
+        made[name] = 1_700_000_000 + _drawn(random, of, 0, 20_000, doubtful)
     if "levels" in names:
         step = np.array([-1, -2, -3, -4, -5, 1, 2, 3, 4, 5])
         made["levels"]["price"] = price[:, None] + step
@@ -80,10 +90,12 @@ def frames(of: Array, per_frame: int) -> list[bytes]:
     ]
 
 
-def full_frames(count: int, per_frame: int, instruments: int = 3000) -> list[bytes]:
+def full_frames(
+    count: int, per_frame: int, instruments: int = 3000, *, doubtful: bool = False
+) -> list[bytes]:
     """Return `count` frames of distinct full packets that go round the instruments."""
     of = np.resize(tokens(instruments), count * per_frame)
-    return frames(packets(FULL, of), per_frame)
+    return frames(packets(FULL, of, doubtful=doubtful), per_frame)
 
 
 def mixed_frames(count: int, instruments: int = 3000) -> list[bytes]:

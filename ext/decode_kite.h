@@ -11,7 +11,8 @@
 #include "kite_avx512.h"
 #include "kite_body.h"
 
-typedef TickSeen (*KiteWriter)(TickC *tick, const uint8_t *body, const KiteScale *scale);
+typedef uint32_t (*KiteWriter)(TickC *tick, const uint8_t *body, const KiteScale *scale, uint32_t token, KiteNow now,
+                               TickBase *base);
 
 /* A unit's variables while it is decoded: copies, so that they stay in registers although every
  * store into a record might, for all that the compiler knows, change the unit. */
@@ -22,15 +23,13 @@ typedef struct {
     uint32_t packet_offset;
     uint32_t packet_count;
     uint32_t record_count;
-    uint32_t unknown_size;
-    uint32_t unknown_segment;
-    uint32_t mismatched;
     uint32_t flagged;
+    KiteNow now;
 } KiteWalk;
 
 ALWAYS_INLINE KiteWalk kite_walk_begin(const DecodeUnit *unit) {
     KiteWalk walk = {unit->next_record, unit->next_sequence, unit->packet_index, unit->packet_offset,
-                     unit->packet_count, unit->record_count, 0, 0, 0, 0};
+                     unit->packet_count, unit->record_count, 0, kite_now(unit->stamp.receive_ts_ns)};
     if (walk.packet_index == 0) walk.packet_offset = KITE_COUNT_BYTES;
     return walk;
 }
@@ -39,9 +38,6 @@ ALWAYS_INLINE enum DecodeStatus kite_walk_end(DecodeUnit *unit, const KiteWalk *
     DecodeCountersC *counters = unit->counters;
     counters->packets_in += walk->packet_count - unit->packet_count;
     counters->ticks_out += walk->record_count - unit->record_count;
-    counters->packets_unknown_size += walk->unknown_size;
-    counters->packets_unknown_segment += walk->unknown_segment;
-    counters->packets_segment_mismatch += walk->mismatched;
     counters->ticks_flagged += walk->flagged;
     unit->next_record = walk->next_record;
     unit->next_sequence = walk->next_sequence;
@@ -70,17 +66,15 @@ static inline void kite_drop_packet(DecodeUnit *unit, uint32_t token) {
 }
 
 /* Write a record but for its flags, which it returns. size is known; body holds that many bytes. */
-ALWAYS_INLINE uint32_t kite_write_tick(const DecodeUnit *unit, TickC *tick, const uint8_t *body,
-                                       uint32_t size, uint32_t token, TickBase *base, KiteWriter write_full) {
+ALWAYS_INLINE uint32_t kite_write_tick(TickC *tick, const uint8_t *body, uint32_t size, uint32_t token, KiteNow now,
+                                       TickBase *base, KiteWriter write_full) {
     const KiteScale *scale = kite_scale(kite_segment(token));
-    const int64_t now_ts_ns = unit->stamp.receive_ts_ns;
+    const int64_t now_ts_ns = now.receive_ts_ns;
     uint32_t flags = scale->flags;
     TickSeen seen;
     switch (size) {
     case KITE_FULL_SIZE:
-        seen = write_full(tick, body, scale);
-        flags |= tick_flags(&seen, token, now_ts_ns, base, KITE_CARRIES_FULL);
-        break;
+        return flags | write_full(tick, body, scale, token, now, base);
     case KITE_QUOTE_SIZE:
         seen = kite_write_quote(tick, body, scale);
         flags |= tick_flags(&seen, token, now_ts_ns, base, KITE_CARRIES_QUOTE);
@@ -101,26 +95,34 @@ ALWAYS_INLINE uint32_t kite_write_tick(const DecodeUnit *unit, TickC *tick, cons
     return flags;
 }
 
+/* Remarks on packets that nobody should send; straight into the counters, for they are rare. */
+ALWAYS_INLINE void kite_remark(const DecodeUnit *unit, uint32_t token, uint32_t size, uint32_t flags) {
+    int is_index = !(flags & FLAG_TRADABLE), index_layout = (flags & FLAG_INDEX_LAYOUT) != 0;
+    if (__builtin_expect(kite_scale(kite_segment(token))->unknown, 0)) unit->counters->packets_unknown_segment++;
+    if (__builtin_expect((size != KITE_LTP_SIZE) & (is_index != index_layout), 0))
+        unit->counters->packets_segment_mismatch++;
+}
+
 /* Fill the next record of the ring. */
 ALWAYS_INLINE void kite_deliver(const DecodeUnit *unit, KiteWalk *walk, const uint8_t *body,
                                 uint32_t size, uint32_t token, TickBase *base, KiteWriter write_full) {
     TickC *tick = &unit->records[walk->next_record];
-    if (size != KITE_FULL_SIZE) kite_clear(tick);
+    if (size != KITE_FULL_SIZE) {
+        kite_clear(tick);
+        tick->broker = BROKER_KITE;
+    }
     tick->sequence = walk->next_sequence;
     tick->source_sequence = unit->stamp.source_sequence;
     tick->receive_ts_ns = unit->stamp.receive_ts_ns;
     tick->receive_mono_ns = unit->stamp.receive_mono_ns;
-    uint32_t flags = kite_write_tick(unit, tick, body, size, token, base, write_full);
     tick->instrument_token = token;
+    uint32_t flags = kite_write_tick(tick, body, size, token, walk->now, base, write_full);
     tick->connection_epoch = unit->stamp.connection_epoch;
     tick->flags = flags;
     tick->packet_index = (uint16_t)walk->packet_index;
     tick->connection = unit->stamp.connection;
-    tick->broker = BROKER_KITE;
     walk->flagged += (flags & FLAGS_DOUBT) != 0;
-    walk->unknown_segment += kite_scale(kite_segment(token))->unknown;
-    walk->mismatched += (size != KITE_LTP_SIZE) &
-                        (((flags & FLAG_INDEX_LAYOUT) != 0) != (kite_segment(token) == KITE_INDICES));
+    kite_remark(unit, token, size, flags);
 }
 
 /* Deliver or drop one packet of a known size. Returns 0 if its token has to be looked up anew. */
@@ -166,7 +168,7 @@ ALWAYS_INLINE enum DecodeStatus kite_walk_packets(DecodeUnit *unit, uint32_t cou
         const uint32_t size = read_be16_once(packet);
         if (left - KITE_LENGTH_BYTES < size) return kite_walk_end(unit, &walk, DECODE_SHORT);
         if (!kite_is_known_size(size))
-            walk.unknown_size++;
+            unit->counters->packets_unknown_size++;
         else if (!kite_take_packet(unit, &walk, packet + KITE_LENGTH_BYTES, size, write_full))
             return kite_walk_end(unit, &walk, DECODE_UNKNOWN_TOKEN);
         walk.packet_count++;

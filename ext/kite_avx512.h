@@ -35,9 +35,14 @@ _Static_assert(offsetof(TickC, mode) == offsetof(TickC, packet_index) + 12 * siz
 _Static_assert(sizeof(TickC) == offsetof(TickC, packet_index) + 16 * sizeof(uint16_t), "16 halves");
 
 static inline int kite_cpu_has_avx512(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("fma");
+    static int answer = -1; /* asked once: for a frame of one packet it would count */
+    int known = __atomic_load_n(&answer, __ATOMIC_RELAXED);
+    if (__builtin_expect(known >= 0, 1)) return known;
+    known = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("fma");
+    __atomic_store_n(&answer, known, __ATOMIC_RELAXED);
+    return known;
 }
 
 /* Sixteen big-endian words. */
@@ -55,32 +60,35 @@ KITE_AVX512 ALWAYS_INLINE __m512d kite_divide(__m256i integers, const KiteScale 
     return _mm512_fmadd_pd(rest, reciprocal, quotient);
 }
 
-/* Take what the flags need out of the registers; returns the close. */
-KITE_AVX512 ALWAYS_INLINE double kite_see_prices(TickSeen *seen, __m512d front, __m512d back) {
-    __m128d last_average = _mm512_castpd512_pd128(front);
-    __m128d open_high = _mm512_extractf64x2_pd(front, 1);
-    __m128d low_close = _mm512_extractf64x2_pd(front, 2);
-    __m128d bids = _mm512_extractf64x2_pd(front, 3);
-    __m128d bid_ask = _mm512_extractf64x2_pd(back, 1); /* the fifth bid, the best ask */
-    seen->last_price = _mm_cvtsd_f64(last_average);
-    seen->open = _mm_cvtsd_f64(open_high);
-    seen->high = _mm_cvtsd_f64(_mm_unpackhi_pd(open_high, open_high));
-    seen->low = _mm_cvtsd_f64(low_close);
-    seen->bid_price = _mm_cvtsd_f64(bids);
-    seen->ask_price = _mm_cvtsd_f64(_mm_unpackhi_pd(bid_ask, bid_ask));
-    return _mm_cvtsd_f64(_mm_unpackhi_pd(low_close, low_close));
-}
-
 /* A body's word in the pair of registers (middle, last); `last` begins at word 30. */
 #define WORD_HIGH(word) ((word) < 32 ? (word) - 16 : (word) - 30 + 16)
 
+/* Volume and exchange time of a tick, or of a base: in both they lie side by side. */
+_Static_assert(offsetof(TickBase, exchange_ts_ns) == offsetof(TickBase, volume_traded) + 8, "one pair");
+_Static_assert(offsetof(TickC, last_trade_ts_ns) == offsetof(TickC, exchange_ts_ns) + 8, "two times");
+
+/* 1 if nothing that the packet carries is in doubt, as kite_is_plain_full: seven pairs of integers,
+ * none of which may be below its partner. `first`: words 0 to 15; front, back: the 16 prices. */
+KITE_AVX512 ALWAYS_INLINE int kite_is_plain_avx512(__m512i first, __m256i front, __m256i back, int32_t latest_s) {
+    enum { ONE = 16, YEAR = 17, LATEST = 18, BEST_BID = 6, BEST_ASK = 3 };
+    const __m512i bounds = _mm512_setr_epi32(1, YEAR_2000_S, latest_s, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i values = _mm512_setr_epi32(1, 7, 8, 15, 11, LATEST, LATEST, BEST_ASK, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i floors = _mm512_setr_epi32(ONE, 9, 7, YEAR, YEAR, 15, 11, BEST_BID, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m256i above = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, values, bounds));
+    __m256i below = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, floors, bounds));
+    above = _mm256_mask_permutexvar_epi32(above, 0x80, _mm512_castsi512_si256(values), back);
+    below = _mm256_mask_permutexvar_epi32(below, 0x80, _mm512_castsi512_si256(floors), front);
+    return _mm256_cmplt_epi32_mask(above, below) == 0;
+}
+
 /* As kite_write_full, and two more fields that the caller sets anew: packet index and connection. */
-KITE_AVX512 ALWAYS_INLINE TickSeen kite_write_full_avx512(TickC *tick, const uint8_t *body, const KiteScale *scale) {
+KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uint8_t *body, const KiteScale *scale,
+                                                          uint32_t token, KiteNow now, TickBase *base) {
     const __m512i low_prices = _mm512_setr_epi32(1, 3, 7, 8, 9, 10, 17, 20, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m512i high_prices = _mm512_setr_epi32(
         WORD_HIGH(23), WORD_HIGH(26), WORD_HIGH(29), WORD_HIGH(32), WORD_HIGH(35), WORD_HIGH(38),
         WORD_HIGH(41), WORD_HIGH(44), 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i totals = _mm512_setr_epi32(4, 5, 6, 12, 13, 14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i totals = _mm512_setr_epi32(4, 5, 6, 12, 13, 14, 15, 11, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m512i quantities = _mm512_setr_epi32(
         WORD_HIGH(16), WORD_HIGH(19), WORD_HIGH(22), WORD_HIGH(25), WORD_HIGH(28), WORD_HIGH(31),
         WORD_HIGH(34), WORD_HIGH(37), WORD_HIGH(40), WORD_HIGH(43), 0, 0, 0, 0, 0, 0);
@@ -90,30 +98,43 @@ KITE_AVX512 ALWAYS_INLINE TickSeen kite_write_full_avx512(TickC *tick, const uin
     const __m512i first = kite_load_words(body);
     const __m512i middle = kite_load_words(body + 64);
     const __m512i last = kite_load_words(body + KITE_FULL_SIZE - 64);
+    uint32_t flags = 0;
 
     __m256i front = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, low_prices, middle));
     __m256i back = _mm512_castsi512_si256(_mm512_permutex2var_epi32(middle, high_prices, last));
     __m512d front_prices = kite_divide(front, scale), back_prices = kite_divide(back, scale);
+    double last_price = _mm_cvtsd_f64(_mm512_castpd512_pd128(front_prices));
+    __m128d low_close = _mm512_extractf64x2_pd(front_prices, 2);
     _mm512_storeu_pd(&tick->last_price, front_prices);
     _mm512_storeu_pd(&tick->last_price + 8, back_prices);
+    tick->change = kite_change(last_price, _mm_cvtsd_f64(_mm_unpackhi_pd(low_close, low_close)));
 
-    __m256i six = _mm512_castsi512_si256(_mm512_permutexvar_epi32(totals, first));
-    _mm512_mask_storeu_epi64(&tick->volume_traded, 0x3f, _mm512_cvtepu32_epi64(six));
+    /* Six totals, and the exchange's and the last trade's seconds. */
+    __m512i eight = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(_mm512_permutexvar_epi32(totals, first)));
+    __m128i times = _mm_mul_epu32(_mm512_extracti64x2_epi64(eight, 3), _mm_set1_epi64x(NS_PER_S));
+    __m128i volume_time = _mm_unpacklo_epi64(_mm512_castsi512_si128(eight), times);
+    _mm512_mask_storeu_epi64(&tick->volume_traded, 0x3f, eight);
+    _mm_storeu_si128((__m128i *)(void *)&tick->exchange_ts_ns, times);
     _mm512_mask_storeu_epi32(tick->bid_quantity, 0x3ff, _mm512_permutex2var_epi32(middle, quantities, last));
+    tick->last_traded_quantity = read_be32(body + KITE_LAST_QUANTITY_OFFSET);
 
-    /* From packet_index to the padding: two for the caller, the orders, the mode, zeros. */
+    /* From packet_index to the padding: two for the caller, the orders, mode and broker, zeros. */
     __m512i halves = _mm512_srli_epi32(_mm512_permutex2var_epi32(middle, orders, last), 16);
-    halves = _mm512_mask_mov_epi32(_mm512_maskz_set1_epi32(1 << 12, MODE_FULL), 0xffc, halves);
+    halves = _mm512_mask_mov_epi32(_mm512_maskz_set1_epi32(1 << 12, MODE_FULL | BROKER_KITE << 8), 0xffc, halves);
     _mm256_storeu_si256((__m256i *)(void *)&tick->packet_index, _mm512_cvtepi32_epi16(halves));
 
-    TickSeen seen;
-    kite_see_full(&seen, body);
-    double close = kite_see_prices(&seen, front_prices, back_prices);
-    tick->change = kite_change(seen.last_price, close);
-    tick->last_traded_quantity = read_be32(body + KITE_LAST_QUANTITY_OFFSET);
-    tick->last_trade_ts_ns = seen.last_trade_ts_ns;
-    tick->exchange_ts_ns = seen.exchange_ts_ns;
-    return seen;
+    int plain = kite_is_plain_avx512(first, front, back, now.latest_s);
+    if (!base) return __builtin_expect(plain, 1) ? 0 : kite_doubt_full(tick, token, now.receive_ts_ns, base);
+    __m128i before = _mm_loadu_si128((const __m128i *)(const void *)&base->volume_traded);
+    plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0;
+    if (__builtin_expect(!plain || kite_base_word(base) != kite_base_key(token) ||
+                         !kite_stayed(last_price, base->last_price), 0))
+        flags = kite_doubt_full(tick, token, now.receive_ts_ns, base);
+    base->last_price = last_price;
+    _mm_storeu_si128((__m128i *)(void *)&base->volume_traded, volume_time);
+    base->instrument_token = token;
+    base->known = 1;
+    return flags;
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* One Kite packet's body -> the fields of a tick record, in portable C. Floor 0, plain C11.
  *
  * Each writer fills what its packet carries, into a record whose other fields are zero, and gives
- * back what the flags are made of; only `kite_write_full` writes every field that is not the
- * caller's: the stamps, token, flags, packet index, connection and broker.
+ * back what the flags are made of. Only `kite_write_full` writes every field that is not the
+ * caller's (the stamps, token, flags, packet index and connection), and makes the flags.
  */
 #ifndef PIPELINE_KITE_BODY_H
 #define PIPELINE_KITE_BODY_H
@@ -99,20 +99,71 @@ static inline void kite_write_side(const uint8_t *levels, double divisor, double
     }
 }
 
-/* What a full packet carries besides its prices; the vector path uses it too. */
-ALWAYS_INLINE void kite_see_full(TickSeen *seen, const uint8_t *body) {
-    seen->volume_traded = read_be32(body + KITE_VOLUME_OFFSET);
-    seen->last_trade_ts_ns = kite_time_ns(body + KITE_TRADE_TIME_OFFSET);
-    seen->exchange_ts_ns = kite_time_ns(body + KITE_TIME_OFFSET);
-    seen->bid_quantity = read_be32(body + KITE_BIDS_OFFSET);
-    seen->ask_quantity = read_be32(body + KITE_ASKS_OFFSET);
+/* ---- the full packet -------------------------------------------------------------------------
+ *
+ * Most are beyond doubt, which takes few comparisons of raw integers to see: one divisor keeps the
+ * order of prices. Whatever is not plain so gets its flags by the rules of tick_flags.h. */
+
+/* What a frame's receive time says of all its packets. */
+typedef struct {
+    int64_t receive_ts_ns;
+    int32_t latest_s;               /* later exchange times are in doubt */
+} KiteNow;
+
+static inline KiteNow kite_now(int64_t receive_ts_ns) {
+    int64_t latest_s = INT32_MAX;
+    if (receive_ts_ns > 0 && receive_ts_ns < INT32_MAX * NS_PER_S) latest_s = (receive_ts_ns + DAY_NS) / NS_PER_S;
+    return (KiteNow){receive_ts_ns, latest_s < INT32_MAX ? (int32_t)latest_s : INT32_MAX};
 }
 
-ALWAYS_INLINE TickSeen kite_write_full(TickC *tick, const uint8_t *body, const KiteScale *scale) {
-    TickSeen seen = kite_write_quote(tick, body, scale);
-    kite_see_full(&seen, body);
-    tick->last_trade_ts_ns = seen.last_trade_ts_ns;
-    tick->exchange_ts_ns = seen.exchange_ts_ns;
+static inline uint64_t kite_base_key(uint32_t instrument_token) { return 1ull << 32 | instrument_token; }
+
+/* The token and `known` of a base in one word. */
+static inline uint64_t kite_base_word(const TickBase *base) {
+    uint64_t word;
+    memcpy(&word, &base->instrument_token, sizeof word);
+    return word;
+}
+
+/* 1 if the price has not jumped for certain; also 0 from a base price of 0 or below. */
+static inline int kite_stayed(double last_price, double base_price) {
+    return fabs(last_price - base_price) <= JUMP_RATIO * base_price;
+}
+
+/* The flags of a finished record of a full packet that is not plainly beyond doubt. */
+static __attribute__((noinline, cold)) uint32_t kite_doubt_full(const TickC *tick, uint32_t token, int64_t receive_ts_ns,
+                                                                const TickBase *base) {
+    TickSeen seen = {tick->last_price, tick->open, tick->high, tick->low, tick->bid_price[0], tick->ask_price[0],
+                     tick->volume_traded, tick->exchange_ts_ns, tick->last_trade_ts_ns, tick->bid_quantity[0],
+                     tick->ask_quantity[0]};
+    return tick_flags(&seen, token, receive_ts_ns, base, KITE_CARRIES_FULL);
+}
+
+static inline int32_t kite_integer(const uint8_t *bytes) { return (int32_t)read_be32(bytes); }
+
+/* 1 if nothing that the packet carries is in doubt; 0 says no more than look again. */
+static inline int kite_is_plain_full(const uint8_t *body, int32_t latest_s) {
+    int32_t open = kite_integer(body + KITE_OPEN_OFFSET);
+    int32_t exchange_s = kite_integer(body + KITE_TIME_OFFSET), trade_s = kite_integer(body + KITE_TRADE_TIME_OFFSET);
+    return kite_integer(body + KITE_LAST_PRICE_OFFSET) > 0 && open >= kite_integer(body + KITE_LOW_OFFSET) &&
+           open <= kite_integer(body + KITE_HIGH_OFFSET) &&
+           kite_integer(body + KITE_BIDS_OFFSET + KITE_LEVEL_PRICE_OFFSET) <=
+               kite_integer(body + KITE_ASKS_OFFSET + KITE_LEVEL_PRICE_OFFSET) &&
+           exchange_s >= YEAR_2000_S && exchange_s <= latest_s && trade_s >= YEAR_2000_S && trade_s <= latest_s;
+}
+
+static inline int kite_follows(const TickC *tick, const TickBase *base, uint32_t token) {
+    return kite_base_word(base) == kite_base_key(token) && tick->volume_traded >= base->volume_traded &&
+           tick->exchange_ts_ns >= base->exchange_ts_ns && kite_stayed(tick->last_price, base->last_price);
+}
+
+/* Returns the flags that doubt the tick, and makes it the base. */
+ALWAYS_INLINE uint32_t kite_write_full(TickC *tick, const uint8_t *body, const KiteScale *scale, uint32_t token,
+                                       KiteNow now, TickBase *base) {
+    uint32_t flags = 0;
+    kite_write_quote(tick, body, scale);
+    tick->last_trade_ts_ns = kite_time_ns(body + KITE_TRADE_TIME_OFFSET);
+    tick->exchange_ts_ns = kite_time_ns(body + KITE_TIME_OFFSET);
     tick->oi = read_be32(body + KITE_OI_OFFSET);
     tick->oi_day_high = read_be32(body + KITE_OI_HIGH_OFFSET);
     tick->oi_day_low = read_be32(body + KITE_OI_LOW_OFFSET);
@@ -120,11 +171,13 @@ ALWAYS_INLINE TickSeen kite_write_full(TickC *tick, const uint8_t *body, const K
                     tick->bid_orders);
     kite_write_side(body + KITE_ASKS_OFFSET, scale->divisor, tick->ask_price, tick->ask_quantity,
                     tick->ask_orders);
-    seen.bid_price = tick->bid_price[0];
-    seen.ask_price = tick->ask_price[0];
     tick->mode = MODE_FULL;
+    tick->broker = BROKER_KITE;
     memset(tick->_pad, 0, sizeof tick->_pad);
-    return seen;
+    if (__builtin_expect(!kite_is_plain_full(body, now.latest_s) || (base && !kite_follows(tick, base, token)), 0))
+        flags = kite_doubt_full(tick, token, now.receive_ts_ns, base);
+    if (base) tick_base_set(base, tick);
+    return flags;
 }
 
 #endif

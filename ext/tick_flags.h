@@ -14,7 +14,8 @@
 #include "layout.h"
 
 #define NS_PER_S 1000000000ll
-#define YEAR_2000_TS_NS (946684800ll * NS_PER_S)
+#define YEAR_2000_S 946684800
+#define YEAR_2000_TS_NS (YEAR_2000_S * NS_PER_S)
 #define DAY_NS (86400ll * NS_PER_S)
 #define JUMP_RATIO 0.2
 
