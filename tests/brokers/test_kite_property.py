@@ -59,6 +59,51 @@ def test_compiled_decoder_equals_its_twin_over_a_session(
         assert make.bits(ticks) == make.bits(twin)
 
 
+_SECOND = make.RECEIVE_TS_NS // 10**9
+_seconds = st.sampled_from(
+    (0, 1, 946_684_799, 946_684_800, make.EXCHANGE_TIME, make.EXCHANGE_TIME + 1, _SECOND + 86_399,
+     _SECOND + 86_400, _SECOND + 86_401, 2**31 - 1, 2**31, 2**32 - 1)
+)  # fmt: skip
+_prices = st.sampled_from((-(2**31), -100, -1, 0, 1, 79, 80, 81, 100, 119, 120, 121, 2**31 - 1))
+#: Word of a full packet's body -> what stands there, near the borders of the flags.
+_edges: dict[int, st.SearchStrategy[int]] = {
+    1: _prices, 4: st.integers(0, 2), 7: _prices, 8: _prices, 9: _prices, 11: _seconds,
+    15: _seconds, 16: st.integers(0, 1), 17: _prices, 31: st.integers(0, 1), 32: _prices,
+}  # fmt: skip
+
+
+@st.composite
+def _full_packets(draw: st.DrawFn) -> bytes:
+    """Return a packet beyond doubt but for a few words."""
+    body = bytearray(make.full())
+    for word in draw(st.sets(st.sampled_from(sorted(_edges)), max_size=4)):
+        value = draw(_edges[word]) % 2**32
+        body[4 * word : 4 * word + 4] = value.to_bytes(4, "big")
+    return bytes(body)
+
+
+@given(
+    st.lists(_full_packets(), min_size=1, max_size=6),
+    st.sampled_from((0, 1, make.RECEIVE_TS_NS, 2**31 * 10**9, 2**62)),
+    st.booleans(),
+)
+def test_full_packets_near_the_borders_of_the_flags(
+    bodies: list[bytes], receive_ts_ns: int, portable: bool
+) -> None:
+    decoder = KiteDecoder(slot_count=1, portable=portable)
+    rows = np.zeros(1, dtypes["AssignmentC"])
+    rows["instrument_token"], rows["mode"] = make.INFY, 3
+    decoder.assign(rows)
+    bases: dict[int, TickBase] = {}
+    for sequence, body in enumerate(bodies):
+        frame = make.frame(body)
+        _, ticks, _ = decoder.decode_unit(frame, receive_ts_ns=receive_ts_ns)
+        twin = wire.decode_frame(
+            frame, receive_ts_ns=receive_ts_ns, first_sequence=sequence, bases=bases
+        )
+        assert make.bits(ticks) == make.bits(twin)
+
+
 @given(frames, st.integers(1, 5))
 def test_units_of_any_size_give_the_whole_frame(frame: bytes, capacity: int) -> None:
     decoder = KiteDecoder(capacity=capacity)
