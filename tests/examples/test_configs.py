@@ -12,12 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.shm.names import user_directory
 from tests.conftest import ROOT, wait_until
 
 EXAMPLES = ROOT / "examples" / "config"
 LIVE_S = 60.0
 
-pytestmark = pytest.mark.usefixtures("clean_slate")
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """End each test with no instance of this process's names."""
+    yield
+    assert list(user_directory().glob(f"*-{os.getpid()}")) == []
 
 
 def named(text: str, old: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pytest
 
+from pipeline.shm.names import user_directory
 from tests.conftest import ROOT
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -115,7 +116,6 @@ def exchange() -> Iterator[str]:
         process.communicate(timeout=DEADLINE_S)
 
 
-@pytest.mark.usefixtures("clean_slate")
 @pytest.mark.timeout(300)
 def test_every_block_of_the_tutorial_does_what_it_says(tmp_path: Path, exchange: str) -> None:
     pytest.importorskip("pandas", reason="the optional package pandas is not installed")
@@ -129,6 +129,7 @@ def test_every_block_of_the_tutorial_does_what_it_says(tmp_path: Path, exchange:
         reader.end()
     finally:
         reader.kill()
+    assert list(user_directory().glob(f"{reader.name}*")) == []
     watched = reader.terminals[1][2].read_text()
     assert "s without data: PROCESS_KILLED" in watched
 
