@@ -162,11 +162,15 @@ class _Repeats:
 
 
 class _LibraryFilter(logging.Filter):
-    """Lets our own records pass, and a library's from `warning` on."""
+    """Lets our own records pass, those of `also`, and a library's from `warning` on."""
+
+    def __init__(self, also: tuple[str, ...]) -> None:
+        super().__init__()
+        self._heard = (_OURS, *also)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        ours = record.name == _OURS or record.name.startswith(f"{_OURS}.")
-        return ours or record.levelno >= logging.WARNING
+        heard = record.name.partition(".")[0] in self._heard
+        return heard or record.levelno >= logging.WARNING
 
 
 def _text(record: logging.LogRecord) -> str:
@@ -194,12 +198,20 @@ def _cut(text: str) -> bytes:
 
 
 def set_up(
-    *, role: str, level: str = "info", log_format: str = "text", descriptor: int | None = None
+    *,
+    role: str,
+    level: str = "info",
+    log_format: str = "text",
+    descriptor: int | None = None,
+    also: tuple[str, ...] = (),
 ) -> StderrHandler:
-    """Make this process log to stderr alone; call again in a forked child with its own role."""
+    """Make this process log to stderr alone; call again in a forked child with its own role.
+
+    `also`: packages that are heard as our own, and not as libraries.
+    """
     target = sys.stderr.fileno() if descriptor is None else descriptor
     handler = StderrHandler(target, role=role, as_json=log_format == "json")
-    handler.addFilter(_LibraryFilter())
+    handler.addFilter(_LibraryFilter(also))
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)

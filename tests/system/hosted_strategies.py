@@ -6,6 +6,7 @@ Beside the config, `<name>.log` gets what each was handed, and `<name>.pids` its
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -37,6 +38,7 @@ class Recorder:
         os.write(self.log, (" ".join(map(str, words)) + "\n").encode())
 
     def on_start(self, market: object) -> None:
+        self.market = market
         self.say("start", os.getpid())
         self.misbehave("on_start")
 
@@ -101,6 +103,15 @@ class Bad(Recorder):
 
     def is_done(self) -> None:
         sys.exit()
+
+    def stops(self) -> None:
+        self.market.stop()
+
+    def logs(self) -> None:
+        logging.getLogger(__name__).info("a word of its own")
+        for number in range(20_000):
+            logging.warning("no end of it %d", number)
+        self.what = "nothing"
 
     def crashes(self) -> None:
         ctypes.string_at(0)

@@ -18,12 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NoReturn
 
+from ext.process import set_name
 from pipeline.core import logs
 from pipeline.core.exit_codes import ExitCode
 from pipeline.shm.pages import StatusPage
 from pipeline.strategy.hosting.entry import EntryError
 from pipeline.strategy.hosting.host import Host, open_page
-from pipeline.strategy.hosting.output import Budget, LogStream
+from pipeline.strategy.hosting.output import Bounded, Budget, LogStream
 from pipeline.strategy.hosting.task import take
 
 _STDIN: Final = 0
@@ -43,15 +44,19 @@ def main() -> None:
     """Read what to host, run it to its end, and leave."""
     hosting = take(_STDIN)
     log = os.dup(_STDERR)  # close-on-exec, and safe from a user who closes 2
-    logs.set_up(
+    handler = logs.set_up(
         role=f"strategy {hosting.label}",
         level=hosting.log_level,
         log_format=hosting.log_format,
         descriptor=log,
+        also=(hosting.entry.partition(":")[0].partition(".")[0], "root"),
     )
     faulthandler.enable(log)
+    set_name(f"strategy {hosting.label}")
     page = open_page(hosting)
-    out, err = _redirect(page)
+    budget = Budget()
+    handler.addFilter(Bounded(budget, page.record))
+    out, err = _redirect(budget, page)
     host = Host(hosting, page)
     sys.excepthook = _Reporter(host, page, os.getpid())
     code = 0
@@ -67,8 +72,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _redirect(page: StatusPage) -> tuple[LogStream, LogStream]:
-    budget = Budget()
+def _redirect(budget: Budget, page: StatusPage) -> tuple[LogStream, LogStream]:
     printed = logging.getLogger("pipeline.printed")
     out = LogStream(printed, logging.INFO, budget, page.record)
     err = LogStream(printed, logging.WARNING, budget, page.record)

@@ -40,6 +40,7 @@ class Delivery:
         self._record = page.record
         self._waiting: deque[_Waiting] = deque()
         self._rows: dict[int, Row] = {}
+        self._stored: dict[int, Position] = {}
         self._store()
 
     def take(self) -> Item | None:
@@ -77,6 +78,7 @@ class Delivery:
         row = self._rows.get(connection)
         if row is not None:
             row[cursor] = after
+            self._stored.pop(connection, None)
         if isinstance(item, Overrun) and item.stage == "reader":
             self._market.lost += item.lost
             self._record["lost"] += item.lost
@@ -86,17 +88,19 @@ class Delivery:
     def _store(self) -> None:
         """Write the position of every connection down, without what still waits."""
         attachment = self._market.attachment
-        found = {number: attachment.position(number)._asdict() for number in attachment.streams}
+        found = {number: attachment.position(number) for number in attachment.streams}
         for waiting in reversed(self._waiting):
             if waiting.connection in found:
-                found[waiting.connection][waiting.cursor.removesuffix("_cursor")] = waiting.before
+                before = {waiting.cursor.removesuffix("_cursor"): waiting.before}
+                found[waiting.connection] = found[waiting.connection]._replace(**before)
         for number, position in found.items():
+            if self._stored.get(number) == position:
+                continue
+            self._stored[number] = position
             row = self._rows.get(number)
             if row is None:
                 row = self._rows[number] = self._row(number)
-            row["tick_cursor"] = position["tick"]
-            row["event_cursor"] = position["event"]
-            row["order_cursor"] = position["order"]
+            row["tick_cursor"], row["event_cursor"], row["order_cursor"] = position
 
     def _row(self, number: int) -> Row:
         """Return the connection's row: the one that it had, a new one, or one of a former one."""

@@ -89,7 +89,7 @@ class Host:
                     f"goes on after restart {restart.restarts}, {delivery.lag()} ticks behind"
                 )
                 self._call(HostPhase.ON_EVENT, restart)
-            self._deliver(delivery)
+            self._deliver(delivery, market)
             self._call(HostPhase.ON_STOP)
             self._page.set_state(State.CLOSED, Reason.SHUTDOWN)
 
@@ -110,22 +110,26 @@ class Host:
 
     # ---- calling back -----------------------------------------------------------------------
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: Delivery, market: Market) -> None:
+        """Hand out until SIGTERM, and what is left then; or until the class stops its market."""
         self._enter(HostPhase.WAITING)
-        while True:
+        while not market.stopped:
             item = delivery.take()
             if item is not None:
                 self._hand_out(item)
-            if self._stop_at_ns is not None and (
-                item is None or monotonic_ns() > self._stop_at_ns + LAST_ITEMS_NS
-            ):
+            if self._is_over(nothing_left=item is None):
                 break
             if item is None:
                 self._page.beat(monotonic_ns())
                 delivery.wait(_WAIT_NS)
-        left = delivery.lag()
+        left = 0 if market.stopped else delivery.lag()
         if left:
             _log.warning(f"stopped with {left} ticks that were not handed out")
+
+    def _is_over(self, *, nothing_left: bool) -> bool:
+        if self._stop_at_ns is None:
+            return False
+        return nothing_left or monotonic_ns() > self._stop_at_ns + LAST_ITEMS_NS
 
     def _hand_out(self, item: Item) -> None:
         if isinstance(item, Ticks):

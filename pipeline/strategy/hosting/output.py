@@ -1,9 +1,10 @@
 """What user code prints, as lines of the log and bounded. Floor 3.
 
 `print` and all that writes to `sys.stdout` or `sys.stderr` becomes log lines with the strategy's
-name. A log that nobody reads never blocks it, and who prints without end gets a burst and then a
-few lines a second; the rest is counted. What native code and child processes write to the
-descriptors themselves is not seen here: it goes to the instance's stderr as it is.
+name, and what it logs itself counts with them. A log that nobody reads never blocks it, and who
+prints without end gets a burst and then a few lines a second; the rest is counted. What native
+code and child processes write to the descriptors is not seen here: it goes to the instance's
+stderr as it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ LINES_BURST: Final = 200
 LINES_PER_S: Final = 20
 _LINE_LENGTH_MAX: Final = LINE_BYTES_MAX // 2
 _STDERR: Final = 2
+_OURS: Final = "pipeline"
 
 Record = np.ndarray[Any, Any]
 
@@ -44,6 +46,23 @@ class Budget:
             return False
         self._left -= 1
         return True
+
+
+class Bounded(logging.Filter):
+    """Lets user code log as much as it may print, out of the same budget; ours passes."""
+
+    def __init__(self, budget: Budget, record: Record) -> None:
+        super().__init__()
+        self._budget = budget
+        self._record = record
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Count a record of user code, and say whether it may pass."""
+        if record.name.partition(".")[0] == _OURS:
+            return True
+        passes = self._budget.take()
+        self._record["output_lines" if passes else "output_lines_dropped"] += 1
+        return passes
 
 
 class LogStream(io.TextIOBase):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import layout
-from pipeline.strategy.hosting.output import LINES_BURST, LINES_PER_S, Budget, LogStream
+from pipeline.strategy.hosting.output import LINES_BURST, LINES_PER_S, Bounded, Budget, LogStream
 
 
 class Rig:
@@ -80,6 +80,15 @@ def test_bytes_and_everything_else_a_stream_can(rig: Rig) -> None:
     assert (rig.out.encoding, isinstance(rig.out, io.TextIOBase)) == ("utf-8", True)
     with pytest.raises(TypeError, match="must be str"):
         rig.out.write(b"bytes")  # type: ignore[arg-type]
+
+
+def test_what_user_code_logs_is_bounded_alike(rig: Rig) -> None:
+    bounded = Bounded(Budget(lambda: rig.now), rig.record)
+    theirs = logging.makeLogRecord({"name": "mine.inner"})
+    passed = sum(bounded.filter(theirs) for _ in range(5000))
+    assert passed == LINES_BURST == int(rig.record["output_lines"])
+    assert int(rig.record["output_lines_dropped"]) == 5000 - LINES_BURST
+    assert bounded.filter(logging.makeLogRecord({"name": "pipeline.strategy"}))
 
 
 def test_threads_do_not_mix_their_lines(rig: Rig) -> None:
