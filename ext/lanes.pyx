@@ -1,4 +1,4 @@
-"""A decoder process's lanes, from mapped segments to the C loop in lane.h.
+"""A decoder process's lanes, from mapped segments to the C loop in decoder_loop.h.
 
 Floor 0. Everything per frame happens in C without the GIL; Python opens lanes and comes back
 between runs for signals, heartbeats and the shutdown.
@@ -15,7 +15,7 @@ from ext.mapping cimport Mapping
 from ext.rings cimport FrameRing, FrameRingReaderC, RING_READY, frame_ring_peek, frame_ring_view
 
 
-cdef extern from "lane.h" nogil:
+cdef extern from "decoder_loop.h" nogil:
     ctypedef struct StreamC "Stream":
         pass
     ctypedef struct TickBaseC "TickBase":

@@ -1,0 +1,235 @@
+/* What becomes of each entry of the frame ring: ticks, a state change, a gap's end, an overrun.
+ *
+ * One step of a lane is one unit: it looks at the ring, fills `next` and the slots beyond the
+ * tails, and leaves the rest to lane_commit.
+ */
+#ifndef PIPELINE_LANE_FRAMES_H
+#define PIPELINE_LANE_FRAMES_H
+
+#include "decode_kite.h"
+#include "histogram.h"
+#include "lane.h"
+
+#define LATENCY_SAMPLE_UNITS 8u
+
+enum LaneStatus { LANE_IDLE = 0, LANE_WORKED = 1, LANE_PACED = 2, LANE_NO_MEMORY = 3 };
+
+/* Catching up after an absence: no faster than readers can follow, unless the source waits. */
+typedef struct {
+    int64_t age_ns_max;      /* older frames count as a backlog */
+    int64_t interval_ns;
+    uint32_t interval_ticks;
+    uint32_t gated;
+} Pace;
+
+/* Move the position behind a frame that is finished, and count it. */
+static inline void lane_finish_frame(Lane *lane, const FrameDescriptorC *frame)
+{
+    lane->next.source_sequence++;
+    lane->next.source_position = round_up(frame->position + frame->length, 8);
+    lane->next.packet_index = 0;
+    lane->next.packet_offset = 0;
+    lane->next.counters.frames_in++;
+    lane->next.counters.bytes_in += frame->length;
+}
+
+static inline int lane_state_interrupts(uint8_t state)
+{
+    return state != STATE_SUBSCRIBING && state != STATE_LIVE && state != STATE_QUIET && state != STATE_DRAINING;
+}
+
+static inline void lane_open_gap(Lane *lane, uint8_t reason)
+{
+    if (lane->next.gap_open || !lane->next.last_receive_ts_ns) return;
+    lane->next.gap_open = 1;
+    lane->next.gap_reason = reason;
+    lane->next.gap_start_ts_ns = lane->next.last_receive_ts_ns;
+    lane->next.gap_start_mono_ns = lane->next.last_receive_mono_ns;
+}
+
+static inline int lane_take_state(Lane *lane, const FrameDescriptorC *frame)
+{
+    EventC *event;
+    lane_begin(lane);
+    lane->next.state = frame->state;
+    lane->next.reason = frame->reason;
+    lane->next.connection_epoch = frame->connection_epoch;
+    if (lane_state_interrupts(frame->state)) lane_open_gap(lane, frame->reason);
+    if (frame->state == STATE_SUBSCRIBING && !lane->next.last_receive_ts_ns) {
+        /* Connected: from here on something can be missed, even before the first message. */
+        lane->next.last_receive_ts_ns = frame->receive_ts_ns;
+        lane->next.last_receive_mono_ns = frame->receive_mono_ns;
+    }
+    event = lane_event(lane, EVENT_STATE, frame->reason);
+    event->detail = (uint64_t)frame->detail;
+    event->start_ts_ns = event->end_ts_ns = frame->receive_ts_ns;
+    event->start_mono_ns = event->end_mono_ns = frame->receive_mono_ns;
+    lane->next.counters.frames_state++;
+    lane->next.counters.states_out++;
+    lane_finish_frame(lane, frame);
+    lane_commit(lane, lane->block.source_sequence, 0);
+    return LANE_WORKED;
+}
+
+/* The first data message after an interruption ends the gap. */
+static inline void lane_close_gap(Lane *lane, const FrameDescriptorC *frame)
+{
+    EventC *event;
+    if (lane->next.connection_epoch && lane->next.connection_epoch != frame->connection_epoch)
+        lane_open_gap(lane, REASON_DISCONTINUITY);
+    lane->next.connection_epoch = frame->connection_epoch;
+    if (!lane->next.gap_open) return;
+    event = lane_event(lane, EVENT_GAP, lane->next.gap_reason);
+    event->start_ts_ns = lane->next.gap_start_ts_ns;
+    event->start_mono_ns = lane->next.gap_start_mono_ns;
+    event->end_ts_ns = frame->receive_ts_ns;
+    event->end_mono_ns = frame->receive_mono_ns;
+    lane->next.gap_open = 0;
+    lane->next.counters.gaps_out++;
+}
+
+static inline void lane_note_receive(Lane *lane, const FrameDescriptorC *frame)
+{
+    lane->next.last_receive_ts_ns = frame->receive_ts_ns;
+    lane->next.last_receive_mono_ns = frame->receive_mono_ns;
+}
+
+static inline enum DecodeStatus lane_decode(Lane *lane, int64_t now_mono_ns)
+{
+    enum DecodeStatus status;
+    decode_unit_begin(&lane->unit);
+    status = decode_kite(&lane->unit);
+    if (status != DECODE_UNKNOWN_TOKEN) return status;
+    if (lane_refresh_tokens(lane, now_mono_ns)) return DECODE_UNKNOWN_TOKEN;
+    lane->unit.assignment_current = 1;
+    return decode_kite(&lane->unit);
+}
+
+static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, const uint8_t *bytes, int64_t now_mono_ns)
+{
+    const uint64_t source = lane->block.source_sequence;
+    FrameStamp stamp = {frame->receive_ts_ns, frame->receive_mono_ns, source, frame->connection_epoch, lane->connection};
+    DecodeUnit *unit = &lane->unit;
+    enum DecodeStatus status;
+    if (lane_refresh_tokens(lane, now_mono_ns)) return LANE_NO_MEMORY;
+    lane_begin(lane);
+    decode_frame_begin(unit, bytes, frame->length, stamp, lane->block.packet_index, lane->block.packet_offset);
+    unit->records = (TickC *)(void *)lane->ticks.records;
+    unit->capacity = lane->ticks.capacity;
+    unit->next_record = remainder_of(lane->block.tick_tail, lane->ticks.capacity);
+    unit->next_sequence = lane->block.tick_tail;
+    unit->tokens = &lane->tokens;
+    unit->bases = lane->bases;
+    unit->counters = &lane->next.counters;
+    status = lane_decode(lane, now_mono_ns);
+    if (status == DECODE_UNKNOWN_TOKEN) return LANE_NO_MEMORY;
+    if (status != DECODE_HEARTBEAT) lane_close_gap(lane, frame);
+    lane->next.packet_index = unit->packet_index;
+    lane->next.packet_offset = unit->packet_offset;
+    if (status != DECODE_MORE) {
+        if (status == DECODE_HEARTBEAT) lane->next.counters.frames_heartbeat++;
+        else lane->next.counters.frames_data++;
+        lane_finish_frame(lane, frame);
+        lane_note_receive(lane, frame);
+    }
+    if (!lane_commit(lane, source, unit->record_count)) {
+        lane_rebuild_bases(lane); /* they have seen ticks that never were */
+        return LANE_WORKED;
+    }
+    lane->pace_ticks += unit->record_count;
+    if (lane->block.counters.units % LATENCY_SAMPLE_UNITS == 0 && status != DECODE_HEARTBEAT)
+        histogram_record(&lane->status->receive_to_publish, (uint64_t)(monotonic_now_ns() - frame->receive_mono_ns));
+    return LANE_WORKED;
+}
+
+/* The ring has gone on without us: say how much is lost, and go on a quarter into what is left. */
+static inline int lane_take_overrun(Lane *lane)
+{
+    FrameDescriptorC frame;
+    const uint8_t *bytes;
+    uint64_t lost;
+    EventC *event;
+    lane->source.cursor = lane->block.source_sequence;
+    do {
+        lane->source.cursor = ring_resume_sequence(lane->source.ring.control, lane->source.ring.capacity, lane->source.cursor);
+    } while (frame_ring_peek(&lane->source, &frame, &bytes) == RING_LAPPED);
+    lost = lane->source.cursor - lane->block.source_sequence;
+    lane_begin(lane);
+    event = lane_event(lane, EVENT_OVERRUN, REASON_NONE);
+    event->frames = lost < UINT32_MAX ? (uint32_t)lost : UINT32_MAX;
+    event->start_ts_ns = lane->block.last_receive_ts_ns;
+    event->start_mono_ns = lane->block.last_receive_mono_ns;
+    if (lane->source.cursor < load_acquire(&lane->source.ring.control->tail)) {
+        event->detail = frame.position - lane->block.source_position;
+        event->end_ts_ns = frame.receive_ts_ns;
+        event->end_mono_ns = frame.receive_mono_ns;
+        lane->next.source_position = frame.position;
+    }
+    lane->next.source_sequence = lane->source.cursor;
+    lane->next.packet_index = lane->next.packet_offset = 0;
+    lane->next.counters.frames_in += lost;
+    lane->next.counters.frames_overrun += lost;
+    lane->next.counters.overruns_out++;
+    lane_commit(lane, NO_SEQUENCE, 0);
+    lane_rebuild_bases(lane);
+    return LANE_WORKED;
+}
+
+/* The rest of a frame that has killed two decoders is announced and skipped. */
+static inline int lane_take_quarantine(Lane *lane, const FrameDescriptorC *frame)
+{
+    EventC *event;
+    lane_begin(lane);
+    event = lane_event(lane, EVENT_QUARANTINE, REASON_PROCESS_EXITED);
+    event->detail = lane->block.source_sequence;
+    event->frames = 1;
+    event->start_ts_ns = event->end_ts_ns = frame->receive_ts_ns;
+    event->start_mono_ns = event->end_mono_ns = frame->receive_mono_ns;
+    lane->next.counters.frames_quarantined++;
+    lane->next.counters.quarantines_out++;
+    lane_finish_frame(lane, frame);
+    lane_note_receive(lane, frame);
+    if (lane_commit(lane, lane->block.source_sequence, 0)) lane->skip_sequence = NO_SEQUENCE;
+    return LANE_WORKED;
+}
+
+static inline int lane_must_pause(Lane *lane, const Pace *pace, const FrameDescriptorC *frame, int64_t now_mono_ns)
+{
+    if (pace->gated || now_mono_ns - frame->receive_mono_ns <= pace->age_ns_max) return 0;
+    if (now_mono_ns - lane->pace_window_ns >= pace->interval_ns) {
+        lane->pace_window_ns = now_mono_ns;
+        lane->pace_ticks = 0;
+    }
+    return lane->pace_ticks + UNIT_RECORDS > pace->interval_ticks;
+}
+
+/* Say in the decoder's page what is being decoded, for the supervisor of a decoder that dies. */
+static inline void lane_name_frame(Lane *lane)
+{
+    DecoderStatusC *status = lane->status;
+    status->decoding_connection = lane->connection;
+    status->decoding_packet_index = lane->block.packet_index;
+    store_relaxed(&status->decoding_source_sequence, lane->block.source_sequence);
+    __atomic_store_n(&status->decoding, 1, __ATOMIC_RELEASE);
+}
+
+/* Do one unit of this lane, if there is one. */
+static inline int lane_step(Lane *lane, const Pace *pace, int64_t now_mono_ns)
+{
+    FrameDescriptorC frame;
+    const uint8_t *bytes;
+    int status;
+    lane->source.cursor = lane->block.source_sequence;
+    status = frame_ring_peek(&lane->source, &frame, &bytes);
+    if (status == RING_EMPTY) return LANE_IDLE;
+    if (status == RING_LAPPED) return lane_take_overrun(lane);
+    if (frame.kind != FRAME_STATE && lane_must_pause(lane, pace, &frame, now_mono_ns)) return LANE_PACED;
+    lane_name_frame(lane);
+    if (lane->block.source_sequence == lane->skip_sequence) status = lane_take_quarantine(lane, &frame);
+    else if (frame.kind == FRAME_STATE) status = lane_take_state(lane, &frame);
+    else status = lane_take_message(lane, &frame, bytes, now_mono_ns);
+    __atomic_store_n(&lane->status->decoding, 0, __ATOMIC_RELEASE);
+    return status;
+}
+
+#endif

@@ -1,0 +1,58 @@
+/* Open a lane, also after the death of its last decoder: bring up what was committed.
+ *
+ * What was committed and not published goes into the latest table and is published; what was not
+ * committed will be overwritten. Nothing here runs while frames are decoded.
+ */
+#ifndef PIPELINE_LANE_OPEN_H
+#define PIPELINE_LANE_OPEN_H
+
+#include "lane.h"
+
+/* Bring what was committed and not published into the latest table, unless it is there already. */
+static inline void lane_roll_forward(Lane *lane)
+{
+    uint64_t tail = load_acquire(&lane->ticks.control->tail);
+    for (uint64_t sequence = tail; sequence < lane->block.tick_tail; sequence++) {
+        const TickC *tick = (const TickC *)(const void *)stream_slot(&lane->ticks, sequence);
+        const TokenEntry *entry = token_map_find(&lane->tokens, tick->instrument_token);
+        if (!entry) continue; /* unassigned meanwhile: in the stream, no longer in the table */
+        const TickC *held = lane_own_latest(lane, entry->slot);
+        CRASH_POINT(forward_before_latest);
+        if (held->sequence && held->connection == tick->connection && held->sequence >= tick->sequence) continue;
+        lane_write_latest(lane, tick, entry->slot);
+        lane->status->rolled_forward++;
+        CRASH_POINT(forward_after_latest);
+    }
+    if (tail != lane->block.tick_tail || load_relaxed(&lane->events.control->tail) != lane->block.event_tail) {
+        stream_publish(&lane->events, lane->block.event_tail);
+        stream_publish(&lane->ticks, lane->block.tick_tail);
+        CRASH_POINT(forward_after_tails);
+    }
+    bell_wake(lane->bell); /* also when all was published: the predecessor may have died before it rang */
+}
+
+/* Take the lane over at its commit block; the shared pointers are set by the caller.
+ * Returns 0, or -1 without memory. */
+static inline int lane_open(Lane *lane)
+{
+    memset(&lane->block, 0, sizeof lane->block);
+    if (cell_version(lane->ticks.commit)) {
+        cell_read(lane->ticks.commit, &lane->block, sizeof lane->block);
+    } else {
+        lane->block.tick_tail = load_relaxed(&lane->ticks.control->tail);
+        lane->block.event_tail = load_relaxed(&lane->events.control->tail);
+    }
+    lane->skip_sequence = NO_SEQUENCE;
+    lane->assignment_version = 0;
+    if (token_map_init(&lane->tokens, lane->assignment_capacity)) return -1;
+    if (lane_refresh_tokens(lane, monotonic_now_ns())) return -1;
+    for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
+        const ConfirmedC *row = &lane->confirmed[slot];
+        lane->confirmed_keys[slot] = (uint64_t)row->connection_epoch << 8 | row->mode;
+    }
+    lane_roll_forward(lane);
+    lane_rebuild_bases(lane);
+    return 0;
+}
+
+#endif
