@@ -11,6 +11,7 @@
 #include "lane.h"
 
 #define LATENCY_SAMPLE_UNITS 8u
+#define BAD_FRAME_EVERY_NS (60 * NS_PER_S)
 
 enum LaneStatus { LANE_IDLE = 0, LANE_WORKED = 1, LANE_PACED = 2, LANE_NO_MEMORY = 3 };
 
@@ -105,6 +106,22 @@ static inline enum DecodeStatus lane_decode(Lane *lane, int64_t now_mono_ns)
     return decode_kite(&lane->unit);
 }
 
+/* Keep how a frame begins that is not what it says, in the decoder's page; one a minute. */
+static __attribute__((noinline, cold)) void lane_keep_bad_frame(const Lane *lane, const FrameDescriptorC *frame,
+                                                                const uint8_t *bytes, uint64_t source, int trailing)
+{
+    BadFrameC *kept = &lane->status->bad_frame, found = {0};
+    if (kept->receive_ts_ns && frame->receive_mono_ns - kept->receive_mono_ns < BAD_FRAME_EVERY_NS) return;
+    found.source_sequence = source;
+    found.receive_ts_ns = frame->receive_ts_ns;
+    found.receive_mono_ns = frame->receive_mono_ns;
+    found.length = frame->length;
+    found.connection = lane->connection;
+    found.trailing = (uint8_t)trailing;
+    shared_read(found.bytes, bytes, frame->length < BAD_FRAME_BYTES ? frame->length : BAD_FRAME_BYTES);
+    if (frame_ring_holds(&lane->source.ring, source)) *kept = found;
+}
+
 static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, const uint8_t *bytes, int64_t now_mono_ns)
 {
     const uint64_t source = lane->block.source_sequence;
@@ -136,6 +153,8 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
         lane_rebuild_bases(lane); /* they have seen ticks that never were */
         return LANE_WORKED;
     }
+    if (__builtin_expect(status == DECODE_SHORT || status == DECODE_TRAILING, 0))
+        lane_keep_bad_frame(lane, frame, bytes, source, status == DECODE_TRAILING);
     lane->pace_ticks += unit->record_count;
     if (lane->block.counters.units % LATENCY_SAMPLE_UNITS == 0 && status != DECODE_HEARTBEAT)
         histogram_record(&lane->status->receive_to_publish, (uint64_t)(monotonic_now_ns() - frame->receive_mono_ns));

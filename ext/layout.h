@@ -27,6 +27,7 @@
 #define NAME_BYTES 32
 #define CLOSE_REASON_BYTES 128     /* at most 123 in a close frame (RFC 6455, 5.5), then zeros */
 #define HISTOGRAM_BUCKETS 2048
+#define BAD_FRAME_BYTES 64
 
 /* ---- codes ------------------------------------------------------------------------ */
 
@@ -460,6 +461,18 @@ typedef struct {
     uint8_t last_close_reason[CLOSE_REASON_BYTES]; /* UTF-8, ends at the first zero */
 } FeedStatusC;
 
+/* The beginning of a frame that ended too early or too late, at most one a minute. */
+typedef struct {
+    uint64_t source_sequence;
+    int64_t receive_ts_ns;          /* 0 = none so far */
+    int64_t receive_mono_ns;
+    uint32_t length;                /* of the frame */
+    uint16_t connection;
+    uint8_t trailing;               /* 1: bytes behind its last packet; 0: shorter than it says */
+    uint8_t _pad;
+    uint8_t bytes[BAD_FRAME_BYTES];
+} BadFrameC;
+
 typedef struct {
     StatusHeadC head;
     uint64_t commits;
@@ -476,6 +489,7 @@ typedef struct {
     uint32_t manifest_version_seen;
     uint32_t _pad2;
     HistogramC receive_to_publish;  /* ns, one sample per unit */
+    BadFrameC bad_frame;            /* for a person to look at */
 } DecoderStatusC;
 
 typedef struct {

@@ -15,6 +15,7 @@ cdef extern from "layout.h" nogil:
         NAME_BYTES
         CLOSE_REASON_BYTES
         HISTOGRAM_BUCKETS
+        BAD_FRAME_BYTES
     const uint64_t SEGMENT_MAGIC
 
     cpdef enum SegmentKind:
@@ -415,6 +416,16 @@ cdef extern from "layout.h" nogil:
         uint8_t account[NAME_BYTES]
         uint8_t last_close_reason[CLOSE_REASON_BYTES]
 
+    ctypedef struct BadFrameC:
+        uint64_t source_sequence
+        int64_t receive_ts_ns
+        int64_t receive_mono_ns
+        uint32_t length
+        uint16_t connection
+        uint8_t trailing
+        uint8_t _pad
+        uint8_t bytes[BAD_FRAME_BYTES]
+
     ctypedef struct DecoderStatusC:
         StatusHeadC head
         uint64_t commits
@@ -431,6 +442,7 @@ cdef extern from "layout.h" nogil:
         uint32_t manifest_version_seen
         uint32_t _pad2
         HistogramC receive_to_publish
+        BadFrameC bad_frame
 
     ctypedef struct SimulatorStatusC:
         StatusHeadC head

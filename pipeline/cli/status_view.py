@@ -44,7 +44,7 @@ def whole(status: InstanceStatus) -> RenderableType:
         _connections(status, NONE, rates=False), "",
         _feeds(status.connections), "",
         _balances(status), "",
-        _decoders(status.decoders), "",
+        _decoders(status.decoders), *_bad_frames(status.decoders), "",
         _processes(status.processes), "",
         *_hosted(status.strategies),
         _readers(status.readers, NONE, rates=False),
@@ -215,6 +215,15 @@ def _decoders(rows: Sequence[Decoder]) -> Table:
             *_percentiles(row.receive_to_publish),
         )
     return table
+
+
+def _bad_frames(rows: Sequence[Decoder]) -> Iterator[Text]:
+    for row in rows:
+        if row.bad_frame is not None:
+            bad = row.bad_frame
+            where = f"frame {bad.source_sequence} of c{bad.connection}, {bad.frame_bytes} bytes"
+            yield Text(f"d{row.number}: {bad.fault} at {format_ist(bad.receive_ts_ns)}: {where}")
+            yield Text(f"    {bad.beginning}")
 
 
 def _processes(rows: Sequence[Process]) -> Table:

@@ -66,6 +66,25 @@ def test_heartbeats_and_short_and_unknown_packets_are_counted(rig: LaneRig) -> N
     assert rig.ticks()["instrument_token"].tolist() == [TOKENS[0], TOKENS[2]]
 
 
+def test_the_beginning_of_a_bad_frame_is_kept_once_a_minute(rig: LaneRig) -> None:
+    good = frame([ltp_packet(TOKENS[0], 1)])
+    rig.send(good)
+    run(rig)
+    page = rig.segment(SegmentKind.DECODER_STATUS).record("DecoderStatusC")
+    assert page["bad_frame"]["receive_ts_ns"] == 0
+    rig.send(good[:-3])
+    rig.send(good + bytes(100))
+    run(rig)
+    kept = page["bad_frame"]
+    assert (kept["source_sequence"], kept["length"], kept["trailing"]) == (1, len(good) - 3, 0)
+    assert kept["bytes"].tobytes() == good[:-3].ljust(64, b"\x00")
+    rig.now += 60 * 10**9
+    rig.send(good + bytes(range(1, 101)))
+    run(rig)
+    assert (kept["source_sequence"], kept["length"], kept["trailing"]) == (3, len(good) + 100, 1)
+    assert kept["bytes"].tobytes() == (good + bytes(range(1, 101)))[:64]
+
+
 def test_unassigned_tokens_are_dropped_and_counted_and_late_ones_known(rig: LaneRig) -> None:
     decoder, lane = rig.decoder()
     rig.send(frame([ltp_packet(999, 1), ltp_packet(TOKENS[0], 2)]))

@@ -87,6 +87,18 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BadFrame:
+    """The beginning of a frame that was shorter or longer than it says; one a minute is kept."""
+
+    connection: int
+    source_sequence: int
+    receive_ts_ns: int
+    frame_bytes: int
+    fault: str
+    beginning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decoder:
     """One decoder process."""
 
@@ -99,6 +111,7 @@ class Decoder:
     paced: int
     rolled_forward: int
     receive_to_publish: Latency
+    bad_frame: BadFrame | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

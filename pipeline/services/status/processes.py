@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core import layout
 from pipeline.core.enums import Reason, Role, SegmentKind
-from pipeline.services.status.model import Decoder, Process
+from pipeline.services.status.model import BadFrame, Decoder, Process
 from pipeline.services.status.pages import age_s, attach, latency, text
 from pipeline.shm.identity import is_alive
 from pipeline.shm.instance import ManifestEntry
@@ -72,4 +72,19 @@ def _decoder(paths: InstancePaths, number: int, now: int) -> Decoder:
         paced=int(record["paced"]),
         rolled_forward=int(record["rolled_forward"]),
         receive_to_publish=latency(segment, "DecoderStatusC", "receive_to_publish"),
+        bad_frame=_bad_frame(record["bad_frame"]),
+    )
+
+
+def _bad_frame(kept: np.ndarray[Any, Any]) -> BadFrame | None:
+    if not kept["receive_ts_ns"]:
+        return None
+    size = int(kept["length"])
+    return BadFrame(
+        connection=int(kept["connection"]),
+        source_sequence=int(kept["source_sequence"]),
+        receive_ts_ns=int(kept["receive_ts_ns"]),
+        frame_bytes=size,
+        fault="trailing bytes" if kept["trailing"] else "short",
+        beginning=kept["bytes"].tobytes()[:size].hex(),
     )

@@ -18,6 +18,7 @@ from pipeline.services.status import problems, snapshot
 from pipeline.services.status.connections import decode_balances, feed_balance
 from pipeline.services.status.pages import age_s, counters, text
 from pipeline.shm.names import InstancePaths
+from pipeline.shm.segment import Segment
 from tests.services.status.establish import Established
 
 
@@ -45,6 +46,18 @@ def test_everything_is_there_and_fits_json(established: Established) -> None:
     assert status.shm_bytes > 2**20
     assert json.loads(json.dumps(status.as_dict()))["connections"][0]["since_s"] >= 0
     assert problems(status) == []
+
+
+def test_the_beginning_of_a_bad_frame_is_shown(established: Established) -> None:
+    assert snapshot(established.paths).decoders[0].bad_frame is None
+    path = established.paths.segment(SegmentKind.DECODER_STATUS, 0)
+    segment = Segment.attach(path, SegmentKind.DECODER_STATUS, writable=True)
+    kept = segment.record("DecoderStatusC")["bad_frame"]
+    kept["source_sequence"], kept["receive_ts_ns"], kept["length"] = 7, 10**18, 3
+    kept["bytes"][:3] = (0, 1, 255)
+    found = snapshot(established.paths).decoders[0].bad_frame
+    assert found is not None and (found.fault, found.beginning) == ("short", "0001ff")
+    assert (found.connection, found.source_sequence, found.frame_bytes) == (0, 7, 3)
 
 
 def test_readers_and_their_lag(established: Established) -> None:
