@@ -60,8 +60,8 @@ class Shape:
     connections: int = 3
     instruments: int = 3000
     buffer_ticks: int = 8192
-    strategy_spin_us: int = 20
-    decoder_spin_us: int = 20
+    strategy_spin_us: int = 0
+    decoder_spin_us: int = 0
     feed_spin_us: int = 0
     tls: bool = False
     real_time: bool = False

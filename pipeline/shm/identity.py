@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -49,7 +49,11 @@ def _start_time_without_proc(pid: int) -> int:
 
 def own_identity() -> ProcessIdentity:
     """Return the identity of the calling process."""
-    pid = os.getpid()
+    return _identity_of(os.getpid())
+
+
+@lru_cache(maxsize=1)  # a forked child has another pid, and asks for each segment that it claims
+def _identity_of(pid: int) -> ProcessIdentity:
     return ProcessIdentity(pid, start_time(pid))
 
 

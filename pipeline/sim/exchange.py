@@ -25,7 +25,8 @@ from pipeline.sim.options import LOAD, SimulatorOptions
 from pipeline.sim.transport import PlainTransport
 
 MODE_QUOTE: Final = 2
-_TURN_PACKETS: Final = 8192
+#: A turn's frames stay in a core's own cache until the socket has taken them.
+_TURN_PACKETS: Final = 2048
 _BURST_S: Final = 0.1
 
 
