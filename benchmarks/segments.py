@@ -15,7 +15,7 @@ from ext.lanes import Decoder
 from ext.rings import FrameRingWriter
 from ext.streams import StreamReader
 from pipeline.core import layout
-from pipeline.core.clock import monotonic_ns
+from pipeline.core.clock import monotonic_ns, real_ns
 from pipeline.core.enums import Mode, SegmentKind
 from pipeline.shm import specs
 from pipeline.shm.names import INSTANCE_BELL
@@ -89,8 +89,7 @@ class Connection:
     def send(self, messages: list[bytes]) -> None:
         """Put messages into the frame ring, as a feed does."""
         for message in messages:
-            now = monotonic_ns()
             if not self.writer.append(
-                message, connection_epoch=1, receive_ts_ns=now, receive_mono_ns=now
+                message, connection_epoch=1, receive_ts_ns=real_ns(), receive_mono_ns=monotonic_ns()
             ):
                 raise ValueError(f"a message of {len(message)} bytes is too long for the ring")

@@ -81,6 +81,26 @@ KITE_AVX512 ALWAYS_INLINE int kite_is_plain_avx512(__m512i first, __m256i front,
     return _mm256_cmplt_epi32_mask(above, below) == 0;
 }
 
+/* The flags of a tick that is in doubt, out of the registers: the record was just written with wide
+ * stores, and reading it back would wait for them. */
+KITE_AVX512 ALWAYS_INLINE uint32_t kite_doubt_avx512(const uint8_t *body, __m512d front, __m512d back, __m128i times,
+                                                     uint32_t token, int64_t receive_ts_ns, const TickBase *base) {
+    __m128d open_high = _mm512_extractf64x2_pd(front, 1);
+    __m128d bid_ask = _mm512_extractf64x2_pd(back, 1); /* the fifth bid, the best ask */
+    TickSeen seen = {.last_price = _mm_cvtsd_f64(_mm512_castpd512_pd128(front)),
+                     .open = _mm_cvtsd_f64(open_high),
+                     .high = _mm_cvtsd_f64(_mm_unpackhi_pd(open_high, open_high)),
+                     .low = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 2)),
+                     .bid_price = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 3)),
+                     .ask_price = _mm_cvtsd_f64(_mm_unpackhi_pd(bid_ask, bid_ask)),
+                     .volume_traded = read_be32(body + KITE_VOLUME_OFFSET),
+                     .exchange_ts_ns = _mm_extract_epi64(times, 0),
+                     .last_trade_ts_ns = _mm_extract_epi64(times, 1),
+                     .bid_quantity = read_be32(body + KITE_BIDS_OFFSET),
+                     .ask_quantity = read_be32(body + KITE_ASKS_OFFSET)};
+    return tick_flags(&seen, token, receive_ts_ns, base, KITE_CARRIES_FULL);
+}
+
 /* As kite_write_full, and two more fields that the caller sets anew: packet index and connection. */
 KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uint8_t *body, const KiteScale *scale,
                                                           uint32_t token, KiteNow now, TickBase *base) {
@@ -124,12 +144,14 @@ KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uin
     _mm256_storeu_si256((__m256i *)(void *)&tick->packet_index, _mm512_cvtepi32_epi16(halves));
 
     int plain = kite_is_plain_avx512(first, front, back, now.latest_s);
-    if (!base) return __builtin_expect(plain, 1) ? 0 : kite_doubt_full(tick, token, now.receive_ts_ns, base);
-    __m128i before = _mm_loadu_si128((const __m128i *)(const void *)&base->volume_traded);
-    plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0;
-    if (__builtin_expect(!plain || kite_base_word(base) != kite_base_key(token) ||
-                         !kite_stayed(last_price, base->last_price), 0))
-        flags = kite_doubt_full(tick, token, now.receive_ts_ns, base);
+    if (base) {
+        __m128i before = _mm_loadu_si128((const __m128i *)(const void *)&base->volume_traded);
+        plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0 && kite_base_word(base) == kite_base_key(token) &&
+                 kite_stayed(last_price, base->last_price);
+    }
+    if (__builtin_expect(!plain, 0))
+        flags = kite_doubt_avx512(body, front_prices, back_prices, times, token, now.receive_ts_ns, base);
+    if (!base) return flags;
     base->last_price = last_price;
     _mm_storeu_si128((__m128i *)(void *)&base->volume_traded, volume_time);
     base->instrument_token = token;
