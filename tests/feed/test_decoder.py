@@ -85,6 +85,17 @@ def test_the_beginning_of_a_bad_frame_is_kept_once_a_minute(rig: LaneRig) -> Non
     assert kept["bytes"].tobytes() == (good + bytes(range(1, 101)))[:64]
 
 
+def test_a_tail_that_cannot_be_right_holds_nobody_up(rig: LaneRig) -> None:
+    """Not one of the sequences that it claims can be read; they are given up at once."""
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    frames = rig.segment(SegmentKind.FRAMES)
+    frames.records("FrameDescriptorC", frames.capacity, 64)["length"][1:] = 2**32 - 1
+    frames.record("RingControlC")["tail"] = 2**60
+    run(rig)
+    assert rig.ticks()["instrument_token"].tolist() == [TOKENS[0]]
+    assert rig.counters()["frames_overrun"] == 2**60 - 1
+
+
 def test_unassigned_tokens_are_dropped_and_counted_and_late_ones_known(rig: LaneRig) -> None:
     decoder, lane = rig.decoder()
     rig.send(frame([ltp_packet(999, 1), ltp_packet(TOKENS[0], 2)]))
