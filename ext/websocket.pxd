@@ -80,7 +80,7 @@ cdef extern from "ws_stream.h" nogil:
     void ws_stream_received(ws_stream *s, size_t bytes)
     int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t wait_ns)
     int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
-                       int want_write, ws_message *message)
+                       int64_t turn_ns, int want_write, ws_message *message)
 
 
 cdef class FrameReader:

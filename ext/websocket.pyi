@@ -52,6 +52,7 @@ class FrameReader:
         reads_max: int = 64,
         busy_ns: int = 10_000_000,
         wait_ns: int = 50_000_000,
+        turn_ns: int = 0,
         want_write: bool = False,
     ) -> int: ...
     def wait_fd(self, fd: int, wait_ns: int, want_write: bool = False) -> int: ...

@@ -137,17 +137,18 @@ cdef class FrameReader:
         return <FeedStatusC *>&view[0]
 
     def read_fd(self, int fd, *, int reads_max=64, int64_t busy_ns=10_000_000,
-                int64_t wait_ns=50_000_000, bint want_write=False):
+                int64_t wait_ns=50_000_000, int64_t turn_ns=0, bint want_write=False):
         """Read a non-blocking plain socket with the GIL released; return a `StreamResult`.
 
         Ends after `reads_max` reads, `busy_ns` after the first of them, or `wait_ns` without a
         byte; also as soon as there is an event, a signal, an end, or room to write when wanted.
+        With a longer `turn_ns` it beats instead and goes on that long, unless there is a duty.
         """
         cdef ws_message message
         cdef int result
         with nogil:
-            result = ws_stream_read(&self._stream, fd, reads_max, busy_ns, wait_ns, want_write,
-                                    &message)
+            result = ws_stream_read(&self._stream, fd, reads_max, busy_ns, wait_ns, turn_ns,
+                                    want_write, &message)
         if result == STREAM_EVENT:
             self._append(&message)
             return self._parse(STREAM_EVENT)

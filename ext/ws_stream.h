@@ -234,6 +234,10 @@ static inline int ws_stream_has_duty(const ws_stream *s) {
     return s->watch && __atomic_load_n(s->watch, __ATOMIC_ACQUIRE) != s->watch_seen;
 }
 
+static inline void ws_stream_beat(ws_stream *s, int64_t now_mono_ns) {
+    __atomic_store_n(&s->status->head.heartbeat_mono_ns, now_mono_ns, __ATOMIC_RELAXED);
+}
+
 /* Sleep, in slices: a process with nothing to do is woken only for its heartbeat, not to run
  * the interpreter with cold caches. */
 static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
@@ -243,7 +247,7 @@ static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t 
         int result = ws_stream_poll(fd, want_write, wait_ns < WAIT_SLICE_NS ? wait_ns : WAIT_SLICE_NS);
         if (result != STREAM_IDLE) return result;
         now_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
-        __atomic_store_n(&s->status->head.heartbeat_mono_ns, now_mono_ns, __ATOMIC_RELAXED);
+        ws_stream_beat(s, now_mono_ns);
         wait_ns = until_mono_ns - now_mono_ns;
         if (wait_ns <= 0 || ws_stream_has_duty(s)) return STREAM_IDLE;
     }
@@ -276,19 +280,27 @@ static inline int ws_stream_recv(ws_stream *s, int fd) {
     return ws_stream_end(s, REASON_RESET, errno);
 }
 
-/* Read until `reads_max` reads are done, `busy_ns` have passed since the first of them, or nothing
- * came for `wait_ns`. A short read means that the socket is empty: it is then polled, not read
- * again. */
+/* Read until `turn_ns` have passed since the first read, or nothing came for `wait_ns`. In between,
+ * after `reads_max` reads or `busy_ns`, comes a heartbeat, and the end if the caller has a duty (with
+ * `turn_ns` 0: the end in any case). A short read means that the socket is empty: it is then polled,
+ * not read again. */
 static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
-                                 int want_write, ws_message *message) {
+                                 int64_t turn_ns, int want_write, ws_message *message) {
     int64_t called_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
-    int64_t until_mono_ns = called_mono_ns + wait_ns;
+    int64_t until_mono_ns = called_mono_ns + wait_ns, duty_mono_ns = 0;
     int reads = 0, emptied = 0;
+    if (turn_ns < busy_ns) turn_ns = busy_ns;
     if (s->reason) return STREAM_ENDED;
     for (;;) {
         int result = ws_stream_parse(s, message);
         if (result != STREAM_IDLE) return result;
-        if (reads >= reads_max || (reads && s->receive_mono_ns >= until_mono_ns)) return STREAM_BUSY;
+        if (reads && s->receive_mono_ns >= until_mono_ns) return STREAM_BUSY;
+        if (reads >= reads_max || (reads && s->receive_mono_ns >= duty_mono_ns)) {
+            if (turn_ns == busy_ns || ws_stream_has_duty(s)) return STREAM_BUSY;
+            ws_stream_beat(s, s->receive_mono_ns);
+            duty_mono_ns = s->receive_mono_ns + busy_ns;
+            reads = 1;
+        }
         result = emptied ? STREAM_IDLE : ws_stream_recv(s, fd);
         if (result == STREAM_IDLE) {
             int64_t left_ns = until_mono_ns - ws_clock_ns(CLOCK_MONOTONIC);
@@ -300,7 +312,9 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         }
         if (result != STREAM_BUSY) return result;
         emptied = s->last_read_bytes < s->read_bytes_max;
-        if (++reads == 1 && s->receive_mono_ns + busy_ns < until_mono_ns) until_mono_ns = s->receive_mono_ns + busy_ns;
+        if (++reads > 1) continue;
+        duty_mono_ns = s->receive_mono_ns + busy_ns;
+        if (s->receive_mono_ns + turn_ns < until_mono_ns) until_mono_ns = s->receive_mono_ns + turn_ns;
     }
 }
 

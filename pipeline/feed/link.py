@@ -1,6 +1,6 @@
 """One open connection, from the upgrade to its end. Floor 3.
 
-The loop reads, and at least every 64 reads or 10 ms of them does its duties: pings and pongs,
+The loop reads, and at least every 50 ms of reading does its duties: pings and pongs,
 timers, the assignment's changes. With nothing to read it sleeps until a duty may be due; the
 heartbeat and a look at the assignment every 50 ms are the compiled reader's meanwhile. Nothing is
 carried over from one connection to the next.
@@ -24,7 +24,7 @@ from pipeline.feed.segments import FeedSegments
 from pipeline.feed.status import FeedStatus
 from pipeline.feed.subscriptions import Subscriptions
 from pipeline.feed.texts import TextRouter
-from pipeline.feed.transport import Transport
+from pipeline.feed.transport import BUSY_NS, Transport
 from pipeline.planning.backoff import Ending
 from pipeline.planning.hours import in_session
 from pipeline.planning.liveness import (
@@ -115,6 +115,7 @@ class Link:
         self._was_of_use = False
         self._close_sent = False
         self._commands_left = False
+        self._next_duties_ns = 0
         self._idle_wait_ns = self._longest_wait_ns()
 
     def serve(self, keep_going: Callable[[], bool]) -> Ending | None:
@@ -127,7 +128,9 @@ class Link:
                     self._drain()
                     return None
                 result = self._read()
-                ending = self._take_events() or self._take_result(result) or self._do_duties()
+                ending = self._take_events() or self._take_result(result)
+                if ending is None and self._are_duties_due(result):
+                    ending = self._do_duties()
         finally:
             self._subscriptions.publish()
             self._transport.close()
@@ -193,8 +196,13 @@ class Link:
 
     # ---- duties ----------------------------------------------------------------------------
 
+    def _are_duties_due(self, result: int) -> bool:
+        # Over TLS each read comes back here; with bytes coming in, nothing is that urgent.
+        return result != StreamResult.STREAM_BUSY or monotonic_ns() >= self._next_duties_ns
+
     def _do_duties(self) -> Ending | None:
         now_ns = monotonic_ns()
+        self._next_duties_ns = now_ns + BUSY_NS
         self._status.beat(now_ns)
         timers = self._reader.check_timers(now_ns)
         if timers == StreamResult.STREAM_EVENT:

@@ -19,6 +19,8 @@ from pipeline.feed.tls import FETCH_BYTES, TlsSocket
 
 READS_MAX: Final = 64
 BUSY_NS: Final = 10 * NS_PER_MS
+#: So long the compiled loop reads before the interpreter has its turn.
+TURN_NS: Final = 50 * NS_PER_MS
 
 _IDLE: Final = StreamResult.STREAM_IDLE
 _BUSY: Final = StreamResult.STREAM_BUSY
@@ -65,6 +67,7 @@ class PlainTransport:
             reads_max=READS_MAX,
             busy_ns=BUSY_NS,
             wait_ns=wait_ns,
+            turn_ns=TURN_NS,
             want_write=want_write,
         )
 
