@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from numpy.typing import NDArray
 
 from pipeline.brokers.contract import Broker
+from pipeline.core.capacity import BrokerLimits
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -24,6 +25,15 @@ def load_broker(name: str) -> Broker:
         raise ValueError(f"broker {name!r} is unknown; known: {', '.join(sorted(BROKERS))}")
     broker: Broker = import_module(BROKERS[name]).BROKER
     return broker
+
+
+def broker_limits() -> dict[str, BrokerLimits]:
+    """Return the limits of every broker by name, as a config is checked against them."""
+    limits = {name: load_broker(name).limits for name in BROKERS}
+    return {
+        name: BrokerLimits(found.instruments_per_connection, found.connections_per_key)
+        for name, found in limits.items()
+    }
 
 
 def decode_frame(broker: str, frame: Buffer, **stamps: int) -> NDArray[Any]:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-#: Before numpy is imported: the supervisor forks, and a pool of threads does not survive that.
-_ONE_THREAD: Final = (
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
+from pipeline.supervisor.launch import ONE_THREAD
 
 
 def command(
@@ -40,8 +32,7 @@ def command(
 
     What happens is told on stderr. Attach with pipeline.attach(NAME), watch with `top NAME`.
     """
-    for name in _ONE_THREAD:
-        os.environ[name] = "1"
+    os.environ.update(ONE_THREAD)
     from pipeline.cli.starting import run_instance
 
     code = run_instance(

@@ -21,6 +21,7 @@
     ├── ProcessError
     │   ├── Crashed            died by its own fault                                        restart
     │   └── Stalled            gave no sign of life                                         restart
+    ├── NotConnected           a KiteTicker was used before connect()                       stop
     ├── NotBuilt               the compiled modules are missing                             stop
     ├── MissingExtra           an optional package is missing; an ImportError, too          stop
     └── NotSupportedYet        names what to use instead                                    stop
@@ -239,6 +240,10 @@ class Crashed(ProcessError):
 
 class Stalled(ProcessError):
     """Gave no sign of life."""
+
+
+class NotConnected(PipelineError, AttributeError):
+    """A KiteTicker was used before connect(); kiteconnect raises AttributeError there."""
 
 
 class NotBuilt(PipelineError):

@@ -15,8 +15,9 @@ import numpy as np
 from ext.cells import Cell, Word
 from pipeline.core import layout
 from pipeline.core.clock import monotonic_ns
-from pipeline.core.enums import Mode
-from pipeline.core.errors import CapacityError
+from pipeline.core.enums import Mode, Role
+from pipeline.core.errors import CapacityError, InstanceError
+from pipeline.shm.identity import is_alive, own_identity
 from pipeline.shm.segment import Segment
 from pipeline.shm.specs import table_copy_bytes
 
@@ -80,6 +81,18 @@ class AssignmentTable(Table):
     """Wanted instruments: instrument_token, slot, owner_epoch, mode."""
 
     row = "AssignmentC"
+
+    def take_over(self, role: Role) -> None:
+        """Become the one writer; raise InstanceError while another process that lives is."""
+        header = self.segment.header
+        pid, started = int(header["writer_pid"]), int(header["writer_start_time"])
+        if is_alive(pid, started) and (pid, started) != own_identity():
+            writer = Role(int(header["writer_role"])).name.lower()
+            raise InstanceError(
+                f"what connection {int(header['number'])} streams is said by process {pid} "
+                f"({writer}), and a table has one writer: change it there"
+            )
+        self.segment.claim(role)
 
     def read_modes(self) -> tuple[int, dict[int, Mode]]:
         """Return (version, {instrument token: mode}), in the order of the rows."""

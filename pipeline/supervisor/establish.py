@@ -47,12 +47,14 @@ _log = logging.getLogger(__name__)
 
 
 def make_segments(
-    instance: InstanceFile, plan: MemoryPlan, topology: Topology, *, gated: bool
-) -> None:
+    instance: InstanceFile, plan: MemoryPlan, topology: Topology, *, gated: bool,
+    assignment: str = "config",
+) -> None:  # fmt: skip
     """Make every segment but the instance file, fill the assignments, publish the manifest.
 
-    `gated`: the source waits for a named reader. Raises ShmFull or SegmentError; what was made
-    until then is the caller's to remove.
+    `gated`: the source waits for a named reader. `assignment` "facade" leaves the assignments
+    empty and without a writer, for whoever has started this instance. Raises ShmFull or
+    SegmentError; what was made until then is the caller's to remove.
     """
     paths = instance.paths
     connections = {connection.number: connection for connection in topology.connections}
@@ -64,7 +66,9 @@ def make_segments(
             continue
         path = paths.segment(spec.kind, spec.number)
         segment = Segment.create(path, spec, instance_id=instance.instance_id)
-        if owner is not None:
+        if owner is not None and not (
+            spec.kind is SegmentKind.ASSIGNMENT and assignment == "facade"
+        ):
             _initialise(segment, spec.kind, owner)
         elif spec.kind is SegmentKind.STRATEGY_STATUS:
             _introduce(segment, Role.STRATEGY, spec.number)

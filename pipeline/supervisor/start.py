@@ -8,15 +8,18 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from ext.process import set_name
+from pipeline.core import secrets
 from pipeline.core.config import Config
 from pipeline.core.enums import Reason
 from pipeline.core.errors import InstanceRunning, ProcessError, SegmentError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import Topology, plan_topology
+from pipeline.core.secrets import Secret
 from pipeline.shm.instance import InstanceFile, clean_instance
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.plan import MemoryPlan, free_bytes, plan_segments, require_room
@@ -32,11 +35,19 @@ _KINDS_SHOWN: Final = 3
 _log = logging.getLogger(__name__)
 
 
-def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -> int:
+def supervise(
+    config: Config,
+    roles: RoleTable,
+    *,
+    run_s: float | None = None,
+    tokens: Mapping[str, Secret] | None = None,
+) -> int:
     """Run an instance until it is told to end; return the exit code.
 
-    `run_s` bounds the run. Raises InstanceRunning, ShmFull, SegmentError or PortTaken when it
-    cannot start; then nothing is left behind. The calling process must have one thread only.
+    `run_s` bounds the run; `tokens`, by account's name, are written to the instance's secrets
+    folder, where the config refers to them. Raises InstanceRunning, ShmFull, SegmentError or
+    PortTaken when it cannot start; then nothing is left behind. The calling process must have
+    one thread only.
     """
     _require_one_thread()
     notifier = Notifier.from_environment()
@@ -56,7 +67,11 @@ def supervise(config: Config, roles: RoleTable, *, run_s: float | None = None) -
             # After the claim: what a crash left behind has been removed by it.
             require_room(plan, root)
             gated = config.simulator is not None and config.simulator.gate != ""
-            establish.make_segments(instance, plan, topology, gated=gated)
+            establish.make_segments(
+                instance, plan, topology, gated=gated, assignment=config.instance.assignment
+            )
+            for name, token in (tokens or {}).items():
+                secrets.store(paths.secrets / name, token)
             _introduce(config, plan, topology, listener, root)
             supervisor = Supervisor(
                 config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.configuration import broker_limits, load_config
+from pipeline.brokers.registry import broker_limits
+from pipeline.cli.configuration import load_config
 from pipeline.core.errors import ConfigError
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "config"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.supervisor.launch import launch
+from pipeline.core.secrets import Secret
+from pipeline.supervisor.launch import launch, launch_instance
 from tests.supervisor.harness import ROOT, wait_for
 
 PROGRAM = """
@@ -23,7 +25,8 @@ sys.exit(5)
 PARENT = """
 import sys, time
 from signal import Signals
-from pipeline.supervisor.launch import launch
+from pipeline.core.secrets import Secret
+from pipeline.supervisor.launch import launch, launch_instance
 process = launch(sys.argv[2:], die_with_parent=Signals(int(sys.argv[1])))
 print(process.pid, flush=True)
 time.sleep(3600)
@@ -98,3 +101,15 @@ def test_whose_parent_is_gone_already_does_not_start(program: Path) -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     assert "ended before it could take this one with it" in result.stderr
+
+
+def test_a_pipeline_says_through_its_pipe_why_it_does_not_start() -> None:
+    config = "[instance]\nname = 'UPPER'\n"
+    process = launch_instance(config, tokens={"main": Secret("hidden-token")}, source="a test")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 78
+    [line] = map(json.loads, errors.splitlines())
+    assert line["level"] == "critical"
+    assert line["message"].startswith("a test: ")
+    assert "instance.name: found" in line["message"]
+    assert b"hidden-token" not in errors

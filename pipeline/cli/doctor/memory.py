@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from pipeline.cli.configuration import broker_limits, load_config
+from pipeline.brokers.registry import broker_limits
+from pipeline.cli.configuration import load_config
 from pipeline.cli.doctor.finding import Finding, Level, Machine, as_root, mebibytes
 from pipeline.core.config import Config, parse
 from pipeline.core.errors import ConfigError, SegmentError

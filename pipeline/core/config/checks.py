@@ -105,6 +105,10 @@ def _connections_per_key(config: Config, limits: Mapping[str, BrokerLimits]) -> 
 
 
 def _subscriptions(config: Config) -> Iterator[Problem]:
+    if config.instance.assignment != "config" and config.subscriptions:
+        found = f"{len(config.subscriptions)}"
+        allowed = f'none with [instance] assignment = "{config.instance.assignment}"'
+        yield Problem("subscription", found, allowed, "two writers of one table would disagree")
     for number, subscription in enumerate(config.subscriptions):
         path = f"subscription[{number}]"
         given = [

@@ -80,6 +80,11 @@ class InstanceConfig:
     exit_on_auth: bool = key(
         Flag(), "end with exit code 77 when a token is rejected, instead of waiting", default=False
     )
+    assignment: str = key(
+        Word(("config", "facade")),
+        "who says what is streamed: [[subscription]], or the KiteTicker that starts this instance",
+        default="config",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from pipeline.cli.configuration import broker_limits
+from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.probe import Probe, log_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ext.cells import Bell, Cell
-from pipeline.cli.configuration import broker_limits
+from pipeline.brokers.registry import broker_limits
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import parse

@@ -1,0 +1,133 @@
+"""From the states of connections to KiteTicker's callbacks, in kiteconnect's order. Floor 7; pure.
+
+kiteconnect 5.2.2 as observed: `on_error` comes before `on_close`, and only when the closing was
+not clean; `on_reconnect(n)` when the n-th attempt in a row has failed; `on_noreconnect` when that
+was one too many. A refused TCP connection gives neither `on_error` nor `on_close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from pipeline.core.enums import Reason, State
+from pipeline.strategy.items import StateChange
+
+UNCLEAN: Final = 1006
+CLOSE_WITHOUT_CODE: Final = 1005
+
+_ENDINGS: Final = frozenset({State.RECONNECTING, State.LIMITED, State.AUTH_EXPIRED, State.FAILED})
+_NEVER_OPEN: Final = frozenset(
+    {Reason.RESOLVE_FAILED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.TLS_FAILED}
+)
+_REFUSALS: Final = frozenset({Reason.HTTP_STATUS, Reason.AUTH_REJECTED, Reason.RATE_LIMITED})
+_DROPPED: Final = frozenset({Reason.EOF, Reason.RESET})
+DROPPED_TEXT: Final = (
+    "connection was closed uncleanly (peer dropped the TCP connection without previous "
+    "WebSocket closing handshake)"
+)
+
+
+class Call(NamedTuple):
+    """A callback by its name without `on_`, and what it is given after `ws`."""
+
+    name: str
+    arguments: tuple[object, ...] = ()
+
+
+class Ending(NamedTuple):
+    """How a connection ended, or an attempt at one; `told` is False where kiteconnect is silent."""
+
+    code: int | None
+    text: str | None
+    clean: bool = False
+    told: bool = True
+
+
+class Story:
+    """What a user is called back with, from the state changes of all connections of one ticker.
+
+    The ticker counts as connected while every connection is open. `tries_max` failed attempts in
+    a row are made up for; 0 when there shall be no attempt at all. After `over` nothing follows.
+    """
+
+    def __init__(self, connections: int, *, tries_max: int) -> None:
+        self._count = connections
+        self._tries_max = tries_max
+        self._open: set[int] = set()
+        self._tries = [0] * connections
+        self.connected = False
+        self.retrying = True
+        self.over = False
+
+    def take(self, change: StateChange, close_reason: Callable[[], str]) -> Iterator[Call]:
+        """Yield the callbacks of one change; `close_reason` tells the server's words, if any."""
+        if self.over:
+            return
+        if (change.state, change.reason) == (State.SUBSCRIBING, Reason.CONNECTED):
+            yield from self._opened(change.connection)
+        elif change.state in _ENDINGS and not _is_a_wait(change):
+            yield from self._ended(change, describe(change, close_reason))
+
+    def join(self, connection: int) -> Iterator[Call]:
+        """Yield the callbacks of a connection that was open before we came."""
+        yield from self._opened(connection)
+
+    def finish(self, ending: Ending) -> Iterator[Call]:
+        """Yield the callbacks of the end, whoever brought it about."""
+        was_connected, self.connected, self.over = self.connected, False, True
+        if was_connected:
+            yield from _told(ending)
+
+    def _opened(self, connection: int) -> Iterator[Call]:
+        self._open.add(connection)
+        self._tries[connection] = 0
+        if len(self._open) == self._count and not self.connected:
+            self.connected = True
+            yield Call("connect")
+
+    def _ended(self, change: StateChange, ending: Ending) -> Iterator[Call]:
+        was_open = change.connection in self._open
+        was_connected, self.connected = self.connected, False
+        self._open.discard(change.connection)
+        if was_connected or (not was_open and ending.told):
+            yield from _told(ending)
+        tries = self._tries[change.connection]
+        if tries > 0:
+            yield Call("reconnect", (tries,))
+        self._tries[change.connection] += 1
+        if not self.retrying:
+            self.over = True
+        elif tries + 1 > self._tries_max or change.state is State.AUTH_EXPIRED:
+            self.over = True
+            yield Call("noreconnect")
+
+
+def describe(change: StateChange, close_reason: Callable[[], str]) -> Ending:
+    """Return an ending as kiteconnect tells it."""
+    reason = change.reason
+    if reason is Reason.CLOSE_FRAME:
+        code = None if change.detail == CLOSE_WITHOUT_CODE else change.detail
+        return Ending(code, close_reason() or None, clean=True)
+    if reason in _DROPPED:
+        return Ending(UNCLEAN, DROPPED_TEXT)
+    if reason in _REFUSALS:
+        status = change.detail or HTTPStatus.FORBIDDEN
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown"
+        why = f"WebSocket connection upgrade failed ({int(status)} - {phrase})"
+    else:
+        why = reason.name.lower().replace("_", " ")
+    text = f"connection was closed uncleanly ({why})"
+    return Ending(UNCLEAN, text, told=reason not in _NEVER_OPEN)
+
+
+def _is_a_wait(change: StateChange) -> bool:
+    """Whether a feed only waits for its key's turn, before any handshake."""
+    return change.state is State.LIMITED and not change.detail
+
+
+def _told(ending: Ending) -> Iterator[Call]:
+    if not ending.clean:
+        yield Call("error", (ending.code, ending.text))
+    yield Call("close", (ending.code, ending.text))

@@ -1,0 +1,300 @@
+"""KiteTicker as kiteconnect 5.2.2 has it, on a pipeline of its own or a running one. Floor 7.
+
+Same names, arguments, callbacks and dicts; what differs is in docs/coming-from-kiteticker.md.
+connect() starts an instance in a fresh interpreter, hands it the token through a pipe, and ends it
+with this process at the latest. The socket, the decoder and reconnecting are in other processes: a
+callback that is slow or raises costs no connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from pipeline.brokers.registry import decode_frame
+from pipeline.core.enums import Mode
+from pipeline.core.errors import NotConnected, NotSupportedYet
+from pipeline.core.secrets import Secret
+from pipeline.kite.assignments import Assignments
+from pipeline.kite.callbacks import Guard, call
+from pipeline.kite.instance import ACCOUNT, OwnInstance, paths_for
+from pipeline.kite.response import Connection
+from pipeline.kite.session import Session
+from pipeline.kite.settings import Settings, check, instance_config
+from pipeline.shm.names import DEFAULT_ROOT
+from pipeline.strategy.kite_dicts import to_kite_dicts
+from pipeline.strategy.market import attach
+
+_TOKEN_MAX: Final = 2**32 - 1
+_RESTART_S: Final = 30.0
+
+Callback = Callable[..., object]
+
+log = logging.getLogger("pipeline.kite")
+
+
+class KiteTicker:
+    """The WebSocket client for Kite Connect's streaming quotes, as a drop-in for kiteconnect's.
+
+    instance: attach to the running instance of that name instead of starting one; `subscribe`
+      then chooses among what it streams, and the token is not used.
+    connections: spread the instruments over so many connections of 3,000 each (Kite gives 3 to
+      an API key).
+    """
+
+    EXCHANGE_MAP: ClassVar[dict[str, int]] = {
+        "nse": 1,
+        "nfo": 2,
+        "cds": 3,
+        "bse": 4,
+        "bfo": 5,
+        "bcd": 6,
+        "mcx": 7,
+        "mcxsx": 8,
+        "indices": 9,
+        "nco": 12,
+        "bsecds": 6,
+    }
+
+    CONNECT_TIMEOUT: ClassVar = 30
+    RECONNECT_MAX_DELAY: ClassVar = 60
+    RECONNECT_MAX_TRIES: ClassVar = 50
+    ROOT_URI: ClassVar = "wss://ws.kite.trade"
+
+    MODE_FULL: ClassVar = "full"
+    MODE_QUOTE: ClassVar = "quote"
+    MODE_LTP: ClassVar = "ltp"
+
+    _minimum_reconnect_max_delay: ClassVar = 5
+    _maximum_reconnect_max_tries: ClassVar = 300
+
+    def __init__(
+        self, api_key: str, access_token: str, debug: bool = False, root: str | None = None,
+        reconnect: bool = True, reconnect_max_tries: int = RECONNECT_MAX_TRIES,
+        reconnect_max_delay: float = RECONNECT_MAX_DELAY,
+        connect_timeout: float = CONNECT_TIMEOUT, *,
+        instance: str | None = None, connections: int = 1,
+        shm_directory: str | Path = DEFAULT_ROOT,
+    ) -> None:  # fmt: skip
+        self.root = root or self.ROOT_URI
+        self.reconnect = reconnect
+        self.reconnect_max_tries = self._tries(reconnect_max_tries)
+        self.reconnect_max_delay = self._delay(reconnect_max_delay)
+        self.connect_timeout = connect_timeout
+        self.debug = debug
+        self.ws: Connection | None = None
+        self.websocket_thread: threading.Thread | None = None
+        #: {instrument token: mode}, of what is subscribed
+        self.subscribed_tokens: dict[int, str] = {}
+
+        self.on_ticks: Callback | None = None
+        self.on_open: Callback | None = None
+        self.on_close: Callback | None = None
+        self.on_error: Callback | None = None
+        self.on_connect: Callback | None = None
+        self.on_message: Callback | None = None
+        self.on_reconnect: Callback | None = None
+        self.on_noreconnect: Callback | None = None
+        self.on_order_update: Callback | None = None
+
+        self._api_key = api_key
+        self._access_token = Secret(access_token) if isinstance(access_token, str) else None
+        self._instance_name = instance
+        self._connections = connections
+        self._shm_directory = shm_directory
+        self._lock = threading.RLock()
+        self._session: Session | None = None
+        self._assignments: Assignments | None = None
+
+    def _tries(self, wanted: int) -> int:
+        highest = self._maximum_reconnect_max_tries
+        if wanted > highest:
+            log.warning("`reconnect_max_tries` can not be more than %d: set to that.", highest)
+        return min(wanted, highest)
+
+    def _delay(self, wanted: float) -> float:
+        lowest = self._minimum_reconnect_max_delay
+        if wanted < lowest:
+            log.warning("`reconnect_max_delay` can not be less than %d: set to that.", lowest)
+        return max(wanted, lowest)
+
+    def __repr__(self) -> str:
+        state = "connected" if self.is_connected() else "not connected"
+        return f"<KiteTicker {self.root}, {len(self.subscribed_tokens)} instruments, {state}>"
+
+    @property
+    def socket_url(self) -> str:
+        """The address with key and token, as kiteconnect has it; it is not for logs."""
+        token = self._access_token.reveal() if self._access_token else None
+        return f"{self.root}?api_key={self._api_key}&access_token={token}"
+
+    # ---- connecting ----------------------------------------------------------------------------
+
+    def connect(
+        self, threaded: bool = False, disable_ssl_verification: bool = False,
+        proxy: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Connect, and call back from here on: in this thread until `stop`, or in one of its own.
+
+        Returns, when `threaded`, as soon as the instance is up, with the handshake under way.
+        Raises ValueError for arguments that cannot work, InstanceError or SegmentError when the
+        instance cannot start, InstanceNotFound when there is none to attach to.
+        """
+        if proxy:
+            raise NotSupportedYet("a proxy", "connect without one, or from a host that has access")
+        if disable_ssl_verification:
+            log.warning("certificates are verified all the same; SSL_CERT_FILE names others")
+        if not self._wait_for_the_last_end():
+            return
+        session = self._start()
+        if threaded:
+            self.websocket_thread = threading.Thread(
+                target=session.run, kwargs={"stay": False}, name="KiteTicker", daemon=True
+            )
+            self.websocket_thread.start()
+        else:
+            session.run(stay=True)
+
+    def _wait_for_the_last_end(self) -> bool:
+        """Return whether a new session may begin: the last one has ended, or is about to."""
+        last = self._session
+        if last is None:
+            return True
+        if not last.is_ending:
+            log.warning("connect(): this KiteTicker is connected already")
+            return False
+        return last.is_own_thread or last.ended.wait(_RESTART_S)
+
+    def _start(self) -> Session:
+        if self._instance_name is not None:
+            return self._attach(self._instance_name)
+        settings = Settings(
+            self.root, self._api_key, self.connect_timeout, self.reconnect_max_delay,
+            self._connections, self.debug,
+        )  # fmt: skip
+        check(settings, self._access_token and self._access_token.reveal())
+        assert self._access_token is not None
+        paths = paths_for(self._shm_directory)
+        config = instance_config(
+            settings, name=paths.name, root=paths.root, token_file=paths.secrets / ACCOUNT
+        )
+        own = OwnInstance(paths)
+        market = own.start(config, self._access_token)
+        with self._lock:
+            self._assignments = Assignments(paths, self._connections)
+            self._assignments.write(_modes(self.subscribed_tokens))
+            tries_max = self.reconnect_max_tries if self.reconnect else -1
+            self._session = Session(self, market, own, tries_max)
+        return self._session
+
+    def _attach(self, name: str) -> Session:
+        if self._access_token:
+            log.warning("instance %s has its own token: the one given here is ignored", name)
+        market = attach(name, shm_directory=self._shm_directory)
+        with self._lock:
+            self._assignments = None
+            self._session = Session(self, market, None, self._maximum_reconnect_max_tries)
+            self._session.inbox.only = frozenset(self.subscribed_tokens)
+        return self._session
+
+    def is_connected(self) -> bool:
+        """Check if the connection is established."""
+        return self._session is not None and self._session.story.connected
+
+    def close(self, code: int | None = None, reason: str | None = None) -> None:
+        """Close the connection, for good; connect() goes on waiting for `stop`."""
+        self.stop_retry()
+        if self._session is not None:
+            self._session.close(code, reason)
+
+    def stop(self) -> None:
+        """End it all: a blocking connect() returns. Nothing happens if nothing runs."""
+        if self._session is not None:
+            self._session.stop()
+
+    def stop_retry(self) -> None:
+        """Make no further attempt once the connection is lost."""
+        if self._session is not None:
+            self._session.story.retrying = False
+
+    # ---- subscribing ---------------------------------------------------------------------------
+
+    def subscribe(self, instrument_tokens: Iterable[int]) -> bool:
+        """Subscribe to instrument tokens, in mode quote.
+
+        Raises NotConnected before connect(), TypeError or ValueError for what is no token,
+        CapacityError for more than the connections carry; then nothing has changed.
+        """
+        tokens = _tokens(instrument_tokens)
+        return self._change("subscribe", dict.fromkeys(tokens, self.MODE_QUOTE))
+
+    def unsubscribe(self, instrument_tokens: Iterable[int]) -> bool:
+        """Unsubscribe from instrument tokens; those that are not subscribed are passed over."""
+        tokens = _tokens(instrument_tokens)
+        return self._change("unsubscribe", {}, gone=tokens)
+
+    def set_mode(self, mode: str, instrument_tokens: Iterable[int]) -> bool:
+        """Set the mode of instrument tokens: MODE_LTP, MODE_QUOTE or MODE_FULL."""
+        if mode not in (self.MODE_LTP, self.MODE_QUOTE, self.MODE_FULL):
+            raise ValueError(f"mode {mode!r}: expected MODE_LTP, MODE_QUOTE or MODE_FULL")
+        return self._change("set_mode", dict.fromkeys(_tokens(instrument_tokens), mode))
+
+    def resubscribe(self) -> None:
+        """Send what differs from `subscribed_tokens`; a reconnect does so by itself."""
+        self._change("resubscribe", {})
+
+    def _change(self, action: str, new: dict[int, str], gone: Iterable[int] = ()) -> bool:
+        with self._lock:
+            session = self._session
+            if session is None:
+                raise NotConnected(f"{action}() before connect(): do it in on_connect")
+            wanted = {**self.subscribed_tokens, **new}
+            for token in gone:
+                wanted.pop(token, None)
+            if self._assignments is not None and not session.ended.is_set():
+                self._assignments.write(_modes(wanted))
+            self.subscribed_tokens.clear()
+            self.subscribed_tokens.update(wanted)
+            if self._assignments is None:
+                session.inbox.only = frozenset(wanted)
+                self._tell_missing(session, new)
+        return True
+
+    def _tell_missing(self, session: Session, new: dict[int, str]) -> None:
+        missing = sorted(new.keys() - set(session.market.tokens.tolist()))
+        if missing:
+            shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            text = (
+                f"instance {self._instance_name} does not stream {len(missing)} of these "
+                f"instruments ({shown}): add them to [[subscription]] in its config"
+            )
+            log.error("%s", text)
+            call(Guard(), self, "on_error", 0, text)
+
+    def _parse_binary(self, bin: bytes) -> list[dict[str, Any]]:  # noqa: A002
+        """Return the ticks of a frame; scripts call it on what `on_message` gave them."""
+        return to_kite_dicts(decode_frame("kite", bin))
+
+
+def _modes(wanted: dict[int, str]) -> dict[int, Mode]:
+    return {token: Mode[mode.upper()] for token, mode in wanted.items()}
+
+
+def _tokens(instrument_tokens: Iterable[int]) -> list[int]:
+    """Return instrument tokens as integers; numpy's are taken, text is not."""
+    if isinstance(instrument_tokens, str | bytes) or not isinstance(instrument_tokens, Iterable):
+        raise TypeError(f"instrument_tokens {instrument_tokens!r}: expected a list of integers")
+    found = []
+    for item in instrument_tokens:
+        try:
+            token = operator.index(item)
+        except TypeError:
+            raise TypeError(f"instrument token {item!r}: expected an integer") from None
+        if not 0 < token <= _TOKEN_MAX:
+            raise ValueError(f"instrument token {token}: expected 1 to {_TOKEN_MAX}")
+        found.append(token)
+    return found
