@@ -166,7 +166,12 @@ class Crew:
 
 
 def _has_ended(pid: int, options: int = 0) -> bool:
-    """Return whether a child has ended, without reaping it; waits for that unless told not to."""
+    """Return whether a child has ended, without reaping it; waits for that unless told not to.
+
+    Where nobody can ask that without reaping, it is as if it had not.
+    """
+    if not hasattr(os, "waitid"):
+        return False
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | options) is not None
 
 

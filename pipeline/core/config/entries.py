@@ -22,6 +22,8 @@ from pipeline.core.errors import Problem
 
 #: What is called on a strategy, and with how many arguments.
 CALLBACKS: Final = {"on_start": 1, "on_ticks": 1, "on_event": 1, "on_stop": 0}
+#: Who uses one of these may define anything.
+_MAKERS: Final = frozenset({"exec", "eval", "globals", "locals", "vars", "setattr"})
 _NEAR: Final = 0.8
 _ALLOWED: Final = (
     "a class with any of on_start(market), on_ticks(ticks), on_event(event), on_stop()"
@@ -91,7 +93,7 @@ def _near_file(module: str, folder: Path) -> str:
 
 
 class _Names(NamedTuple):
-    """The names at a module's top level, and whether there may be more than can be seen."""
+    """The names that a module or class defines, and whether there may be more than can be seen."""
 
     found: dict[str, ast.AST]
     open: bool
@@ -108,8 +110,9 @@ class _Names(NamedTuple):
                 more = more or any(alias.name == "*" for alias in node.names)
                 found |= {a.asname or a.name.partition(".")[0]: node for a in node.names}
             else:
-                stored = (n for n in ast.walk(node) if isinstance(n, ast.Name))
-                found |= {n.id: node for n in stored if isinstance(n.ctx, ast.Store)}
+                names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+                found |= {n.id: node for n in names if isinstance(n.ctx, ast.Store)}
+                more = more or any(n.id in _MAKERS for n in names)
         return cls(found, more)
 
 
@@ -120,13 +123,14 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         if not isinstance(node, ast.ClassDef | Function):
             for field in ("body", "orelse", "finalbody"):
                 yield from _statements(getattr(node, field, []))
-            for handler in getattr(node, "handlers", []):
-                yield from _statements(handler.body)
+            for branch in (*getattr(node, "handlers", []), *getattr(node, "cases", [])):
+                yield from _statements(branch.body)
 
 
 def _check_class(node: ast.ClassDef, strategy: StrategyConfig, path: str) -> Iterator[Problem]:
-    methods = {n.name: n for n in node.body if isinstance(n, Function)}
-    known_whole = not node.decorator_list and not node.keywords and _is_plain(node.bases)
+    names = _Names.of(node.body)
+    methods = {name: n for name, n in names.found.items() if isinstance(n, Function)}
+    known_whole = not (node.decorator_list or node.keywords or names.open) and _is_plain(node.bases)
     for name, method in methods.items():
         if name in CALLBACKS:
             yield from _check_callback(node.name, method, path)
@@ -135,12 +139,12 @@ def _check_class(node: ast.ClassDef, strategy: StrategyConfig, path: str) -> Ite
             if near:
                 found = f"{node.name}.{name}, which nobody calls"
                 yield Problem(f"{path}.entry", found, near[0], "or give it another name")
-    if known_whole and not methods.keys() & CALLBACKS.keys():
+    if known_whole and not names.found.keys() & CALLBACKS.keys():
         yield Problem(f"{path}.entry", f"class {node.name} with none of these", _ALLOWED)
     init = methods.get("__init__")
     if init is not None and not init.decorator_list and not node.decorator_list:
         yield from check_arguments(init.args, strategy.params, f"{path}.params", node.name)
-    elif init is None and known_whole and strategy.params:
+    elif "__init__" not in names.found and known_whole and strategy.params:
         found = shorten(", ".join(strategy.params))
         yield Problem(f"{path}.params", found, "nothing", f"{node.name} has no __init__")
 

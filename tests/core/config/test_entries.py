@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.config import load
+from pipeline.core.config import load, parse
 from pipeline.core.config.entries import check_entry
 from pipeline.core.config.sections import StrategyConfig
+from pipeline.core.config.text import as_dict, show
 from pipeline.core.errors import ConfigError, Problem
 from tests.core.config.test_loading import GOOD, LIMITS, only, problems
 
@@ -51,6 +52,21 @@ class Positional:
     def __init__(self, window, /): ...
     def on_stop(self): ...
 
+class Assigned:
+    on_ticks = __init__ = function
+
+class Branched:
+    if sys.platform:
+        def __init__(self, window): ...
+    try:
+        def on_stop(self): ...
+    finally:
+        pass
+
+match sys.platform:
+    case _:
+        class Matched(Plain): ...
+
 if sys.platform:
     class Nested:
         def on_stop(self): ...
@@ -61,6 +77,7 @@ if sys.platform:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(SOURCE)
     (tmp_path / "broken.py").write_text("class Good:\n    def on_ticks(self, ticks:\n")
+    (tmp_path / "made.py").write_text("globals()['Whatever'] = type('Whatever', (), {})\n")
     (tmp_path / "binary.py").write_bytes(b"\0")
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("raise SystemExit\n")
@@ -90,6 +107,10 @@ def check(folder: Path, entry: str, **params: object) -> list[Problem]:
         ("mine:Heir", {"anything": 1}),  # only importing it would tell
         ("mine:Imported", {}),
         ("mine:Nested", {}),
+        ("mine:Assigned", {"anything": 1}),
+        ("mine:Branched", {"window": 1}),
+        ("mine:Matched", {}),
+        ("made:Whatever", {}),
         ("package.inner:Plain", {}),
         ("ext.layout:Mode", {}),  # compiled
     ],
@@ -168,6 +189,16 @@ def test_two_strategies_need_two_names(folder: Path) -> None:
 )  # fmt: skip
 def test_a_label_is_made_of_the_class_name(name: str, label: str) -> None:
     assert StrategyConfig(entry=f"module:{name}").label == label
+
+
+def test_params_are_shown_as_they_were_written(folder: Path) -> None:
+    params = '{ window = 5, "odd key" = [1.5, "x"], inner = { flag = true } }'
+    text = f'{GOOD}[[strategy]]\nentry = "mine:Open"\nparams = {params}\n'
+    config = parse(text, limits=LIMITS, folder=folder)
+    again = parse(show(config), limits=LIMITS, folder=folder)
+    assert again.strategies == config.strategies
+    assert hash(again.strategies) == hash(config.strategies)
+    assert as_dict(config)["strategy"][0]["params"]["inner"] == {"flag": True}
 
 
 def test_the_check_itself_reads_only(folder: Path) -> None:
