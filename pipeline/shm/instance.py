@@ -209,7 +209,7 @@ def _lock(path: Path) -> int | None:
 def _lock_directory(paths: InstancePaths) -> int:
     """Make the directory and hold a lock on it: starters and `clean` come one after another."""
     while True:
-        paths.make()
+        _make_directories(paths)
         try:
             mutex = os.open(paths.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -221,6 +221,18 @@ def _lock_directory(paths: InstancePaths) -> int:
         except FileNotFoundError:
             pass
         os.close(mutex)
+
+
+def _make_directories(paths: InstancePaths) -> None:
+    """Make them, again if an instance that ends takes one away that we were to make another in."""
+    while True:
+        try:
+            paths.make()
+        except SegmentError as error:
+            if not isinstance(error.__cause__, FileNotFoundError) or not paths.root.is_dir():
+                raise
+        else:
+            return
 
 
 def _refuse_if_running(paths: InstancePaths) -> None:

@@ -133,3 +133,21 @@ def test_identity_is_more_than_a_pid() -> None:
     assert not is_alive(pid, started + 1)
     assert start_time(2**22 + 1) == 0
     assert len(boot_id()) == 16
+
+
+def test_an_end_beside_a_start_takes_no_directory_for_good(tmp_path: Path) -> None:
+    """One that ends removes the user's directory when it is empty, maybe just as we use it."""
+
+    class Raced(InstancePaths):
+        tries = 0
+
+        def make(self) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise SegmentError("gone meanwhile") from FileNotFoundError()
+            super().make()
+
+    instance = InstanceFile.claim(Raced("raced", tmp_path))
+    instance.end(Reason.SHUTDOWN, 0)
+    with pytest.raises(SegmentError, match="cannot make"):
+        InstanceFile.claim(InstancePaths("raced", tmp_path / "none"))
