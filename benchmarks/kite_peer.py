@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from benchmarks.exchange import address, exchange_line, make_certificate
 from benchmarks.harness.children import Children
-from benchmarks.run import Shape
+from benchmarks.shape import Shape
 
 _WARM_S: Final = 0.3
 _START_S: Final = 30.0
@@ -16,28 +17,20 @@ _START_S: Final = 30.0
 class KiteTickerRun:
     """One connection of 3,000 instruments in mode full, in load mode as fast as it takes them."""
 
-    def __init__(self, *, per_frame: int, tls: bool, children: Children, seconds: float) -> None:
-        self._shape = Shape(per_frame=per_frame, connections=1)
-        self._children = children
+    def __init__(self, *, per_frame: int, tls: bool, seconds: float) -> None:
+        self._shape = Shape(per_frame=per_frame, connections=1, tls=tls)
         self._seconds = seconds
 
     def measure(self) -> dict[str, float]:
         """Return M ticks/s and the CPU of KiteTicker's process per tick."""
         with tempfile.TemporaryDirectory() as name, Children() as children:
-            tokens = Path(name) / "tokens.txt"
+            folder = Path(name)
+            tokens = folder / "tokens.txt"
             tokens.write_text("\n".join(map(str, self._shape.tokens(0))))
-            exchange = children.start(
-                [
-                    "-m", "pipeline", "sim", "--mode", "load", "--instruments",
-                    str(self._shape.listed), "--packets-per-frame", str(self._shape.per_frame),
-                ],
-                piped=True,
-            )  # fmt: skip
-            url = children.first_line(exchange).rpartition(" ")[2]
             found = children.result(
                 [
-                    "-m", "benchmarks.peers.kiteticker", url, str(tokens), str(_WARM_S),
-                    str(self._seconds),
+                    "-m", "benchmarks.peers.kiteticker", self._exchange(children, folder),
+                    str(tokens), str(_WARM_S), str(self._seconds),
                 ],
                 timeout_s=_START_S + self._seconds,
             )  # fmt: skip
@@ -46,3 +39,9 @@ class KiteTickerRun:
             "rate": ticks / found["seconds"] / 1e6,
             "cpu": found["cpu_s"] * 1e9 / ticks,
         }
+
+    def _exchange(self, children: Children, folder: Path) -> str:
+        tls = self._shape.tls
+        chain = make_certificate(folder)[1] if tls else None
+        line = exchange_line(self._shape, chain=chain)
+        return address(children.first_line(children.start(line, piped=True)), tls=tls)

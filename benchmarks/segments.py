@@ -61,7 +61,7 @@ class Connection:
         return self.segments[kind, number].mapping
 
     def decoder(self) -> Decoder:
-        """Return a decoder with this connection's lane, never pausing for readers."""
+        """Return a decoder with this connection's `lane`, never pausing for readers."""
         decoder = Decoder(
             self.mapping(SegmentKind.LATEST),
             self.mapping(SegmentKind.BELL),
@@ -69,7 +69,7 @@ class Connection:
             self.mapping(SegmentKind.DECODER_STATUS),
             gated=True,
         )
-        decoder.add_lane(
+        self.lane = decoder.add_lane(
             0,
             frames=self.mapping(SegmentKind.FRAMES),
             ticks=self.mapping(SegmentKind.TICKS),
@@ -85,6 +85,10 @@ class Connection:
         reader = StreamReader(target, self.mapping(SegmentKind.BELL, INSTANCE_BELL))
         reader.add(0, self.mapping(SegmentKind.TICKS), self.mapping(SegmentKind.EVENTS))
         return reader
+
+    def continue_writing(self) -> None:
+        """Write from now on behind what a predecessor has written."""
+        self.writer = FrameRingWriter(self.mapping(SegmentKind.FRAMES))
 
     def send(self, messages: list[bytes]) -> None:
         """Put messages into the frame ring, as a feed does."""

@@ -10,6 +10,7 @@ from benchmarks.strategy import NAME
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_token
 
 INSTANCE: Final = "bench"
+CONNECTIONS_OF_A_KEY: Final = 3
 
 _HEAD: Final = """
 [instance]
@@ -21,10 +22,13 @@ spin_us = {decoder_spin_us}
 {decoder_more}
 [feed]
 spin_us = {feed_spin_us}
+"""
+_ACCOUNT: Final = """
 [[account]]
-name = "exchange"
-api_key = "demo"
-{account}
+name = "{key}"
+api_key = "{key}"
+url = "{url}"
+{more}
 """
 _SIMULATOR: Final = """
 [simulator]
@@ -33,11 +37,10 @@ mode = "{mode}"
 rate = {rate}
 packets_per_frame = {per_frame}
 gate = "{gate}"
-connection_limit = {connections}
 """
 _CONNECTION: Final = """
 [[connection]]
-account = "exchange"
+account = "{key}"
 instruments_max = {instruments}
 [[subscription]]
 file = "tokens-{number}.txt"
@@ -46,11 +49,17 @@ connection = {number}
 """
 
 
+def token_file(key: str) -> str:
+    """Return the name of the file, beside the config, with the token of a key of our own."""
+    return f"token-{key}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """What runs. `rate` in ticks/s over all connections; None: as fast as the strategy takes it.
 
-    With `tls` the exchange is a process of its own that serves wss://, else the instance's.
+    `own_exchange` makes the exchange a process of its own, instead of one of the instance's; it is
+    so with `tls`.
     `real_time` conflates as the broker does. `notes` makes the strategy keep when it got the first
     and the last tick of each frame, and each batch: for paced runs only, it costs time.
     """
@@ -64,6 +73,7 @@ class Shape:
     decoder_spin_us: int = 0
     feed_spin_us: int = 0
     tls: bool = False
+    own_exchange: bool = False
     real_time: bool = False
     notes: bool = False
 
@@ -72,22 +82,34 @@ class Shape:
         """The reader that the exchange waits for, or nothing."""
         return NAME if self.rate is None else ""
 
+    @property
+    def keys(self) -> list[str]:
+        """The API keys, one for each three connections."""
+        count = -(-self.connections // CONNECTIONS_OF_A_KEY)
+        return ["demo", *(f"demo{number}" for number in range(2, count + 1))]
+
     def config(self, shm: Path, *, url: str = "simulator", ca_file: Path | None = None) -> str:
         """Return the config of the main job; `url` is where an exchange of its own listens."""
+        outside = url != "simulator"
         text = _HEAD.format(
             instance=INSTANCE, shm=shm, decoder_spin_us=self.decoder_spin_us,
-            feed_spin_us=self.feed_spin_us, account=_account(url, ca_file),
+            feed_spin_us=self.feed_spin_us,
             # A decoder that knows nothing of the gate would pace what it takes for a backlog.
-            decoder_more="catch_up_age_ms = 60000" if self.tls else "",
+            decoder_more="catch_up_age_ms = 60000" if outside else "",
         )  # fmt: skip
-        if not self.tls:
+        for key in self.keys:
+            lines = [f'access_token = "file:{token_file(key)}"'] if outside else []
+            lines += [f'ca_file = "{ca_file}"'] if ca_file else []
+            text += _ACCOUNT.format(key=key, url=url, more="\n".join(lines))
+        if not outside:
             text += _SIMULATOR.format(
                 instruments=self.listed, mode="real-time" if self.real_time else "load",
                 rate='"max"' if self.rate is None else float(self.rate), per_frame=self.per_frame,
-                gate=self.gate, connections=max(3, self.connections),
+                gate=self.gate,
             )  # fmt: skip
         for number in range(self.connections):
-            text += _CONNECTION.format(number=number, instruments=self.instruments)
+            key = self.keys[number // CONNECTIONS_OF_A_KEY]
+            text += _CONNECTION.format(number=number, key=key, instruments=self.instruments)
         return text
 
     @property
@@ -100,8 +122,3 @@ class Shape:
         listed = (simulated_token(position) for position in range(self.listed))
         found = [token for token in listed if token & 0xFF != SEGMENT_INDICES]
         return found[number * self.instruments : (number + 1) * self.instruments]
-
-
-def _account(url: str, ca_file: Path | None) -> str:
-    lines = [f'url = "{url}"'] + ([f'ca_file = "{ca_file}"'] if ca_file else [])
-    return "\n".join(lines)

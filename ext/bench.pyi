@@ -1,3 +1,4 @@
+from ext.cells import Bell
 from ext.mapping import Mapping
 from ext.rings import FrameRingReader, FrameRingWriter
 
@@ -9,5 +10,6 @@ def pump(
     count: int,
     window: int,
     batch: int = 64,
+    bell: Bell | None = None,
 ) -> None: ...
 def drain(reader: FrameRingReader, cursor: Mapping, *, count: int) -> int: ...

@@ -3,11 +3,12 @@
 Floor 0. A ring's writer never waits; to measure what arrives, this one stays within a window of
 the reader's cursor, which the reader keeps in a word of its own.
 """
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ext.layout cimport DATA_OFFSET, FrameDescriptorC
+from ext.cells cimport Bell
+from ext.layout cimport BellC, DATA_OFFSET, FrameDescriptorC
 from ext.mapping cimport Mapping
 from ext.rings cimport (
     FrameRingReader, FrameRingWriter, RING_READY, frame_ring_add, frame_ring_flush,
@@ -19,9 +20,28 @@ cdef extern from "atomics.h" nogil:
     void store_release(uint64_t *word, uint64_t value)
     void cpu_pause()
 
+cdef extern from "bell.h" nogil:
+    void bell_ring(BellC *bell)
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef extern from "<unistd.h>" nogil:
+    int usleep(unsigned int microseconds)
+
 cdef enum:
+    SPINS_MAX = 4096      # before the core is left to whoever else wants it, the other end for one
+    WINDOW_SLEEP_US = 20
     CURSOR_EVERY = 64     # messages between two stores of the cursor
     MESSAGE_BYTES_MAX = 65_536
+
+
+cdef inline uint32_t _wait(uint32_t spins) noexcept nogil:
+    if spins < SPINS_MAX:
+        cpu_pause()
+        return spins + 1
+    sched_yield()
+    return 0
 
 
 cdef uint64_t *_word(Mapping mapping) except NULL:
@@ -32,16 +52,19 @@ cdef uint64_t *_word(Mapping mapping) except NULL:
 
 def pump(
     FrameRingWriter writer not None, Mapping cursor not None, list messages not None, *,
-    uint64_t count, uint64_t window, uint64_t batch=64,
+    uint64_t count, uint64_t window, uint64_t batch=64, Bell bell=None,
 ):
     """Append `messages` in turn, `count` in all, never more than `window` ahead of the cursor.
 
     `batch` of them are published together, as the frames of one socket read are. Releases the
-    GIL. The messages must fit the ring, `window` of them at once.
+    GIL. The messages must fit the ring, `window` of them at once. With a `bell` it is rung after
+    each batch, as a feed does, and a full window is slept on.
     """
     cdef uint64_t *word = _word(cursor)
     cdef size_t kinds = len(messages), kind = 0, i
     cdef uint64_t done = 0, first = writer.writer.tail, seen = 0, upto
+    cdef uint32_t spins = 0
+    cdef bint rings = bell is not None
     cdef const uint8_t **data = <const uint8_t **>malloc(kinds * sizeof(uint8_t *))
     cdef size_t *sizes = <size_t *>malloc(kinds * sizeof(size_t))
     cdef bytes message
@@ -55,13 +78,20 @@ def pump(
             while done < count:
                 upto = min(done + batch, count)
                 while first + upto - seen > window:
-                    cpu_pause()
                     seen = load_acquire(word)
+                    if first + upto - seen <= window:
+                        break
+                    if rings:
+                        usleep(WINDOW_SLEEP_US)
+                    else:
+                        spins = _wait(spins)
                 while done < upto:
                     frame_ring_add(&writer.writer, data[kind], sizes[kind], 1, 0, 0)
                     kind = kind + 1 if kind + 1 < kinds else 0
                     done += 1
                 frame_ring_flush(&writer.writer)
+                if rings:
+                    bell_ring(bell.bell)
     finally:
         free(data)
         free(sizes)
@@ -74,6 +104,7 @@ def drain(FrameRingReader reader not None, Mapping cursor not None, *, uint64_t 
     """
     cdef uint64_t *word = _word(cursor)
     cdef uint64_t done = 0, total = 0
+    cdef uint32_t spins = 0
     cdef FrameDescriptorC descriptor
     cdef const uint8_t *data = NULL
     cdef uint8_t *target = <uint8_t *>malloc(MESSAGE_BYTES_MAX)
@@ -83,7 +114,7 @@ def drain(FrameRingReader reader not None, Mapping cursor not None, *, uint64_t 
     with nogil:
         while done < count and not lapped:
             if frame_ring_peek(&reader.reader, &descriptor, &data) != RING_READY:
-                cpu_pause()
+                spins = _wait(spins)
                 continue
             if descriptor.length > MESSAGE_BYTES_MAX:
                 break

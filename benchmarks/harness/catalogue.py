@@ -9,7 +9,8 @@ from typing import Final
 from benchmarks.harness.bench import Scenario
 
 MODULES: Final = (
-    "decode", "end_to_end", "latency",
+    "decode", "ring", "websocket", "paced", "end_to_end", "latency", "idle", "decoder_kill",
+    "start", "scaling", "transport",
 )  # fmt: skip
 
 

@@ -7,15 +7,36 @@ dies first. A child that measures prints its result as one line of JSON, the las
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
 from pipeline.supervisor.launch import Launched, launch
 
 _END_S: Final = 10.0
+_READY_S: Final = 30.0
+
+
+class Asked:
+    """A measuring child that waits for questions on its input and answers each with a line."""
+
+    def __init__(self, process: Launched, children: Children) -> None:
+        self._process = process
+        self._children = children
+
+    def answer(self, question: str, *, timeout_s: float) -> dict[str, Any]:
+        """Return what it found; a child that takes too long ends, and that is an error."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{question}\n".encode())
+        self._process.stdin.flush()
+        found: dict[str, Any] = json.loads(
+            self._children.first_line(self._process, timeout_s=timeout_s)
+        )
+        return found
 
 
 class ChildFailed(RuntimeError):
@@ -39,22 +60,32 @@ class Children:
             end(process)
         self._running.clear()
 
-    def start(self, arguments: Sequence[str], *, piped: bool = False) -> Launched:
+    def start(
+        self, arguments: Sequence[str], *, piped: bool = False, asked: bool = False
+    ) -> Launched:
         """Start `python ARGUMENTS`; with `piped` its output is the caller's to read."""
         process = launch(
             arguments, die_with_parent=signal.SIGKILL,
             stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
         )  # fmt: skip
         self._running.append(process)
         return process
 
-    def first_line(self, process: Launched) -> str:
-        """Return the first line that a process prints: where it listens."""
+    def first_line(self, process: Launched, *, timeout_s: float = _READY_S) -> str:
+        """Return the next line that a process prints: where it listens, or an answer."""
         assert process.stdout is not None
-        line = process.stdout.readline().decode().strip()
+        ready, _, _ = select.select([process.stdout], [], [], timeout_s)
+        line = process.stdout.readline().decode().strip() if ready else ""
         if not line:
-            raise ChildFailed(f"{_called(process)} ended before it was ready")
+            raise ChildFailed(f"{_called(process)} said nothing, or ended")
         return line
+
+    def ask(self, arguments: Sequence[str]) -> Asked:
+        """Start a child that answers questions, and wait until it says that it is ready."""
+        process = self.start(arguments, piped=True, asked=True)
+        self.first_line(process)
+        return Asked(process, self)
 
     def result(self, arguments: Sequence[str], *, timeout_s: float) -> dict[str, Any]:
         """Run a measuring child to its end and return what it found."""
@@ -81,8 +112,10 @@ def end(process: Launched) -> None:
     if process.poll() is None:
         process.kill()
         process.wait(_END_S)
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def _called(process: Launched) -> str:

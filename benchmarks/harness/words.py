@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def number(value: float) -> str:
     """Return three significant digits, thousands separated."""
@@ -14,5 +16,7 @@ def number(value: float) -> str:
 
 
 def times(value: float) -> str:
-    """Return a ratio: 3.1x, 870x."""
+    """Return a ratio: 3.1x, 870x; infinite where the other one reached nothing."""
+    if math.isinf(value):
+        return "∞"
     return f"{number(value)}x"
