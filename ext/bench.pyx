@@ -6,6 +6,8 @@ the reader's cursor, which the reader keeps in a word of its own.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.types cimport clockid_t
 
 from ext.cells cimport Bell
 from ext.layout cimport BellC, DATA_OFFSET, FrameDescriptorC
@@ -44,6 +46,12 @@ cdef inline uint32_t _wait(uint32_t spins) noexcept nogil:
     return 0
 
 
+cdef inline int64_t _clock_ns(clockid_t clock) noexcept nogil:
+    cdef timespec now
+    clock_gettime(clock, &now)
+    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
+
+
 cdef uint64_t *_word(Mapping mapping) except NULL:
     if not mapping.writable or mapping.size < DATA_OFFSET + sizeof(uint64_t):
         raise ValueError("a writable mapping with a word behind its header is needed")
@@ -58,13 +66,14 @@ def pump(
 
     `batch` of them are published together, as the frames of one socket read are. Releases the
     GIL. The messages must fit the ring, `window` of them at once. With a `bell` it is rung after
-    each batch, as a feed does, and a full window is slept on.
+    each batch, which has the time, as a feed does, and a full window is slept on.
     """
     cdef uint64_t *word = _word(cursor)
     cdef size_t kinds = len(messages), kind = 0, i
     cdef uint64_t done = 0, first = writer.writer.tail, seen = 0, upto
     cdef uint32_t spins = 0
     cdef bint rings = bell is not None
+    cdef int64_t ts_ns = 0, mono_ns = 0
     cdef const uint8_t **data = <const uint8_t **>malloc(kinds * sizeof(uint8_t *))
     cdef size_t *sizes = <size_t *>malloc(kinds * sizeof(size_t))
     cdef bytes message
@@ -85,8 +94,10 @@ def pump(
                         usleep(WINDOW_SLEEP_US)
                     else:
                         spins = _wait(spins)
+                if rings:
+                    ts_ns, mono_ns = _clock_ns(CLOCK_REALTIME), _clock_ns(CLOCK_MONOTONIC)
                 while done < upto:
-                    frame_ring_add(&writer.writer, data[kind], sizes[kind], 1, 0, 0)
+                    frame_ring_add(&writer.writer, data[kind], sizes[kind], 1, ts_ns, mono_ns)
                     kind = kind + 1 if kind + 1 < kinds else 0
                     done += 1
                 frame_ring_flush(&writer.writer)

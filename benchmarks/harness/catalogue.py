@@ -9,13 +9,13 @@ from typing import Final
 from benchmarks.harness.bench import Scenario
 
 MODULES: Final = (
-    "decode", "ring", "websocket", "paced", "end_to_end", "latency", "idle", "decoder_kill",
-    "start", "scaling", "transport",
+    "decode", "ring", "websocket", "wakes", "paced", "end_to_end", "latency", "idle",
+    "decoder_kill", "start", "scaling", "transport",
 )  # fmt: skip
 
 
 class UnknownScenario(ValueError):
-    """A name that no scenario begins with."""
+    """A name that is no scenario's, nor the beginning of one."""
 
 
 def scenarios() -> list[Scenario]:
@@ -27,15 +27,17 @@ def scenarios() -> list[Scenario]:
 
 
 def select(names: Sequence[str]) -> list[Scenario]:
-    """Return those whose name begins with one of `names`, all of them for none.
+    """Return those with one of `names`, or that begin with one and a dash; all of them for none.
 
     Raises UnknownScenario with what there is.
     """
     known = scenarios()
-    if not names:
-        return known
     for name in names:
-        if not any(one.name.startswith(name) for one in known):
+        if not any(_answers(one, name) for one in known):
             listed = ", ".join(one.name for one in known)
             raise UnknownScenario(f"{name!r}: no scenario begins so; there are {listed}")
-    return [one for one in known if one.name.startswith(tuple(names))]
+    return [one for one in known if not names or any(_answers(one, name) for name in names)]
+
+
+def _answers(scenario: Scenario, name: str) -> bool:
+    return scenario.name == name or scenario.name.startswith(f"{name}-")

@@ -12,6 +12,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -121,5 +122,5 @@ def end(process: Launched) -> None:
 def _called(process: Launched) -> str:
     arguments = process.args
     words = [str(word) for word in arguments] if isinstance(arguments, list) else [str(arguments)]
-    module = [word for word in words if word.startswith("benchmarks.") or word == "pipeline"]
-    return f"the process {module[-1] if module else words[-1]}"
+    named = [after for before, after in pairwise(words) if before == "-m"]
+    return f"the process {named[-1] if named else words[-1]}"

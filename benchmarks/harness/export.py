@@ -56,9 +56,7 @@ def as_markdown(results: Results) -> str:
     ]
     for outcome in results.outcomes:
         judgements = outcome.judgements
-        for figure in outcome.figures:
-            if figure.case == OURS:
-                found.append(_row(figure, outcome, judgements))
+        found += [_row(figure, outcome, judgements) for figure in outcome.leads]
         if outcome.failed:
             found.append(
                 f"| {outcome.scenario.name} | | not measured: {outcome.failed} | | | | | | |"
@@ -72,15 +70,15 @@ def _row(figure: Figure, outcome: Outcome, judgements: list[Judgement]) -> str:
     goal = figure.goal
     own = [one for one in judgements if one.group == figure.group]
     missed = any(one.kind is Kind.MUST and one.holds is False for one in own)
-    must = ", ".join(one.demand for one in own if one.kind is Kind.MUST)
+    must = ", ".join(one.short for one in own if one.kind is Kind.MUST)
     peers = ", ".join(
         f"{other.case} {times(figure.times_better_than(other))}"
         for other in outcome.figures
-        if other.group == figure.group and other.is_peer
+        if other.group == figure.group and other.is_peer and figure.case == OURS
     )
     aim = number(goal.aim) if goal is not None and goal.aim is not None else ""
     cells = [
-        figure.group, figure.unit, number(figure.best), number(figure.median),
+        figure.title, figure.unit, number(figure.best), number(figure.median),
         number(figure.worst), must + (" (missed)" if missed else ""), aim, peers,
         f"`{outcome.scenario.name}`",
     ]  # fmt: skip

@@ -49,6 +49,11 @@ class Figure:
         return self.case != OURS and not self.case.startswith(f"{OURS},")
 
     @property
+    def title(self) -> str:
+        """What it is called where only one of its group stands."""
+        return self.group if self.case == OURS else f"{self.group}: {self.case}"
+
+    @property
     def best(self) -> float:
         """The sample that is judged."""
         return max(self.samples) if self.higher_is_better else min(self.samples)
@@ -81,11 +86,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """One demand and whether it holds; None: the peer was not there to compare with."""
+    """One demand and whether it holds; None: the peer was not there to compare with.
+
+    `demand` is in words, `short` for a table that has the unit already.
+    """
 
     group: str
     kind: Kind
     demand: str
+    short: str
     found: float
     holds: bool | None
 
@@ -111,10 +120,11 @@ def _judge_one(figure: Figure, figures: list[Figure]) -> list[Judgement]:
             Judgement(
                 group=figure.group,
                 kind=Kind.MUST,
-                demand=f"{times:g} times {name}",
+                demand=f"ahead of {name}" if times == 1 else f"{times:g} times {name}",
+                short=f"> {name}" if times == 1 else f"{times:g}x {name}",
                 found=ratio,
                 holds=None if peer is None else ratio >= times,
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -123,8 +133,14 @@ def _limit(figure: Figure, kind: Kind, limit: float) -> Judgement:
     best = figure.best
     holds = best >= limit if figure.higher_is_better else best <= limit
     sign = "at least" if figure.higher_is_better else "at most"
-    demand = f"{sign} {limit:g} {figure.unit}"
-    return Judgement(group=figure.group, kind=kind, demand=demand, found=best, holds=holds)
+    return Judgement(
+        group=figure.group,
+        kind=kind,
+        demand=f"{sign} {limit:g} {figure.unit}",
+        short=f"{'≥' if figure.higher_is_better else '≤'} {limit:g}",
+        found=best,
+        holds=holds,
+    )
 
 
 def merge(figures: list[Figure], more: list[Figure]) -> list[Figure]:

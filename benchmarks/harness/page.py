@@ -18,7 +18,7 @@ _STYLE: Final = """
 @media (prefers-color-scheme: dark) { :root { --back: #15181b; --text: #e4e7ea; --dim: #96a0a9;
   --line: #2e3439; --ours: #5aa0ec; --peer: #4c565f; --ok: #57c48a; --bad: #f0746c;
   --mark: #f5f7f9; } }
-body { background: var(--back); color: var(--text); max-width: 60rem; margin: 2rem auto;
+body { background: var(--back); color: var(--text); max-width: 68rem; margin: 2rem auto;
   padding: 0 1rem; font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.5rem 0 0; }
 h3 { font-size: .95rem; font-weight: 600; margin: 1.2rem 0 .2rem; }
@@ -36,6 +36,7 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; fill: var(--t
 .must { stroke: var(--bad); stroke-width: 1.5; } .aim { stroke: var(--ok); stroke-width: 1.5; }
 .floor { stroke: var(--dim); stroke-width: 1.5; stroke-dasharray: 3 3; }
 .limit { text-anchor: middle; font-size: 10px; fill: var(--dim); }
+.of-floor { text-anchor: start; }
 """
 
 _INTRO: Final = """
@@ -67,10 +68,7 @@ def page(results: Results) -> str:
 def _summary(results: Results) -> str:
     head = ["what", "unit", "best", "median", "must", "aim", "nearest peer"]
     rows = [
-        _summary_row(figure, outcome)
-        for outcome in results.outcomes
-        for figure in outcome.figures
-        if figure.case == OURS
+        _summary_row(figure, outcome) for outcome in results.outcomes for figure in outcome.leads
     ]
     return f'<div class="scroll"><table>{_row(head, "th")}{"".join(rows)}</table></div>'
 
@@ -78,10 +76,11 @@ def _summary(results: Results) -> str:
 def _summary_row(figure: Figure, outcome: Outcome) -> str:
     own = [one for one in outcome.judgements if one.group == figure.group]
     rivals = [one for one in outcome.figures if one.group == figure.group and one.is_peer]
+    rivals = rivals if figure.case == OURS else []
     nearest = min(rivals, key=figure.times_better_than, default=None)
     peer = f"{escape(nearest.case)} {times(figure.times_better_than(nearest))}" if nearest else ""
     cells = [
-        escape(figure.group), escape(figure.unit), number(figure.best), number(figure.median),
+        escape(figure.title), escape(figure.unit), number(figure.best), number(figure.median),
         _demands(own, Kind.MUST), _demands(own, Kind.AIM), peer,
     ]  # fmt: skip
     return _row(cells, "td")
@@ -92,9 +91,10 @@ def _demands(judgements: list[Judgement], kind: Kind) -> str:
 
 
 def _demand(one: Judgement) -> str:
-    name = "" if one.holds is None else ' class="ok"' if one.holds else ' class="bad"'
+    missed = "dim" if one.kind is Kind.AIM else "bad"
+    name = "dim" if one.holds is None else "ok" if one.holds else missed
     mark = "?" if one.holds is None else "✓" if one.holds else "✗"
-    return f"<span{name}>{mark} {escape(one.demand)}</span>"
+    return f'<span class="{name}" title="{escape(one.demand)}">{escape(one.short)} {mark}</span>'
 
 
 def _row(cells: list[str], tag: str) -> str:

@@ -84,7 +84,7 @@ def _limit(scale: _Scale, name: str, value: float, height: int) -> str:
     at = scale.at(value)
     return (
         f'<line class="{name}" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 6}" y2="{height - _AXIS}"/>'
-        f'<text class="limit" x="{at:.1f}" y="{_TOP - 9}">{name}</text>'
+        f'<text class="limit of-{name}" x="{at:.1f}" y="{_TOP - 9}">{name}</text>'
     )
 
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final
 
 from benchmarks.harness.bench import Bench, Scenario, Size
-from benchmarks.harness.figure import Figure, Judgement, Kind, judge, merge
+from benchmarks.harness.figure import OURS, Figure, Judgement, Kind, judge, merge
 from benchmarks.harness.machine import machine, versions
 from pipeline.core.errors import PipelineError
 
@@ -43,6 +43,12 @@ class Outcome:
     seconds: float = 0.0
     tries: int = 0
     load: float = 0.0
+
+    @property
+    def leads(self) -> list[Figure]:
+        """The figures for a summary: ours, and all of a group that has none of ours."""
+        ours = {figure.group for figure in self.figures if figure.case == OURS}
+        return [one for one in self.figures if one.case == OURS or one.group not in ours]
 
     @property
     def judgements(self) -> list[Judgement]:

@@ -12,7 +12,8 @@ def number(value: float) -> str:
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.{2 if size < 10 else 1 if size < 100 else 0}f}"
+    digits = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
+    return f"{value:.{digits}f}"
 
 
 def times(value: float) -> str:

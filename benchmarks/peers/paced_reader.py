@@ -29,8 +29,8 @@ from pipeline.feed.transport import make_transport
 from pipeline.shm import specs
 from pipeline.shm.segment import Segment
 
-_MESSAGE_BYTES_MAX: Final = 1 << 20
 _RECEIVE_BYTES: Final = 256 << 10
+_HEADER_BYTES: Final = 4  # of an unmasked frame of 126 to 65,535 bytes
 
 
 class Late:
@@ -72,7 +72,7 @@ def pipeline(url: str, size: int, count: int) -> dict[str, float]:
         writer = FrameRingWriter(ring.mapping)
         transport = make_transport(open_connection(Target(url=url)))
         reader = FrameReader(
-            _MESSAGE_BYTES_MAX, _RECEIVE_BYTES, ring=writer,
+            writer.message_bytes_max, _RECEIVE_BYTES, ring=writer,
             bell=Bell(bell.mapping, layout.data_offset), connection_epoch=1,
         )  # fmt: skip
         late = Late(count)
@@ -90,6 +90,28 @@ def pipeline(url: str, size: int, count: int) -> dict[str, float]:
             late.late_ns.append(message["receive_mono_ns"] - sent_ns)
         transport.abort()
         return late.result(cpu_s)
+
+
+def bare(url: str, size: int, count: int) -> dict[str, float]:
+    """A blocking recv_into, and no WebSocket: what the socket and the wake-up alone ask for."""
+    import websocket
+
+    sock = websocket.create_connection(url).sock
+    sock.setblocking(True)
+    buffer = bytearray(_RECEIVE_BYTES)
+    late = Late(count)
+    over, have, frame_bytes = False, 0, size + _HEADER_BYTES
+    while not over:
+        have += sock.recv_into(memoryview(buffer)[have:])
+        at = 0
+        while have - at >= frame_bytes and not over:
+            over = late.take(buffer[at + _HEADER_BYTES : at + _HEADER_BYTES + 8])
+            at += frame_bytes
+        buffer[: have - at] = buffer[at:have]
+        have -= at
+    found = late.result()
+    sock.close()
+    return found
 
 
 def websocket_client(url: str, size: int, count: int) -> dict[str, float]:
@@ -145,7 +167,7 @@ def picows(url: str, size: int, count: int) -> dict[str, float]:
 
 KINDS: Final = {
     "pipeline": pipeline, "websocket-client": websocket_client, "websockets": websockets,
-    "picows": picows,
+    "picows": picows, "bare": bare,
 }  # fmt: skip
 
 

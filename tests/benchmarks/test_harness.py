@@ -158,6 +158,7 @@ def test_names_select_by_their_beginning() -> None:
     everything = catalogue.select([])
     assert len({one.name for one in everything}) == len(everything)
     assert [one.name for one in catalogue.select(["decode"])] == ["decode-100", "decode-1"]
+    assert [one.name for one in catalogue.select(["end-to-end-1"])] == ["end-to-end-1"]
     with pytest.raises(catalogue.UnknownScenario, match=r"decode-100"):
         catalogue.select(["no-such"])
 

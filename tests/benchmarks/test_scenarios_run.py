@@ -37,7 +37,6 @@ def start(*arguments: str) -> Launched:
 
 @pytest.mark.parametrize("name", first_of_each_module())
 def test_scenario_runs(name: str, tmp_path: Path) -> None:
-    names = [one.name for one in catalogue.scenarios() if one.name.startswith(name)]
     report, tables = tmp_path / "report.html", tmp_path / "tables.md"
     process = start(
         name, "--tiny", "--no-gate", "--json", "--report", str(report), "--markdown", str(tables)
@@ -45,7 +44,7 @@ def test_scenario_runs(name: str, tmp_path: Path) -> None:
     output, said = process.communicate(timeout=150)
     assert process.returncode == 0, said.decode()[-4000:]
     found = json.loads(output)
-    assert [one["name"] for one in found["scenarios"]] == names
+    assert [one["name"] for one in found["scenarios"]] == [name]
     for one in found["scenarios"]:
         assert one["failed"] == "", one["failed"]
         assert one["figures"], said.decode()
