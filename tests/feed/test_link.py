@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -357,9 +358,13 @@ def test_a_subscription_that_stays_dead_is_given_up(tmp_path: Path) -> None:
 def test_without_instruments_nothing_is_expected(tmp_path: Path) -> None:
     heard: list[tuple[int, bytes]] = []
 
+    def beat(peer: Peer) -> None:
+        with contextlib.suppress(OSError):  # the other thread closes it at the end
+            beating(peer, tick=False)
+
     def script(peer: Peer) -> None:
         peer.upgrade()
-        threading.Thread(target=lambda: beating(peer, tick=False), daemon=True).start()
+        threading.Thread(target=beat, args=(peer,)).start()
         heard.append(peer.receive())
         peer.send(TICK)
         peer.wait_for_end()

@@ -82,6 +82,9 @@ class Stage:
     def _leave(self) -> None:
         # A second Ctrl-C must not interrupt the clean-up that the first one has begun.
         before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
+        # Those that still run are not needed any more; they may wait for an instance in vain.
+        for name in self.processes.keys() & {FAST, SLOW}:
+            self.processes[name].kill()
         self.end()
         self._remove_folder()
         for number, handler in before.items():
