@@ -2,6 +2,8 @@
 
 Each is a fresh interpreter with the GIL to itself, and is killed by the kernel when the harness
 dies first. A child that measures prints its result as one line of JSON, the last on its output.
+What children put into temporary files lies in one folder in shared memory, which goes with them:
+one that is killed tidies up nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import json
 import select
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,6 +24,7 @@ from pipeline.supervisor.launch import Launched, launch
 
 _END_S: Final = 10.0
 _READY_S: Final = 30.0
+_SHARED_MEMORY: Final = Path("/dev/shm")
 
 
 class Asked:
@@ -45,10 +50,12 @@ class ChildFailed(RuntimeError):
 
 
 class Children:
-    """A context that owns processes."""
+    """A context that owns processes, and the folder for their temporary files."""
 
     def __init__(self) -> None:
         self._running: list[Launched] = []
+        base = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-", dir=base)
 
     def __enter__(self) -> Self:
         return self
@@ -60,13 +67,14 @@ class Children:
         for process in reversed(self._running):
             end(process)
         self._running.clear()
+        self._folder.cleanup()
 
     def start(
         self, arguments: Sequence[str], *, piped: bool = False, asked: bool = False
     ) -> Launched:
         """Start `python ARGUMENTS`; with `piped` its output is the caller's to read."""
         process = launch(
-            arguments, die_with_parent=signal.SIGKILL,
+            arguments, die_with_parent=signal.SIGKILL, environment={"TMPDIR": self._folder.name},
             stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
             stdin=subprocess.PIPE if asked else subprocess.DEVNULL,
         )  # fmt: skip

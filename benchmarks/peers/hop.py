@@ -170,8 +170,7 @@ def main() -> None:
     task, name, per_frame = sys.argv[1], sys.argv[2], int(sys.argv[3])
     progress = _FORK.RawValue("Q", 0)
     frames = full_frames(_PACKETS // per_frame, per_frame)
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=base) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         hop = HOPS[name](Path(folder), frames, progress)
         processes = {name: _start(getattr(hop, name)) for name in ("decode", "write")}
         try:

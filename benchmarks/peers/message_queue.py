@@ -138,14 +138,10 @@ KINDS: Final[dict[str, Callable[[int, Path], tuple[_Work, _Work]]]] = {
 }  # fmt: skip
 
 
-def _folder() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
-
-
 def main() -> None:
     """Measure one pass."""
     kind, size, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    with tempfile.TemporaryDirectory(dir=_folder()) as name:
+    with tempfile.TemporaryDirectory() as name:
         write, read = KINDS[kind](size, Path(name))
 
         def run() -> None:

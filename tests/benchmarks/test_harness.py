@@ -111,15 +111,18 @@ def test_a_scenario_that_cannot_be_measured_fails_the_run_not_the_others() -> No
     assert any("the peer is not well" in line for line in text.lines(results))
 
 
-def test_children_are_dead_when_their_scenario_is_over() -> None:
+def test_children_are_dead_when_their_scenario_is_over(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("print('here', flush=True)\ninput()\n")
     found = []
 
     def run(bench: Bench) -> None:
-        found.append(bench.children.start(["-c", "input()"]))
+        found.append(bench.children.start([str(program)], piped=True, asked=True))
+        assert bench.children.first_line(found[0]) == "here"
         raise RuntimeError("something else")
 
     run_scenarios([scenario(run)], Size.TINY)
-    assert found[0].poll() is not None
+    assert found[0].returncode == -signal.SIGKILL
 
 
 def test_a_scenario_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,3 +187,15 @@ def test_the_page_holds_every_figure_and_escapes_what_it_shows() -> None:
     assert "a &lt;remark&gt;" in found
     assert "http" not in found.replace("http-equiv", "")
     assert "prefers-color-scheme: dark" in found
+
+
+def test_what_a_killed_child_has_left_in_temporary_files_goes_with_it(tmp_path: Path) -> None:
+    bench = Bench(Size.TINY, seconds_max=60)
+    program = tmp_path / "program.py"
+    program.write_text("import tempfile\nprint(tempfile.mkdtemp(), flush=True)\ninput()\n")
+    with bench.stack:
+        child = bench.children.start([str(program)], piped=True, asked=True)
+        folder = Path(bench.children.first_line(child))
+        assert folder.is_dir()
+    assert child.returncode == -signal.SIGKILL
+    assert not folder.parent.exists()
