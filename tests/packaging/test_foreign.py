@@ -13,12 +13,17 @@ import pytest
 from tests.conftest import ROOT
 
 
-def run(code: str, *, cwd: Path, paths: list[Path]) -> subprocess.CompletedProcess[str]:
-    """Run a program with these folders first on its path, as a user's shell would."""
+def run(
+    code: str, *, cwd: Path, paths: list[Path], site: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with these folders first on its path, as a user's shell would.
+
+    Without `site` nothing that is installed is found: in `.venv` that includes the checkout.
+    """
     path = os.pathsep.join(map(str, paths))
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60,
-        check=False, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, *([] if site else ["-S"]), "-c", code], cwd=cwd, capture_output=True,
+        text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
 
 
@@ -47,7 +52,7 @@ def test_the_program_tickrail_says_so_without_a_traceback(tmp_path: Path) -> Non
 def test_a_pipeline_that_was_overwritten_or_removed(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tickrail.py", tmp_path)
     code = "import tickrail; tickrail.attach"
-    text = last_line(run(code, cwd=tmp_path, paths=[]))
+    text = last_line(run(code, cwd=tmp_path, paths=[], site=False))
     assert "is missing from" in text and "pip install --force-reinstall" in text
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "pipeline" / "__init__.py").write_text("def run(): pass\n")
