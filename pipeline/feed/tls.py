@@ -38,6 +38,7 @@ class TlsSocket:
         )
         self._fetched = memoryview(bytearray(FETCH_BYTES))
         self._unsent = b""
+        self._broken: OSError | None = None  # the first failure to send; reading goes on
         self._sealed = 0  # bytes of the caller's that lie encrypted in what is unsent
         #: `read(count, buffer)` decrypts one record at most, out of memory alone.
         self.read: Final = cast("Callable[[int, Any], int]", self._tls.read)
@@ -49,7 +50,7 @@ class TlsSocket:
     @property
     def has_unsent(self) -> bool:
         """Whether something encrypted waits for room in the socket."""
-        return bool(self._unsent) or self._outgoing.pending > 0
+        return self._broken is None and (bool(self._unsent) or self._outgoing.pending > 0)
 
     def do_handshake(self) -> None:
         """Go on with the handshake; call again when the socket is ready."""
@@ -94,7 +95,12 @@ class TlsSocket:
         return count
 
     def flush(self) -> bool:
-        """Send what is encrypted; return whether the socket took all of it."""
+        """Send what is encrypted; return whether the socket took all of it.
+
+        Raises OSError when the socket takes nothing any more, now and ever after.
+        """
+        if self._broken is not None:
+            raise self._broken
         if self._outgoing.pending:
             self._unsent += self._outgoing.read()
         while self._unsent:
@@ -102,6 +108,9 @@ class TlsSocket:
                 self._unsent = self._unsent[self._sock.send(self._unsent) :]
             except BlockingIOError:
                 return False
+            except OSError as error:
+                self._broken, self._unsent = error, b""
+                raise
         return True
 
     def setsockopt(self, level: int, name: int, value: bytes) -> None:

@@ -95,9 +95,13 @@ class TlsTransport:
         self._drained = False  # nothing whole is left of what was fetched; not so at the beginning
         self._emptied = False  # a short read has emptied the socket: it is polled, not read again
         self._send_wants_read = False
+        self._stamped = False
 
     def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
         """See Transport."""
+        if not self._stamped:  # what came with the handshake's last bytes was received just now
+            self._stamped = True
+            reader.stamp()
         result = self._read_what_is_there(reader)
         if result != _IDLE:
             return result
@@ -108,7 +112,8 @@ class TlsTransport:
             result = self._read_what_is_there(reader)
             # Bytes that belong to TLS alone may also be what a send was waiting for.
             return _WRITABLE if result == _IDLE and self._send_wants_read else result
-        return ready if self._flush(reader) else _ENDED
+        self._flush()
+        return ready
 
     def _read_what_is_there(self, reader: FrameReader) -> int:
         result: int = _ENDED if reader.reason else _IDLE
@@ -148,17 +153,15 @@ class TlsTransport:
             reader.end(Reason.RESET, error.errno or 0)
             return _ENDED
         self._drained = reader.drained
-        return result if self._flush(reader) else _ENDED
+        self._flush()
+        return result
 
-    def _flush(self, reader: FrameReader) -> bool:
-        """Send what TLS itself has to say; False if the connection is lost."""
-        try:
+    def _flush(self) -> None:
+        """Send what TLS itself has to say."""
+        # That nobody takes it ends nothing: what the peer said before is still to be read.
+        with contextlib.suppress(OSError):
             if self._sock.has_unsent:
                 self._sock.flush()
-        except OSError as error:
-            reader.end(Reason.RESET, error.errno or 0)
-            return False
-        return True
 
     def send(self, data: bytearray) -> int:
         """See Transport."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -148,6 +149,47 @@ def test_the_end_is_told_after_the_last_message(pair: Pair) -> None:
         results.append(transport.read(reader, wait_ns=LONG_NS, want_write=False))
     assert reader.reason == Reason.EOF
     assert [payload for _, payload, _, _ in reader.events] == [b"last"]
+
+
+def test_what_came_before_the_first_read_has_a_receive_time(pair: Pair) -> None:
+    server, transport = pair
+    server.sendall(server_frame(TEXT, b"{}"))
+    reader = FrameReader()
+    while not reader.events:
+        transport.read(reader, wait_ns=LONG_NS, want_write=False)
+    [(_, _, receive_ts_ns, receive_mono_ns)] = reader.events
+    assert receive_ts_ns > 0 and receive_mono_ns > 0
+
+
+def test_records_that_came_with_the_handshake_have_a_receive_time(tmp_path: Path) -> None:
+    server, client = connect()
+    server, transport = secure(server, client, Authority(tmp_path))
+    assert isinstance(transport, TlsTransport)
+    server.sendall(server_frame(TEXT, b"{}"))
+    select.select([client], [], [], 30)
+    transport._sock.fetch()  # as the opening handshake does, for as much as there is
+    reader = FrameReader()
+    transport.read(reader, wait_ns=LONG_NS, want_write=False)
+    [(_, _, receive_ts_ns, receive_mono_ns)] = reader.events
+    assert receive_ts_ns > 0 and receive_mono_ns > 0
+    server.close()
+    transport.close()
+
+
+def test_what_was_said_before_a_failed_send_is_still_read(pair: Pair) -> None:
+    server, transport = pair
+    payloads = [bytes([number % 256]) * 1000 for number in range(300)]
+    server.sendall(b"".join(server_frame(BINARY, payload) for payload in payloads))
+    server.shutdown(socket.SHUT_WR)
+    mine = transport._sock  # type: ignore[attr-defined]
+    getattr(mine, "_sock", mine).shutdown(socket.SHUT_WR)
+    with pytest.raises(BrokenPipeError):
+        transport.send(bytearray(b"late"))
+    reader = FrameReader()
+    while transport.read(reader, wait_ns=LONG_NS, want_write=False) != StreamResult.STREAM_ENDED:
+        pass
+    assert [payload for _, payload, _, _ in reader.events] == payloads
+    assert reader.reason == Reason.EOF
 
 
 def test_a_reset_is_told(pair: Pair) -> None:
