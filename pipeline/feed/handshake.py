@@ -24,6 +24,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import websocket
+import websocket._handshake as _library
+from websocket._cookiejar import SimpleCookieJar
 
 from pipeline.core.clock import real_ns
 from pipeline.core.enums import Reason
@@ -292,6 +294,7 @@ class _HandshakeSocket:
 
 def _upgrade(sock: Socket, target: Target, deadline: Deadline) -> None:
     _shut_library_logger()
+    _library.CookieJar = _no_cookies
     wrapper = _HandshakeSocket(sock, deadline)
     text = ""
     try:
@@ -329,7 +332,8 @@ def _judge(wrapper: _HandshakeSocket, target: Target, text: str) -> HandshakeFai
             text = "the server chose an extension or a protocol that was not offered"
         else:
             return None
-    if status in (0, HTTP_SWITCHING_PROTOCOLS) or not wrapper.complete:
+    # A refusal is one by its status line, however the rest of its headers looks.
+    if status in (0, HTTP_SWITCHING_PROTOCOLS):
         return HandshakeFailed(Reason.BAD_HANDSHAKE, f"{target.host}: {text}", http_status=status)
     return HandshakeFailed(
         _status_reason(status),
@@ -354,6 +358,20 @@ def _retry_after_s(value: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return max(0.0, moment_s - real_ns() / 1e9)
+
+
+class _NoCookies(SimpleCookieJar):
+    """Keeps none: the library's jar outlives connections, and raises what it cannot parse."""
+
+    def add(self, set_cookie: str | None) -> None:
+        """Forget it."""
+
+    def get(self, host: str) -> str:
+        """Return nothing."""
+        return ""
+
+
+_no_cookies: Final = _NoCookies()
 
 
 class _Shut(logging.Filter):

@@ -94,6 +94,42 @@ def test_a_status_is_classified(status: int, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
+    "rest",
+    [
+        b"X-Name: caf\xe9\r\n\r\n",
+        b"no colon\r\n\r\n",
+        b"X: " + b"y" * 20000 + b"\r\n\r\n",
+        b"X: y\r\n",
+    ],
+    ids=["latin-1", "no colon", "too long", "cut off"],
+)
+def test_a_refusal_is_one_however_its_headers_look(rest: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 403 Forbidden\r\n" + rest)
+
+    with serving(script) as server:
+        failure = failure_of(server)
+    assert (failure.reason, failure.http_status) == (Reason.AUTH_REJECTED, 403)
+
+
+def test_cookies_are_neither_judged_nor_kept() -> None:
+    requests: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        requests.append(peer.request)
+        cookies = b"Set-Cookie: a,b=c\r\n" if len(requests) == 1 else b""
+        cookies += b"Set-Cookie: id=1; Domain=127.0.0.1\r\n"
+        peer.send(peer.upgrade_response()[:-2] + cookies + b"\r\n")
+
+    with serving(script) as server:
+        for _ in range(2):
+            open_connection(Target(url=server.url)).close()
+    assert len(requests) == 2 and b"ookie" not in b"".join(requests)
+
+
+@pytest.mark.parametrize(
     ("value", "low", "high"),
     [
         ("17", 17, 17),
