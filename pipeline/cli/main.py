@@ -64,8 +64,6 @@ def run(arguments: Sequence[str]) -> int:
         app = build(rest)
     except ImportError as error:
         return _missing(error, debug=debug)
-    if not debug:
-        sys.excepthook = _short_excepthook
     try:
         app(rest, prog_name=_PROGRAM)
     except SystemExit as end:
@@ -75,6 +73,9 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print(_redacted(f"{error}"), file=sys.stderr)
         return int(error.exit_code)
+    finally:
+        if not debug:
+            sys.excepthook = _short_excepthook  # not before: typer sets one of its own
     return 0
 
 

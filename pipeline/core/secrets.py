@@ -135,7 +135,10 @@ def parse_reference(text: str, folder: Path) -> SecretReference:
     if not colon or not location or scheme not in ("file", "env"):
         raise ValueError("neither file: nor env:")
     if scheme == "file":
-        location = str(folder / Path(location).expanduser())
+        try:
+            location = str(folder / Path(location).expanduser())
+        except RuntimeError:
+            raise ValueError(f"{location!r}: there is no such user") from None
     elif not location.isidentifier():
         raise ValueError(f"{location!r} is no name of an environment variable")
     return SecretReference(scheme, location)
@@ -157,7 +160,8 @@ def store(path: Path, secret: Secret) -> SecretReference:
 
 def _read_file(path: Path) -> SecretReading:
     try:
-        with path.open("rb") as file:
+        # Without blocking: a FIFO would wait for a writer before it can be refused.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             _refuse_what_others_can_read(path, status)
             content = file.read(SECRET_BYTES_MAX + 1)

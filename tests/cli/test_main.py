@@ -86,6 +86,28 @@ def test_a_bug_is_one_line_without_debug(capsys: pytest.CaptureFixture[str]) -> 
     assert text.startswith("internal error: ValueError: no ***") and text.count("\n") == 1
 
 
+def test_a_bug_in_a_command_shows_no_secret() -> None:
+    code = f"""
+import sys
+import typer
+from pipeline.cli import main
+from pipeline.core.secrets import Secret
+secret = Secret({CANARY!r})
+def fail() -> None:
+    {{}}[secret.reveal()]
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(fail)
+main.build = lambda arguments: app
+sys.exit(main.run([]))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("internal error: KeyError: '***'")
+    assert result.stderr.count("\n") == 1
+
+
 def test_a_missing_package_names_the_two_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     error = ModuleNotFoundError("No module named 'numpy'", name="numpy")
     assert main._missing(error, debug=False) == 1

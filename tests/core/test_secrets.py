@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -99,7 +100,7 @@ def test_paths_are_relative_to_the_config(tmp_path: Path) -> None:
     assert parse_reference("file:a/b", tmp_path).location == str(tmp_path / "a" / "b")
 
 
-@pytest.mark.parametrize("text", ["", "file:", CANARY, "http:x", "env:1 2"])
+@pytest.mark.parametrize("text", ["", "file:", CANARY, "http:x", "env:1 2", "file:~nosuchuser/t"])
 def test_what_is_no_reference(text: str) -> None:
     with pytest.raises(ValueError, match="."):
         parse_reference(text, Path())
@@ -125,6 +126,12 @@ def test_what_is_no_token_is_refused(reference: SecretReference, content: bytes)
 def test_trailing_newline_is_not_part_of_it(reference: SecretReference) -> None:
     Path(reference.location).write_bytes(CANARY.encode() + b"\r\n")
     assert reference.read().secret.reveal() == CANARY
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token", 0o600)
+    with pytest.raises(SecretError, match="not a regular file"):
+        SecretReference("file", str(tmp_path / "token")).read()
 
 
 def test_folder_is_refused(tmp_path: Path) -> None:

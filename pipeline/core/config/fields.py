@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -78,10 +77,8 @@ class Number(Kind):
         if (
             not isinstance(value, int | float)
             or isinstance(value, bool)
-            or not math.isfinite(value)
+            or not self.low <= value <= self.high  # so neither nan nor what no float holds
         ):
-            raise Refused
-        if not self.low <= value <= self.high:
             raise Refused
         return float(value)
 
@@ -292,5 +289,8 @@ def declarations(section: type[Any]) -> dict[str, tuple[dataclasses.Field[Any], 
 
 def shorten(value: object, length_max: int = 60) -> str:
     """Return a value as a message shows it: on one line, not too long, whatever it holds."""
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= length_max else text[: length_max - 3] + "..."

@@ -54,7 +54,7 @@ def parse(
     """Return the checked config of a TOML text, as `load` does."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or numbers beyond reason
         problem = Problem("file", f"{error}", "TOML", "values of type text need quotes")
         raise ConfigError(source, [problem]) from None
     problems: list[Problem] = []

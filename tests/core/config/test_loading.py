@@ -107,6 +107,7 @@ def test_renamed_key_says_its_name_here() -> None:
         ("spin_us", "-1"),
         ("catch_up_age_ms", '"100"'),
         ("count", "[]"),
+        ("count", "0x" + "f" * 5000),
         ("count", "1979-05-27"),
     ],
 )
@@ -114,7 +115,7 @@ def test_wrong_integers(key: str, value: str) -> None:
     assert only(GOOD + f"[decoder]\n{key} = {value}\n").path == f"decoder.{key}"
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-1", '"x"', "true", "[1.0]"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", '"x"', "true", "[1.0]", "0x" + "f" * 5000])
 def test_wrong_numbers(value: str) -> None:
     assert only(GOOD + f"[feed]\nquiet_after_s = {value}\n").path == "feed.quiet_after_s"
 
@@ -194,6 +195,8 @@ def test_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
         (GOOD.encode("utf-16"), "UTF-16"),
         (b'[instance]\nname = "\xff"\n', "the byte 0xff"),
         (b"[instance\n", "line 1"),
+        (b"a = " + b"[" * 100_000, "file"),
+        (b"a = " + b"1" * 5000, "file"),
         (b"x" * (5 * 2**20), "bytes"),
     ],
 )
