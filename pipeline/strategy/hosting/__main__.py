@@ -74,6 +74,8 @@ def main() -> None:
 
 def _redirect(budget: Budget, page: StatusPage) -> tuple[LogStream, LogStream]:
     printed = logging.getLogger("pipeline.printed")
+    # By our handlers alone: one of the user's that writes to sys.stderr would come back here.
+    printed.handlers, printed.propagate = list(logging.getLogger().handlers), False
     out = LogStream(printed, logging.INFO, budget, page.record)
     err = LogStream(printed, logging.WARNING, budget, page.record)
     sys.stdout, sys.stderr = out, err

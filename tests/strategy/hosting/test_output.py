@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -103,3 +105,24 @@ def test_threads_do_not_mix_their_lines(rig: Rig) -> None:
     for thread in threads:
         thread.join()
     assert sorted(rig.texts) == sorted(f"{word * 2}" for word in "abcd" for _ in range(20))
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr", "sys.stdout"])
+def test_a_handler_of_the_user_s_on_the_redirected_streams_does_not_come_back(stream: str) -> None:
+    code = f"""
+import logging, sys, types
+from pipeline.strategy.hosting.__main__ import _redirect
+from pipeline.strategy.hosting.output import Budget
+logging.basicConfig(format="%(message)s", level=logging.INFO)
+page = types.SimpleNamespace(record={{"output_lines": 0, "output_lines_dropped": 0}})
+_redirect(Budget(), page)
+logging.getLogger().addHandler(logging.StreamHandler({stream}))
+print("printed")
+logging.getLogger("mine").warning("logged")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr.splitlines().count("printed") == 1
+    assert "Recursion" not in result.stderr and "logged" in result.stderr
