@@ -97,7 +97,9 @@ class Crew:
         for member in self.members:
             if not member.is_alive:
                 continue
-            if member.is_hosted and _has_ended(member.pid, os.WNOHANG):
+            if member.is_hosted and hasattr(os, "waitid"):
+                if not _has_ended(member.pid, os.WNOHANG):
+                    continue  # once reaped, its children could not be found any more
                 end_session(member.pid)
             pid, status = os.waitpid(member.pid, os.WNOHANG)
             if pid:

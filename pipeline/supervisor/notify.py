@@ -83,13 +83,12 @@ class Notifier:
     def _send(self, text: str) -> bool:
         """Return whether it is done with: taken, or never to be taken."""
         # A socket for each message: nothing to inherit, and two a second are no cost.
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            try:
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
                 sender.sendto(text.encode(), self._address)
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._address = ""  # the manager is gone, or never was: nobody to tell it
-                self._unsent = [text]
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # nobody there, or no descriptor left: the next message tries again
         return True
