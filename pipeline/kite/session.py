@@ -50,6 +50,7 @@ class Session:
         self._own = own
         self._guard = Guard()
         self._stopped = threading.Event()
+        self._connection: Connection | None = None  # our own: a later session has another
         self._closing: Ending | None = None
         self._finished = False
         self._thread: threading.Thread | None = None
@@ -79,6 +80,7 @@ class Session:
         try:
             self._pump()
             self._finish()
+            self.ended.set()  # a connect() in another thread may begin anew already
             if stay:
                 self._stopped.wait()
         except KeyboardInterrupt:
@@ -161,13 +163,13 @@ class Session:
         if told.name in ("error", "close"):
             word = "closed" if told.name == "close" else "error"
             _log.error("Connection %s: %s - %s", word, *told.arguments)
-        if not self.story.connected and ticker.ws is not None:
-            ticker.ws.state = Connection.STATE_CLOSED
+        if not self.story.connected and self._connection is not None:
+            self._connection.state = Connection.STATE_CLOSED
         call(self._guard, ticker, f"on_{told.name}", *told.arguments)
 
     def _tell_connect(self) -> None:
         ticker = self._ticker
-        ticker.ws = Connection(ticker.close)
+        ticker.ws = self._connection = Connection(ticker.close)
         ticker.ws.state = Connection.STATE_OPEN
         call(self._guard, ticker, "on_connect", ConnectionResponse.of(ticker.root))
         call(self._guard, ticker, "on_open")
