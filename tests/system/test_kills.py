@@ -122,6 +122,7 @@ def kill_feeds(make_run: Make, source: random.Random, kills: int) -> None:
         assert witness.gap_reasons(connection) == [Reason.PROCESS_KILLED] * times
     verdict = judge(run, witness)
     show("feed killed to all tokens and modes confirmed", seconds)
+    assert float(np.quantile(seconds, 0.99)) < 1.5, "promised in seconds, so demanded in seconds"
     print(f"{verdict.sent:,} ticks sent, {verdict.lost:,} lost inside the {kills} gaps")
     run.assert_nothing_left()
 
