@@ -12,6 +12,10 @@ A lost packet is explained by a gap of its connection if it was sent within the 
 the slack, or if the gap lies between the ticks delivered just before and just after it: bytes of
 a connection keep their order, however long they stood in a socket's buffer.
 
+A gap has to be true itself, too: one that is announced too wide would explain any loss. It runs
+from the last reception before it to the first after it, so no tick that was delivered may have
+been received within it.
+
 Work is cut into ranges of instruments, so that memory stays bounded beside a few bytes a row.
 """
 
@@ -38,8 +42,12 @@ received_dtype: Final = np.dtype(
     ]
 )
 
-#: What a strategy was told was lost: a connection and the time between two receptions.
-gap_dtype: Final = np.dtype([("connection", "<u2"), ("start_ts_ns", "<i8"), ("end_ts_ns", "<i8")])
+#: What a strategy was told was lost: a connection and the time between two receptions. `exact`:
+#: nothing was received in between, as a gap says; a decoder's overrun may end within a frame that
+#: was delivered in part, and only says where its frames lay.
+gap_dtype: Final = np.dtype(
+    [("connection", "<u2"), ("start_ts_ns", "<i8"), ("end_ts_ns", "<i8"), ("exact", "?")]
+)
 
 SLACK_NS: Final = 50_000_000
 _FOREVER: Final = np.iinfo(np.int64).max
@@ -50,7 +58,8 @@ class Verdict:
     """What the comparison found; `passed` is what a verdict is for.
 
     `lost` counts all packets that did not arrive, `lost_outside_gaps` those that no gap explains;
-    `unexplained` counts ticks that were never sent. Lying packets (whole ones in a malformed
+    `unexplained` counts ticks that were never sent, `gaps_too_wide` the gaps in whose midst a tick
+    was received. Lying packets (whole ones in a malformed
     frame) may be missing without being lost. `instruments` names the first offenders.
     """
 
@@ -64,13 +73,14 @@ class Verdict:
     lying_sent: int = 0
     lying_missing: int = 0
     gaps: int = 0
+    gaps_too_wide: int = 0
     instruments: list[dict[str, int]] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether every packet is accounted for."""
+        """Whether every packet is accounted for, by gaps that are true."""
         wrong = self.lost_outside_gaps + self.doubled + self.out_of_order + self.unexplained
-        return wrong == 0
+        return wrong + self.gaps_too_wide == 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as plain values."""
@@ -107,6 +117,7 @@ def verify(
     lost = _count_sent(truth, arrival, verdict, from_ts_ns, until_ts_ns)
     verdict.lost = offences.add("lost", truth, lost)
     outside = _outside_gaps(truth, received, gaps, arrival, lost, slack_ns)
+    verdict.gaps_too_wide = int(_too_wide(received, gaps).sum())
     verdict.lost_outside_gaps = offences.add("lost_outside_gaps", truth, outside)
     verdict.instruments = offences.worst(offenders_max)
     return verdict
@@ -148,6 +159,20 @@ def _outside_gaps(
             rows = rows[~_contains(mine, before - slack_ns, after + slack_ns)]
         outside.append(rows)
     return np.concatenate(outside)
+
+
+def _too_wide(received: Array, gaps: Array) -> Array:
+    """Return which gaps a tick of their connection was received in, between both ends."""
+    wide = np.zeros(len(gaps), bool)
+    exact = np.flatnonzero(gaps["exact"])
+    for start in range(0, len(received) if len(exact) else 0, CHUNK_ROWS):
+        chunk = received[start : start + CHUNK_ROWS]
+        for connection in np.unique(gaps["connection"][exact]):
+            mine = exact[gaps["connection"][exact] == connection]
+            times = np.sort(chunk["receive_ts_ns"][chunk["connection"] == connection])
+            first = np.searchsorted(times, gaps["start_ts_ns"][mine], "right")
+            wide[mine] |= first < np.searchsorted(times, gaps["end_ts_ns"][mine], "left")
+    return wide
 
 
 def _overlaps(starts: Array, ends: Array, first: Array, last: Array) -> Array:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ext.simulate import KIND_CACHED, KIND_LYING, truth_dtype
 from pipeline.core.instruments import simulated_tokens
 from pipeline.sim import grouping
+from pipeline.sim import verify as verify_module
 from pipeline.sim.verify import Verdict, gap_dtype, received_dtype, verify
 
 Array = np.ndarray[Any, Any]
@@ -103,8 +104,57 @@ def test_a_perfect_log_passes_however_it_is_cut(monkeypatch: pytest.MonkeyPatch)
         assert counts(verdict) == (7, 0, 0, 0)
 
 
-def make_gap(connection: int, start_ns: int, end_ns: int) -> Array:
-    return np.array([(connection, start_ns, end_ns)], gap_dtype)
+def make_gap(connection: int, start_ns: int, end_ns: int, *, exact: bool = True) -> Array:
+    return np.array([(connection, start_ns, end_ns, exact)], gap_dtype)
+
+
+def cut_out(truth: Array, connection: int, first: int, last: int) -> tuple[Array, Array]:
+    """Return the log without a connection's truth rows [first, last), and its honest gap."""
+    rows = np.arange(len(truth))
+    lost = (rows >= first) & (rows < last) & (truth["connection"] == connection)
+    log = receive(truth)
+    mine = log["receive_ts_ns"][(log["connection"] == connection) & ~lost]
+    at = int(((truth["connection"] == connection) & (rows < first)).sum())
+    return log[~lost], make_gap(connection, int(mine[at - 1]), int(mine[at]))
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 1 << 20])
+def test_a_gap_with_a_tick_in_its_midst_is_too_wide(
+    monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(verify_module, "CHUNK_ROWS", rows_at_once)
+    truth = make_truth(np.random.default_rng(12), 900)
+    log, honest = cut_out(truth, 1, 300, 360)
+    verdict = verify(truth, log, honest)
+    assert (verdict.gaps, verdict.gaps_too_wide) == (1, 0) and verdict.passed
+    for end, by in (("start_ts_ns", -1), ("end_ts_ns", 1)):
+        wide = honest.copy()
+        wide[end] += by
+        verdict = verify(truth, log, np.concatenate([honest, wide]))
+        assert (verdict.gaps, verdict.gaps_too_wide) == (2, 1)
+        assert verdict.lost_outside_gaps == 0 and not verdict.passed
+
+
+def test_a_gap_over_the_whole_run_explains_every_loss_and_is_too_wide() -> None:
+    truth = make_truth(np.random.default_rng(13), 900)
+    log, _ = cut_out(truth, 1, 300, 360)
+    whole = make_gap(1, START_NS, int(log["receive_ts_ns"][-1]) + 1)
+    verdict = verify(truth, log, whole)
+    assert verdict.lost_outside_gaps == 0 and verdict.gaps_too_wide == 1 and not verdict.passed
+    whole["exact"] = False  # a decoder's overrun: no word about what was received meanwhile
+    assert verify(truth, log, whole).passed
+    assert verify(truth, log[log["connection"] != 1], make_gap(1, 0, 2**62)).passed
+
+
+def test_ticks_of_other_connections_make_no_gap_too_wide() -> None:
+    truth = make_truth(np.random.default_rng(14), 900)
+    log, honest = cut_out(truth, 2, 200, 700)
+    others = log["connection"] != 2
+    inside = (log["receive_ts_ns"] > honest["start_ts_ns"]) & (
+        log["receive_ts_ns"] < honest["end_ts_ns"]
+    )
+    assert (others & inside).sum() > 100
+    assert verify(truth, log, honest).passed
 
 
 def test_losses_within_a_gap_of_their_connection_are_explained_and_no_others() -> None:
@@ -134,8 +184,8 @@ def test_bytes_that_stood_in_a_buffer_are_explained_by_the_gap_between_their_nei
     assert verdict.lost == 60 and verdict.lost_outside_gaps == 0 and verdict.passed
     early = make_gap(0, int(received_ns[100]), int(received_ns[200]))
     assert verify(truth, log, early).lost_outside_gaps == 60
-    wide = make_gap(0, int(received_ns[100]), int(received_ns[800]))
-    assert verify(truth, log, wide).lost_outside_gaps == 60
+    wide = verify(truth, log, make_gap(0, int(received_ns[100]), int(received_ns[800])))
+    assert wide.lost_outside_gaps == 60 and wide.gaps_too_wide == 1
 
 
 def test_the_tail_of_a_run_is_a_loss_unless_it_was_not_due() -> None:
@@ -160,9 +210,7 @@ def test_a_state_sent_again_after_a_reconnect_is_not_a_double() -> None:
     verdict = verify(both, np.concatenate([receive(both), receive(again)]), NO_GAPS)
     assert counts(verdict) == (0, 40, 0, 0)
     # The first sending was lost with its connection, the second arrived.
-    gaps = np.concatenate([
-        make_gap(c, int(truth["send_ts_ns"][-40]), int(truth["send_ts_ns"][-1])) for c in range(3)
-    ])  # fmt: skip
+    gaps = np.concatenate([cut_out(both, connection, 160, 200)[1] for connection in range(3)])
     verdict = verify(both, receive(np.delete(both, slice(160, 200))), gaps)
     assert counts(verdict) == (40, 0, 0, 0) and verdict.passed
 

@@ -108,7 +108,9 @@ class Witness:
     def announced(self) -> Array:
         """Return the times in which something was said to be lost on its way to the streams."""
         spans = self.told("Gap") + [o for o in self.told("Overrun") if o["stage"] == "decoder"]
-        rows = [(s["connection"], s["start_ts_ns"], s["end_ts_ns"]) for s in spans]
+        rows = [
+            (s["connection"], s["start_ts_ns"], s["end_ts_ns"], s["kind"] == "Gap") for s in spans
+        ]
         return np.array(rows, gap_dtype)
 
 

@@ -320,7 +320,10 @@ class Tape:
         """Return when something was said to be lost: in gaps, and in overruns of a decoder."""
         kinds = (EventKind.GAP, EventKind.OVERRUN)
         found = [event for event in self.events if event["kind"] in kinds]
-        rows = [(e["connection"], e["start_ts_ns"], e["end_ts_ns"]) for e in found]
+        rows = [
+            (e["connection"], e["start_ts_ns"], e["end_ts_ns"], e["kind"] == EventKind.GAP)
+            for e in found
+        ]
         return np.array(rows, gap_dtype)
 
     def gap_reasons(self, connection: int) -> list[Reason]:

@@ -202,7 +202,8 @@ def _print_verdict(console: Console, result: dict[str, Any]) -> None:
         f"\n[bold]the exchange's log against the strategy's log[/]\n"
         f"{verdict['sent']:,} sent, {verdict['received']:,} received, "
         f"{verdict['doubled']:,} doubled, {verdict['out_of_order']:,} out of order\n"
-        f"{verdict['lost']:,} lost, {verdict['lost_outside_gaps']:,} of them outside the gaps above"
+        f"{verdict['lost']:,} lost, {verdict['lost_outside_gaps']:,} of them outside the gaps "
+        f"above, {verdict['gaps_too_wide']:,} gaps too wide"
     )
     if result["passed"]:
         console.print("[bold green]every tick is accounted for, and nothing is left behind[/]")

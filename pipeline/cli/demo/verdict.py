@@ -49,7 +49,7 @@ def _log(path: Path) -> np.ndarray[Any, Any]:
 
 def _gaps(summary: dict[str, Any]) -> np.ndarray[Any, Any]:
     told = [t for t in summary.get("told", []) if t["kind"] == "Gap"]
-    rows = [(t["connection"], t["start_ts_ns"], t["end_ts_ns"]) for t in told]
+    rows = [(t["connection"], t["start_ts_ns"], t["end_ts_ns"], True) for t in told]
     return np.array(rows, gap_dtype)
 
 
@@ -61,6 +61,7 @@ def _problems(outcome: Outcome) -> list[str]:
         return found
     counts = {
         "ticks lost outside every announced gap": verdict.lost_outside_gaps,
+        "gaps in whose midst ticks were received": verdict.gaps_too_wide,
         "ticks doubled": verdict.doubled,
         "ticks out of order": verdict.out_of_order,
         "ticks that were never sent": verdict.unexplained,

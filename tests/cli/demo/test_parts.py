@@ -229,7 +229,7 @@ def test_a_failed_summary_names_every_problem(
         "readers": {"fast": reader_dict(reading.readers["fast"], latency)},
         "slow": {"delivered": 1, "lost": 2, "laps": 1},
         "verdict": {"sent": 1, "received": 1, "lost": 0, "lost_outside_gaps": 0, "doubled": 3,
-                    "out_of_order": 0},
+                    "out_of_order": 0, "gaps_too_wide": 0},
     }  # fmt: skip
     print_text(result)
     printed = capsys.readouterr().out
