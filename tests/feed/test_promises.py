@@ -71,10 +71,13 @@ def test_a_new_token_is_live_within_2_s(tmp_path: Path) -> None:
             stage.wait_for_state(State.AUTH_EXPIRED)
             end_s = time.monotonic() + 5
             wait_for(lambda: time.monotonic() >= end_s, "five seconds")
-            assert stage.counter("handshakes") == 1
+            told = running.command("stat")  # by the exchange's own count
+            assert (told["sessions"], told["handshakes_refused"]) == (1, 1)
             changed_ns = monotonic_ns()
             secret.write_text("demo")
             stage.wait_for_state(State.LIVE)
+            told = running.command("stat")
+            assert (told["sessions"], told["handshakes_refused"]) == (2, 1)
     live = next(f for f in stage.poll() if f["state"] == State.LIVE)
     assert live["receive_mono_ns"] - changed_ns < 2 * NS_PER_S
 
