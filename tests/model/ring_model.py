@@ -212,6 +212,92 @@ class Descriptor(NamedTuple):
     length: int
 
 
+class _Frames(NamedTuple):
+    """The frame ring's sizes, in entries and words, and what its writer and readers do."""
+
+    capacity: int
+    area: int
+    lengths: tuple[int, ...]
+    start: int
+    batch: int
+    ahead: int
+
+    @property
+    def records(self) -> int:
+        """The sequence behind the last message."""
+        return self.start + len(self.lengths)
+
+    def life(self, rules: Rules, memory: Memory, name: str) -> list[Step]:
+        """Return the steps of a writer that finds this memory."""
+        steps: list[Step] = []
+        first, own = number(memory["tail"]), dict(memory)
+        published = first
+        if not rules.oldest_inherited:
+            own["oldest"] = self.start
+        position = self._inherited_end(own, rules, first)
+        for tail in range(first, self.records):
+            entry = self._entry(tail, name, position)
+            position = entry.position + entry.length
+            oldest = self._survivor(own, rules, tail, position, published)
+            retire = _retire(rules, own, oldest) if oldest != own["oldest"] else []
+            fill = self._fill(entry)
+            own["index", tail % self.capacity] = entry
+            steps += retire + fill if rules.oldest_first else fill + retire
+            if tail + 1 - published == self.batch or tail + 1 == self.records:
+                published = tail + 1
+                steps.append(store("tail", published, rules.tail_store))
+        return steps
+
+    def looks(self, rules: Rules, steps: tuple[Step, ...], cursor: int) -> Iterator[list[Step]]:
+        """Yield a reader's line for each entry that it may find under the cursor."""
+        where = ("index", cursor % self.capacity)
+        checked = [fence("acquire")] * rules.reader_fence + [load("oldest")]
+        entries = {step.value for step in steps if step.location == where}
+        for entry in entries:
+            assert isinstance(entry, Descriptor)
+            words = range(entry.position, entry.position + entry.length)
+            message = [load(("area", word % self.area)) for word in words]
+            yield [load(where, guess=(entry,)), *checked, *message, *checked]
+
+    def _inherited_end(self, own: dict[Hashable, Value], rules: Rules, first: int) -> int:
+        """Return where the last message of the predecessor ends."""
+        last = own["index", (first - 1) % self.capacity]
+        if rules.place_inherited and isinstance(last, Descriptor) and number(own["oldest"]) < first:
+            return last.position + last.length
+        return 0
+
+    def _entry(self, tail: int, name: str, position: int) -> Descriptor:
+        """Return the next message's entry; it begins anew where it would wrap."""
+        length = self.lengths[(tail - self.start + len(name) - 1) % len(self.lengths)]
+        offset = position % self.area
+        if offset + length > self.area:
+            position += self.area - offset
+        return Descriptor(tail, name, position, length)
+
+    def _fill(self, entry: Descriptor) -> list[Step]:
+        words = range(entry.position, entry.position + entry.length)
+        message = [store(("area", w % self.area), (entry.sequence, entry.name)) for w in words]
+        return [*message, store(("index", entry.sequence % self.capacity), entry)]
+
+    def _survivor(
+        self, own: dict[Hashable, Value], rules: Rules, tail: int, end: int, published: int
+    ) -> int:
+        needed = self._least(own, rules, tail, end)
+        more = min(number(own["oldest"]) + self.ahead, published - 1)
+        return max(needed, more) if needed > number(own["oldest"]) else needed
+
+    def _least(self, own: dict[Hashable, Value], rules: Rules, tail: int, end: int) -> int:
+        oldest = number(own["oldest"])
+        if tail + 1 - oldest > self.capacity:
+            oldest = tail + (1 if rules.oldest_enough else 0) - self.capacity
+        while rules.bytes_given_up and end > self.area and oldest < tail:
+            entry = own["index", oldest % self.capacity]
+            if not isinstance(entry, Descriptor) or entry.position >= end - self.area:
+                break
+            oldest += 1
+        return oldest
+
+
 def frames(
     *,
     capacity: int,
@@ -226,69 +312,9 @@ def frames(
     `batch` messages are published at once, the last ones however few; `ahead` more than must be
     are given up at a time. A successor writes other lengths than its predecessor would have.
     """
-    records = start + len(lengths)
-
-    def place(position: int, length: int) -> int:
-        offset = position % area
-        return position + area - offset if offset + length > area else position
-
-    def survivor(
-        own: dict[Hashable, Value], rules: Rules, tail: int, end: int, published: int
-    ) -> int:
-        needed = least(own, rules, tail, end)
-        more = min(number(own["oldest"]) + ahead, published - 1)
-        return max(needed, more) if needed > number(own["oldest"]) else needed
-
-    def least(own: dict[Hashable, Value], rules: Rules, tail: int, end: int) -> int:
-        oldest = number(own["oldest"])
-        if tail + 1 - oldest > capacity:
-            oldest = tail + (1 if rules.oldest_enough else 0) - capacity
-        while rules.bytes_given_up and end > area and oldest < tail:
-            entry = own["index", oldest % capacity]
-            if not isinstance(entry, Descriptor) or entry.position >= end - area:
-                break
-            oldest += 1
-        return oldest
-
-    def life(rules: Rules, memory: Memory, name: str) -> list[Step]:
-        steps: list[Step] = []
-        first, own, position = number(memory["tail"]), dict(memory), 0
-        published = first
-        if not rules.oldest_inherited:
-            own["oldest"] = start
-        last = own["index", (first - 1) % capacity]
-        if rules.place_inherited and isinstance(last, Descriptor) and number(own["oldest"]) < first:
-            position = last.position + last.length
-        for tail in range(first, records):
-            length = lengths[(tail - start + len(name) - 1) % len(lengths)]
-            position = place(position, length)
-            end = position + length
-            oldest = survivor(own, rules, tail, end, published)
-            moves = oldest != own["oldest"]
-            retire = _retire(rules, own, oldest) if moves else []
-            fill = [store(("area", w % area), (tail, name)) for w in range(position, end)]
-            entry = Descriptor(tail, name, position, length)
-            own["index", tail % capacity] = entry
-            fill.append(store(("index", tail % capacity), entry))
-            steps += retire + fill if rules.oldest_first else fill + retire
-            if tail + 1 - published == batch or tail + 1 == records:
-                published = tail + 1
-                steps.append(store("tail", published, rules.tail_store))
-            position = end
-        return steps
-
-    def looks(rules: Rules, steps: tuple[Step, ...], cursor: int) -> Iterator[list[Step]]:
-        where = ("index", cursor % capacity)
-        checked = [fence("acquire")] * rules.reader_fence + [load("oldest")]
-        entries = {step.value for step in steps if step.location == where}
-        for entry in entries:
-            assert isinstance(entry, Descriptor)
-            words = range(entry.position, entry.position + entry.length)
-            message = [load(("area", word % area)) for word in words]
-            yield [load(where, guess=(entry,)), *checked, *message, *checked]
-
+    shape = _Frames(capacity, area, lengths, start, batch, ahead)
     initial: Memory = {"oldest": start, "tail": start} | {
         **{("index", slot): "nothing" for slot in range(capacity)},
         **{("area", word): "nothing" for word in range(area)},
     }
-    return Ring(initial, records, life, looks)
+    return Ring(initial, shape.records, shape.life, shape.looks)
