@@ -13,6 +13,7 @@
 #define PIPELINE_BELL_H
 
 #include "atomics.h"
+#include "crash.h"
 #include "layout.h"
 
 #include <errno.h>
@@ -52,8 +53,11 @@ static inline int bell_sleep(BellC *bell, uint32_t seen, int64_t timeout_ns)
 static inline void bell_wake(BellC *bell)
 {
     store_relaxed_u32(&bell->sleepers, 0);
+    CRASH_POINT(bell_after_sleepers);
     add_release_u32(&bell->word, 1);
+    CRASH_POINT(bell_after_word);
     store_relaxed(&bell->rings, load_relaxed(&bell->rings) + 1); /* for people: racing writers may lose a count */
+    CRASH_POINT(bell_before_wake);
 #ifdef __linux__
     syscall(SYS_futex, &bell->word, FUTEX_WAKE, 0x7fffffff, 0, 0, 0);
 #endif

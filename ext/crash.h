@@ -8,22 +8,36 @@
 
 #define CRASH_POINTS(X) \
     X(unit_before_oldest) \
+    X(unit_between_oldest) \
     X(unit_after_oldest) \
     X(unit_after_slots) \
     X(unit_after_recheck) \
     X(commit_before_flip) \
+    X(commit_inside_copy) \
+    X(commit_after_copy) \
     X(commit_after_flip) \
     X(latest_before_slot) \
     X(latest_inside_slot) \
+    X(latest_after_copy) \
     X(latest_after_slot) \
+    X(confirm_after_time) \
+    X(confirm_after_token) \
+    X(confirm_after_mode) \
+    X(confirm_after_epoch) \
     X(latest_after_all) \
     X(tails_before_events) \
     X(tails_after_events) \
     X(tails_after_ticks) \
+    X(bell_after_sleepers) \
+    X(bell_after_word) \
+    X(bell_before_wake) \
     X(bell_after_ring) \
     X(forward_before_latest) \
     X(forward_after_latest) \
+    X(forward_before_tails) \
+    X(forward_after_events) \
     X(forward_after_tails) \
+    X(forward_after_ring) \
     X(frame_before_oldest) \
     X(frame_after_oldest) \
     X(frame_after_bytes) \
@@ -63,8 +77,18 @@ static inline void crash_pass(int point)
     }
 }
 #define CRASH_POINT(name) crash_pass(CRASH_##name)
+
+/* shared_write in two parts, so that there is a middle to die in. */
+#define CRASH_WRITE(name, target, source, bytes) \
+    do { \
+        size_t half_ = ((bytes) / 2) & ~(size_t)7; \
+        shared_write((target), (source), half_); \
+        CRASH_POINT(name); \
+        shared_write((uint8_t *)(target) + half_, (const uint8_t *)(source) + half_, (bytes) - half_); \
+    } while (0)
 #else
 #define CRASH_POINT(name) ((void)0)
+#define CRASH_WRITE(name, target, source, bytes) shared_write((target), (source), (bytes))
 
 static inline int crash_arm(int point, long passage, int signal_number)
 {

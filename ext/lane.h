@@ -80,25 +80,25 @@ static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
     uint64_t key = lane_confirmed_key(tick);
     ConfirmedC *row = &lane->confirmed[slot];
     if (lane->confirmed_keys[slot] == key && row->instrument_token == tick->instrument_token) return;
+    /* In this order: a row that says this epoch, mode and token already has its time. */
     row->first_packet_mono_ns = tick->receive_mono_ns;
-    row->instrument_token = tick->instrument_token;
-    row->mode = tick->mode;
+    CRASH_POINT(confirm_after_time);
+    __atomic_store_n(&row->instrument_token, tick->instrument_token, __ATOMIC_RELEASE);
+    CRASH_POINT(confirm_after_token);
+    __atomic_store_n(&row->mode, tick->mode, __ATOMIC_RELEASE);
+    CRASH_POINT(confirm_after_mode);
     __atomic_store_n(&row->connection_epoch, tick->connection_epoch, __ATOMIC_RELEASE);
+    CRASH_POINT(confirm_after_epoch);
     lane->confirmed_keys[slot] = key;
 }
 
 static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slot)
 {
     LatestSlotC *cell = &lane->latest[slot];
-    uint8_t *copy = (uint8_t *)cell_begin(cell, sizeof(TickC));
+    void *copy = cell_begin(cell, sizeof(TickC));
     CRASH_POINT(latest_before_slot);
-#ifdef PIPELINE_CHECKED
-    shared_write(copy, tick, 160); /* in two parts, so that there is a middle to die in */
-    CRASH_POINT(latest_inside_slot);
-    shared_write(copy + 160, (const uint8_t *)tick + 160, sizeof(TickC) - 160);
-#else
-    shared_write(copy, tick, sizeof(TickC));
-#endif
+    CRASH_WRITE(latest_inside_slot, copy, tick, sizeof(TickC));
+    CRASH_POINT(latest_after_copy);
     cell_publish(cell);
     CRASH_POINT(latest_after_slot);
     lane_confirm(lane, tick, slot);
@@ -170,8 +170,18 @@ static inline void lane_begin(Lane *lane)
     lane->event_count = 0;
     CRASH_POINT(unit_before_oldest);
     stream_retire(&lane->events, lane->block.event_tail);
+    CRASH_POINT(unit_between_oldest);
     stream_retire(&lane->ticks, lane->block.tick_tail);
     CRASH_POINT(unit_after_oldest);
+}
+
+/* The only commit point: cell_write, with places to die in. */
+static inline void lane_flip(Lane *lane)
+{
+    void *copy = cell_begin(lane->ticks.commit, sizeof lane->next);
+    CRASH_WRITE(commit_inside_copy, copy, &lane->next, sizeof lane->next);
+    CRASH_POINT(commit_after_copy);
+    cell_publish(lane->ticks.commit);
 }
 
 /* Publish what is in `next`: `tick_count` records and `event_count` events beyond the tails.
@@ -187,7 +197,7 @@ static inline int lane_commit(Lane *lane, uint64_t source, uint32_t tick_count)
     lane->next.event_tail += lane->event_count;
     lane->next.counters.units++;
     CRASH_POINT(commit_before_flip);
-    cell_write(lane->ticks.commit, &lane->next, sizeof lane->next);
+    lane_flip(lane);
     CRASH_POINT(commit_after_flip);
     lane->block = lane->next;
     lane_write_all_latest(lane, first, tick_count);

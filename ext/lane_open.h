@@ -8,7 +8,9 @@
 
 #include "lane.h"
 
-/* Bring what was committed and not published into the latest table, unless it is there already. */
+/* Bring what was committed and not published into the latest table, unless it is there already,
+ * and into the confirmed table: the predecessor may have died between the two. What is confirmed
+ * twice ends the same, because the records of a unit share their time and epoch. */
 static inline void lane_roll_forward(Lane *lane)
 {
     uint64_t tail = load_acquire(&lane->ticks.control->tail);
@@ -18,17 +20,23 @@ static inline void lane_roll_forward(Lane *lane)
         if (!entry) continue; /* unassigned meanwhile: in the stream, no longer in the table */
         const TickC *held = lane_own_latest(lane, entry->slot);
         CRASH_POINT(forward_before_latest);
-        if (held->sequence && held->connection == tick->connection && held->sequence >= tick->sequence) continue;
+        if (held->sequence && held->connection == tick->connection && held->sequence >= tick->sequence) {
+            lane_confirm(lane, tick, entry->slot);
+            continue;
+        }
         lane_write_latest(lane, tick, entry->slot);
         lane->status->rolled_forward++;
         CRASH_POINT(forward_after_latest);
     }
     if (tail != lane->block.tick_tail || load_relaxed(&lane->events.control->tail) != lane->block.event_tail) {
+        CRASH_POINT(forward_before_tails);
         stream_publish(&lane->events, lane->block.event_tail);
+        CRASH_POINT(forward_after_events);
         stream_publish(&lane->ticks, lane->block.tick_tail);
         CRASH_POINT(forward_after_tails);
     }
     bell_wake(lane->bell); /* also when all was published: the predecessor may have died before it rang */
+    CRASH_POINT(forward_after_ring);
 }
 
 /* Take the lane over at its commit block; the shared pointers are set by the caller.

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ext.cells import Bell
 from ext.lanes import Decoder, Lane
 from ext.rings import FrameRingWriter
 from pipeline.core import layout
 from pipeline.core.enums import Mode, Reason, SegmentKind, State
 from pipeline.shm import specs
+from pipeline.shm.names import INSTANCE_BELL
 from pipeline.shm.segment import Segment, SegmentSpec
 from pipeline.shm.tables import AssignmentTable, assignment_rows, confirmed_rows
 
@@ -87,7 +89,7 @@ class LaneRig:
         decoder = Decoder(
             mapping[SegmentKind.LATEST, 0],
             mapping[SegmentKind.BELL, 0],
-            mapping[SegmentKind.BELL, 65535],
+            mapping[SegmentKind.BELL, INSTANCE_BELL],
             mapping[SegmentKind.DECODER_STATUS, 0],
             **{"gated": True, **options},
         )
@@ -100,6 +102,14 @@ class LaneRig:
             confirmed=mapping[SegmentKind.CONFIRMED, 0],
         )
         return decoder, lane
+
+    def reader_bell(self) -> Bell:
+        """Return the bell that wakes readers."""
+        return Bell(self.segment(SegmentKind.BELL, INSTANCE_BELL).mapping, layout.data_offset)
+
+    def sleeper(self) -> None:
+        """Say that a reader sleeps, so that the next unit rings."""
+        self.reader_bell().arm()
 
     def send(self, message: bytes, *, epoch: int = 1) -> None:
         self.now += 1_000_000

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from ext.lanes import arm_crash, crash_points
@@ -28,21 +30,23 @@ from pathlib import Path
 from ext.lanes import arm_crash
 from tests.feed.lane_rig import LaneRig
 
-def decode(directory, point, passage):
+def decode(directory, point, passage, when):
     rig = LaneRig(Path(directory), attach=True)
-    if point.startswith("forward"):
+    if when == "opening":
         assert arm_crash(point, passage)
         rig.decoder()
+        return
     decoder, _ = rig.decoder()
+    rig.sleeper()
     assert arm_crash(point, passage)
     decoder.run(10**9, until_idle=True)
 
 for line in sys.stdin:
-    directory, point, passage = line.split()
+    directory, point, passage, when = line.split()
     child = os.fork()
     if child == 0:
         try:
-            decode(directory, point, int(passage))
+            decode(directory, point, int(passage), when)
         finally:
             os._exit(1 if sys.exc_info()[0] else 0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -50,6 +54,16 @@ for line in sys.stdin:
 
 #: Points of the feed's side are visited by the frame ring's own tests.
 POINTS = [p for p in crash_points() if not p.startswith("frame_")]
+DECODING = [p for p in POINTS if not p.startswith("forward_")]
+#: What a successor passes when it opens the lane, before its first unit.
+OPENING = [
+    p
+    for p in POINTS
+    if p.startswith(("latest_", "confirm_", "bell_", "forward_"))
+    and p not in ("latest_after_all", "bell_after_ring")
+]
+#: The slots of the units that `fill` makes: 256 and 44 ticks, 1, 20, and 2 of another mode.
+PASSAGES = [1, 2, 3, 4, 6, 9, 28, 150, 256, 310, 323]
 KILLED = -9
 
 
@@ -98,14 +112,56 @@ class Killer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def die_at(self, rig: LaneRig, point: str, passage: int) -> int:
-        """Let a decoder die there; return its exit code (0: it never came so far)."""
+    def die_at(self, rig: LaneRig, point: str, passage: int, when: str = "decoding") -> int:
+        """Let a decoder die there, decoding or opening; return its exit code (0: not reached)."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        print(rig.directory, point, passage, file=self.process.stdin, flush=True)
+        print(rig.directory, point, passage, when, file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
     def close(self) -> None:
         self.process.communicate(timeout=30)
+
+
+#: A reader that has looked at the tails and lies down on the instance's bell.
+LIE_DOWN = """
+import sys
+from pathlib import Path
+from tests.feed.lane_rig import LaneRig
+
+bell = LaneRig(Path(sys.argv[1]), attach=True).reader_bell()
+seen = bell.look()
+print("lies down", flush=True)
+print(bell.sleep(seen, 3600 * 10**9), flush=True)
+"""
+
+
+class Sleeper:
+    """A process that sleeps for an hour, or until it is rung."""
+
+    def __init__(self, rig: LaneRig) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LIE_DOWN, str(rig.directory)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        assert self.output.readline() == "lies down\n"
+        # It has one thread and no other reason to wait.
+        deadline = time.monotonic() + 30
+        while not self.is_asleep():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    def is_asleep(self) -> bool:
+        """Return whether it waits in the kernel."""
+        return psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING
+
+    def was_rung(self) -> bool:
+        """Wait for it to wake up and end; return whether it was for the bell."""
+        return self.output.readline() == "True\n" and self.process.wait(30) == 0
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +171,57 @@ def killer() -> Iterator[Killer]:
     killer.close()
 
 
-@pytest.mark.parametrize("passage", [1, 2, 3, 4, 6, 9, 150, 256])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("passage", PASSAGES)
+@pytest.mark.parametrize("point", DECODING)
 def test_a_death_at_a_named_point_leaves_no_trace(
     point: str, passage: int, tmp_path: Path, undisturbed: dict[str, Any], killer: Killer
 ) -> None:
     rig = LaneRig(tmp_path)
     fill(rig)
-    if point.startswith("forward"):
-        assert killer.die_at(rig, "commit_after_flip", 2) == KILLED
     returncode = killer.die_at(rig, point, passage)
     assert returncode == KILLED or (returncode == 0 and passage > 1), f"{point} was never passed"
     rig.decoder()[0].run(10**9, until_idle=True)
     assert outcome(rig) == undisturbed
+
+
+@pytest.mark.parametrize("before", [("commit_after_flip", 2), ("latest_after_copy", 305)])
+@pytest.mark.parametrize("passage", [1, 2, 5, 17])
+@pytest.mark.parametrize("point", OPENING)
+def test_a_death_while_rolling_forward_leaves_no_trace(
+    point: str,
+    passage: int,
+    before: tuple[str, int],
+    tmp_path: Path,
+    undisturbed: dict[str, Any],
+    killer: Killer,
+) -> None:
+    rig = LaneRig(tmp_path)
+    fill(rig)
+    assert killer.die_at(rig, *before) == KILLED
+    returncode = killer.die_at(rig, point, passage, "opening")
+    assert returncode == KILLED or (returncode == 0 and passage > 1), f"{point} was never passed"
+    rig.decoder()[0].run(10**9, until_idle=True)
+    assert outcome(rig) == undisturbed
+
+
+@pytest.mark.parametrize("when", ["opening", "decoding"])
+@pytest.mark.parametrize("point", [p for p in OPENING if p.startswith("bell_")])
+def test_a_reader_asleep_at_a_death_is_woken_by_the_successor(
+    point: str, when: str, tmp_path: Path, killer: Killer
+) -> None:
+    rig = LaneRig(tmp_path)
+    fill(rig)
+    # A decoder that will die decoding rings at its start; so that reader lies down after the
+    # death, with its mark wiped, as one does that slept through it.
+    sleeper = Sleeper(rig) if when == "opening" else None
+    assert killer.die_at(rig, point, 1, when) == KILLED
+    sleeper = sleeper or Sleeper(rig)
+    try:
+        assert sleeper.is_asleep()
+        rig.decoder()  # opening the lane is enough: no frame need come
+        assert sleeper.was_rung()
+    finally:
+        sleeper.close()
 
 
 def test_a_chain_of_deaths_leaves_no_trace(
@@ -135,8 +229,10 @@ def test_a_chain_of_deaths_leaves_no_trace(
 ) -> None:
     rig = LaneRig(tmp_path)
     fill(rig)
-    for point in POINTS:
+    for point in DECODING:
         assert killer.die_at(rig, point, 1) in (KILLED, 0)
+    for point in OPENING:
+        assert killer.die_at(rig, point, 1, "opening") in (KILLED, 0)
     rig.decoder()[0].run(10**9, until_idle=True)
     assert outcome(rig) == undisturbed
 

@@ -27,7 +27,11 @@ RINGS = "packets_per_instrument_per_s = 100.0\ntick_records = 65536"
 PATIENT = "[supervisor]\ncircuit_deaths = 1000\nrestart_backoff_s = [0.0]\n"
 
 OF_FEED = [point for point in crash_points() if point.startswith("frame_")]
-OF_DECODER = [point for point in crash_points() if point not in OF_FEED]
+OF_CONFIRMING = [point for point in crash_points() if point.startswith("confirm_")]
+OF_DECODER = [point for point in crash_points() if point not in OF_FEED + OF_CONFIRMING]
+CONNECTIONS = 3
+#: All of OF_CONFIRMING, this often, are fewer confirmations than a connection has instruments.
+CONFIRMING_PASSAGE_MAX = 20
 
 
 def deaths_of_decoders(passages: list[int]) -> Iterator[str]:
@@ -37,6 +41,9 @@ def deaths_of_decoders(passages: list[int]) -> Iterator[str]:
             if point.startswith("forward"):
                 yield "commit_after_flip 1"
                 yield f"{point} 1"
+            elif point.startswith("bell_") and point != "bell_after_ring":
+                yield f"{point} 1"  # in the ring of the first lane that a successor opens
+                yield f"{point} {CONNECTIONS + passage}"  # in one for a reader that sleeps
             else:
                 yield f"{point} {passage}"
 
@@ -51,14 +58,21 @@ def restarts(run: Run, name: str) -> int:
     raise AssertionError(f"no process {name!r}")
 
 
-def die(run: Run, name: str, file_name: str, lines: list[str]) -> None:
-    """Let one process after another die where its line says, and see that each did."""
+def die(
+    run: Run, name: str, file_name: str, lines: list[str], *, provoke: str | None = None
+) -> None:
+    """Let one process after another die where its line says, and see that each did.
+
+    `provoke` names a process to kill besides, so that there is something to die of.
+    """
     request = run.paths.directory / file_name
     partial = request.with_suffix(".partial")
     partial.write_text("\n".join(lines))
     partial.replace(request)
     wanted = restarts(run, name) + 1 + len(lines)  # the first death only makes a process look
     run.kill(name)
+    if provoke is not None:
+        run.kill(provoke)
     try:
         wait_for(lambda: restarts(run, name) == wanted, "every death", seconds=40 + len(lines))
     except AssertionError:
@@ -75,22 +89,30 @@ def checked() -> Path:
 
 def visit(make_run: Make, checked: Path, passages: list[int]) -> None:
     """Let decoders die at every point, then a feed, and account for everything."""
-    run = make_run(build=checked, simulator=LOAD, rings=RINGS, more=PATIENT)
+    run = make_run(
+        build=checked, simulator=LOAD, rings=RINGS, more=PATIENT, connections=CONNECTIONS
+    )
     witness = Witness(run)
     run.start_and_wait()
     lines = list(deaths_of_decoders(passages))
     die(run, "decoder 0", "crash", lines)
     assert witness.told("Gap") == []
+    # A new epoch is what makes a decoder confirm every instrument of a connection once more.
+    rounds = [passage for passage in passages if passage <= CONFIRMING_PASSAGE_MAX]
+    for passage in rounds:
+        confirming = [f"{point} {passage}" for point in OF_CONFIRMING]
+        die(run, "decoder 0", "crash", confirming, provoke="feed 0")
+        lines += confirming
     frames = [f"{point} {passage}" for passage in passages for point in OF_FEED]
     die(run, "feed 0", "crash-feed-0", frames)
-    for connection in range(3):
+    for connection in range(CONNECTIONS):
         wait_for(lambda n=connection: run.is_complete(n), "the connection to be complete")  # type: ignore[misc]
     run_dry(run, witness)
     assert run.stop() == 0
     witness.finish()
     verdict = judge(run, witness)
-    gaps = [len(witness.gap_reasons(connection)) for connection in range(3)]
-    assert 1 <= gaps[0] <= len(frames) + 1
+    gaps = [len(witness.gap_reasons(connection)) for connection in range(CONNECTIONS)]
+    assert 1 <= gaps[0] <= len(frames) + len(rounds) + 1
     assert gaps[1:] == [0, 0] and witness.told("Overrun") == []
     print(f"{len(lines)} deaths of decoders, {len(frames)} of a feed in {gaps[0]} gaps")
     print(f"{verdict.sent:,} ticks sent, {verdict.lost:,} lost in those gaps")
