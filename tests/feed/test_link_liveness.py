@@ -1,0 +1,158 @@
+"""What silence means on a live connection: pinged, stalled, quiet, or no news at all."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+from pipeline.core.enums import Mode, Reason, State
+from tests.ext.frames import PING, PONG, server_frame
+from tests.feed.link_scripts import HEARTBEAT, TICK, beating, commands_of
+from tests.feed.scripted_server import Peer, serving
+from tests.feed.stage import Stage, wait_for
+
+
+def test_silence_is_pinged_and_then_is_a_stall(tmp_path: Path) -> None:
+    pings: list[bytes] = []
+    connections = []
+
+    def script(peer: Peer) -> None:
+        connections.append(1)
+        peer.upgrade(TICK)
+        if len(connections) > 1:
+            beating(peer)
+            return
+        while True:
+            opcode, payload = peer.receive()
+            if opcode == PING:
+                pings.append(payload)
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "ping_after_s = 0.2\nstall_after_s = 0.4")
+        with stage.running():
+            stage.wait_for_state(State.STALLED, Reason.STALL)
+            wait_for(lambda: stage.states().count((State.LIVE, Reason.FIRST_DATA)) == 2, "LIVE")
+    assert pings == [b""]
+    assert stage.counter("stalls") == 1
+    assert (State.RECONNECTING, Reason.STALL) in stage.states()
+
+
+def test_an_answered_ping_keeps_a_silent_connection(tmp_path: Path) -> None:
+    answered = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        while len(answered) < 4:
+            opcode, payload = peer.receive()
+            if opcode == PING:
+                answered.append(payload)
+                peer.send(server_frame(PONG, payload))
+        beating(peer)
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "ping_after_s = 0.1\nstall_after_s = 5.0")
+        with stage.running():
+            wait_for(lambda: len(answered) == 4, "four pings")
+        assert server.connections == 1
+    assert stage.counter("stalls") == 0
+
+
+def test_heartbeats_without_ticks_are_quiet_and_asked_for_once(tmp_path: Path) -> None:
+    heard: list[tuple[int, bytes]] = []
+    resumed = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        peer.sock.settimeout(0.02)
+        while not peer.stopping.is_set():
+            peer.send(HEARTBEAT + (TICK if resumed.is_set() else b""))
+            try:
+                heard.append(peer.receive())
+            except TimeoutError:
+                continue
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "quiet_after_s = 0.3")
+        with stage.running():
+            stage.wait_for_state(State.QUIET, Reason.NO_TICKS)
+            wait_for(lambda: len(commands_of(heard)) == 4, "second subscription")
+            resumed.set()
+            wait_for(lambda: stage.states().count((State.LIVE, Reason.FIRST_DATA)) == 2, "LIVE")
+        assert server.connections == 1
+    said = commands_of(heard)
+    assert said[2:4] == said[:2]
+    assert stage.counter("resubscriptions") == 1
+
+
+def test_a_subscription_that_stays_dead_is_given_up(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        beating(peer, tick=False)
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "quiet_after_s = 0.2")
+        with stage.running():
+            stage.wait_for_state(State.RECONNECTING, Reason.NO_TICKS)
+            wait_for(lambda: server.connections >= 2, "another connection")
+    assert stage.counter("resubscriptions") >= 1
+
+
+def test_without_instruments_nothing_is_expected(tmp_path: Path) -> None:
+    heard: list[tuple[int, bytes]] = []
+
+    def beat(peer: Peer) -> None:
+        with contextlib.suppress(OSError):  # the other thread closes it at the end
+            beating(peer, tick=False)
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        threading.Thread(target=beat, args=(peer,)).start()
+        heard.append(peer.receive())
+        peer.send(TICK)
+        peer.wait_for_end()
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "quiet_after_s = 0.1")
+        stage.assign({})
+        with stage.running():
+            stage.wait_for_state(State.QUIET, Reason.ASSIGNMENT_EMPTY)
+            wait_for(lambda: stage.counter("heartbeats_in") > 20, "heartbeats")
+            assert stage.state == (State.QUIET, Reason.ASSIGNMENT_EMPTY)
+            assert heard == []
+            stage.assign({408065: Mode.LTP})
+            stage.wait_for_state(State.LIVE)
+        assert server.connections == 1
+
+
+def test_outside_the_hours_missing_ticks_are_no_news(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        beating(peer, tick=False)
+
+    with serving(script) as server:
+        stage = Stage(
+            tmp_path,
+            server.url,
+            'quiet_after_s = 0.1\n[session]\nhours = { days = ["mon"], open = 00:00:00, close = '
+            "00:00:01, holidays = [], extra_days = [] }",
+        )
+        with stage.running():
+            wait_for(lambda: stage.counter("heartbeats_in") > 20, "heartbeats")
+    assert State.QUIET not in [state for state, _ in stage.states()]
+
+
+def test_outside_the_hours_ticks_are_live_all_the_same(tmp_path: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        beating(peer)
+
+    with serving(script) as server:
+        stage = Stage(
+            tmp_path,
+            server.url,
+            '[session]\nhours = { days = ["mon"], open = 00:00:00, close = 00:00:01, '
+            "holidays = [], extra_days = [] }",
+        )
+        with stage.running():
+            stage.wait_for_state(State.LIVE)
