@@ -54,7 +54,16 @@ class Message:
     sequence: int = 0
 
 
-Delivery = Frame | Message | StateChange | Overrun | Quarantine
+@dataclass(frozen=True, slots=True)
+class LostMessages:
+    """So many texts or raw frames of a connection were overwritten before they were read."""
+
+    connection: int
+    is_binary: bool
+    lost: int
+
+
+Delivery = Frame | Message | LostMessages | StateChange | Overrun | Quarantine
 
 
 class Inbox:
@@ -98,7 +107,7 @@ class Inbox:
         began_ns = monotonic_ns()
         item = self._market.take(orders=True)
         items = [] if item is None else [item, *self._market.take_notices()]
-        self._collect(items)
+        yield from self._collect(items)
         quiet = self._held is None
         for found in items:
             yield from self._deliver(found)
@@ -107,16 +116,26 @@ class Inbox:
             caught_up = caught_up and quiet
             yield from self._before(began_ns if caught_up else began_ns - _PATIENCE_NS)
 
-    def _collect(self, items: list[Item]) -> None:
-        """Put what came by other ways than the streams in order."""
+    def _collect(self, items: list[Item]) -> list[LostMessages]:
+        """Put what came by other ways than the streams in order; return what was lost of it."""
+        lost: list[LostMessages] = []
         for found in items:
             if isinstance(found, OrderUpdate):
                 self._waiting.append(Message(found.raw, False, found.receive_mono_ns))
         for number, reader in self._texts.items():
-            self._waiting += _messages(reader, number, is_binary=False)
+            lost += self._read(reader, number, is_binary=False)
         for number, reader in self._frames.items():
-            self._waiting += _messages(reader, number, is_binary=True)
+            lost += self._read(reader, number, is_binary=True)
         self._waiting.sort(key=lambda message: (message.receive_mono_ns, not message.is_binary))
+        return lost
+
+    def _read(
+        self, reader: FrameRingReader, number: int, *, is_binary: bool
+    ) -> Iterator[LostMessages]:
+        before = reader.lost
+        self._waiting += _messages(reader, number, is_binary=is_binary)
+        if reader.lost > before:
+            yield LostMessages(number, is_binary, reader.lost - before)
 
     def _before(self, mono_ns: int, frame: tuple[int, int] | None = None) -> Iterator[Message]:
         """Yield the messages received before that time, and the frame whose ticks come next."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from pipeline.core.clock import NS_PER_MS
-from pipeline.core.enums import State
+from pipeline.core.enums import Mode, State
 from pipeline.core.errors import InstanceEnded
 from pipeline.kite.callbacks import Guard, call
-from pipeline.kite.inbox import Delivery, Frame, Inbox, Message
+from pipeline.kite.inbox import Delivery, Frame, Inbox, LostMessages, Message
 from pipeline.kite.instance import OwnInstance
+from pipeline.kite.offer import Offer
 from pipeline.kite.response import Connection, ConnectionResponse
 from pipeline.kite.story import DROPPED_TEXT, UNCLEAN, Call, Ending, Story
 from pipeline.strategy.items import Overrun, Quarantine, StateChange
@@ -46,8 +48,12 @@ class Session:
         self.inbox = Inbox(market, from_start=own is not None)
         self.story = Story(len(market.connections()), tries_max=tries_max)
         self.ended = threading.Event()
+        #: What is wanted of an instance that is not ours; compared when it is another mapping.
+        self.wanted: Mapping[int, Mode] = {}
         self._ticker = ticker
         self._own = own
+        self._offer = Offer(market)
+        self._compared: Mapping[int, Mode] = self.wanted
         self._guard = Guard()
         self._stopped = threading.Event()
         self._connection: Connection | None = None  # our own: a later session has another
@@ -74,6 +80,16 @@ class Session:
         """Ask for an orderly end of the connection; from any thread."""
         self._closing = Ending(code, reason, clean=True)
 
+    def stop_retry(self) -> None:
+        """Ask for no further attempt once the connection is lost; from any thread."""
+        self.story.retrying = False
+
+    def abandon(self) -> None:
+        """End what nothing will run."""
+        self.stop()
+        self._finish()
+        self.ended.set()
+
     def run(self, *, stay: bool) -> None:
         """Call back until the end; with `stay`, return only after `stop` or Ctrl-C."""
         self._thread = threading.current_thread()
@@ -92,6 +108,8 @@ class Session:
     # ---- reading -------------------------------------------------------------------------------
 
     def _pump(self) -> None:
+        if self.is_ending:
+            return  # asked for while it was being started
         raw = self._ticker.on_message is not None
         self.inbox.want_raw(raw, from_start=self._own is not None)
         if self._own is None:
@@ -99,6 +117,7 @@ class Session:
         try:
             while not (self._stopped.is_set() or self._closing or self.story.over):
                 self.inbox.want_raw(self._ticker.on_message is not None)
+                self._compare()
                 if not self._take() and not self.inbox.holds:
                     self.market.wait(_WAIT_NS, _ANY, poll=False)
         except InstanceEnded:
@@ -119,6 +138,17 @@ class Session:
             if connection.state in _OPEN_STATES:
                 for told in self.story.join(connection.number):
                     self._tell(told)
+
+    def _compare(self) -> None:
+        """Tell what the instance does not do as it is wanted; only a config can change that."""
+        wanted = self.wanted
+        if wanted is self._compared:
+            return
+        self._compared = wanted
+        for complaint in self._offer.complaints(wanted):
+            _log.log(logging.ERROR if complaint.is_error else logging.WARNING, "%s", complaint.text)
+            if complaint.is_error:
+                call(self._guard, self._ticker, "on_error", 0, complaint.text)
 
     def _deliver(self, delivery: Delivery) -> None:
         if isinstance(delivery, Frame):
@@ -183,7 +213,7 @@ class Session:
         try:
             if self._own is not None:
                 self._own.end()
-                if self._closing is not None and self._closing.clean:
+                if self._closing is not None and self._closing.clean and self.story.connected:
                     self._drain()
             for told in self.story.finish(self._closing or _STOPPED):
                 self._tell(told)
@@ -201,8 +231,13 @@ class Session:
             return
 
 
-def _warn(loss: Overrun | Quarantine) -> None:
-    if isinstance(loss, Quarantine):
+def _warn(loss: Overrun | Quarantine | LostMessages) -> None:
+    if isinstance(loss, LostMessages):
+        _log.warning(
+            "a callback is too slow: %d %s were overwritten before on_message was given them",
+            loss.lost, "raw frames" if loss.is_binary else "texts",
+        )  # fmt: skip
+    elif isinstance(loss, Quarantine):
         _log.warning("a frame that nothing could decode was put aside")
     elif loss.stage == "reader":
         _log.warning(

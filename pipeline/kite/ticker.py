@@ -9,27 +9,25 @@ callback that is slow or raises costs no connection.
 from __future__ import annotations
 
 import logging
-import operator
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from pipeline.brokers.registry import decode_frame
-from pipeline.core.enums import Mode
-from pipeline.core.errors import NotConnected, NotSupportedYet
+from pipeline.core.errors import InstanceError, NotConnected, NotSupportedYet
 from pipeline.core.secrets import Secret
 from pipeline.kite.assignments import Assignments
-from pipeline.kite.callbacks import Guard, call
 from pipeline.kite.instance import ACCOUNT, OwnInstance, paths_for
+from pipeline.kite.pending import Pending
 from pipeline.kite.response import Connection
 from pipeline.kite.session import Session
 from pipeline.kite.settings import Settings, check, instance_config
+from pipeline.kite.tokens import as_modes, as_tokens
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.kite_dicts import to_kite_dicts
-from pipeline.strategy.market import attach
+from pipeline.strategy.market import Market, attach
 
-_TOKEN_MAX: Final = 2**32 - 1
 _RESTART_S: Final = 30.0
 
 Callback = Callable[..., object]
@@ -107,7 +105,9 @@ class KiteTicker:
         self._connections = connections
         self._shm_directory = shm_directory
         self._lock = threading.RLock()
+        self._pending: Pending | None = None
         self._session: Session | None = None
+        self._blocking: list[Session] = []  # each with a connect() that has not returned
         self._assignments: Assignments | None = None
 
     def _tries(self, wanted: int) -> int:
@@ -148,16 +148,46 @@ class KiteTicker:
             raise NotSupportedYet("a proxy", "connect without one, or from a host that has access")
         if disable_ssl_verification:
             log.warning("certificates are verified all the same; SSL_CERT_FILE names others")
-        if not self._wait_for_the_last_end():
+        session = self._begin()
+        if session is None:
             return
-        session = self._start()
         if threaded:
             self.websocket_thread = threading.Thread(
                 target=session.run, kwargs={"stay": False}, name="KiteTicker", daemon=True
             )
-            self.websocket_thread.start()
+            try:
+                self.websocket_thread.start()
+            except RuntimeError:  # no thread can be started: nobody would end what we began
+                self.websocket_thread = None
+                session.abandon()
+                raise
         else:
+            self._run_here(session)
+
+    def _run_here(self, session: Session) -> None:
+        self._blocking.append(session)
+        try:
             session.run(stay=True)
+        finally:
+            self._blocking.remove(session)
+
+    def _begin(self) -> Session | None:
+        """Return a new session; None, with a warning, while there is one that shall go on."""
+        pending = Pending()
+        with self._lock:
+            if self._pending is not None:
+                log.warning("connect(): this KiteTicker is connecting already")
+                return None
+            self._pending = pending
+        try:
+            if not self._wait_for_the_last_end() or pending.stopped:
+                return None
+            session = self._start()
+        finally:
+            self._pending = None  # first: whoever comes from now on finds the session
+        with self._lock:
+            pending.hand_over(session)
+        return session
 
     def _wait_for_the_last_end(self) -> bool:
         """Return whether a new session may begin: the last one has ended, or is about to."""
@@ -167,7 +197,12 @@ class KiteTicker:
         if not last.is_ending:
             log.warning("connect(): this KiteTicker is connected already")
             return False
-        return last.is_own_thread or last.ended.wait(_RESTART_S)
+        if not (last.is_own_thread or last.ended.wait(_RESTART_S)):
+            raise InstanceError(
+                f"connect(): the connection before has not ended for {_RESTART_S:.0f} s; a "
+                "callback of this KiteTicker may not have returned"
+            )
+        return True
 
     def _start(self) -> Session:
         if self._instance_name is not None:
@@ -184,12 +219,21 @@ class KiteTicker:
         )
         own = OwnInstance(paths)
         market = own.start(config, self._access_token)
+        try:
+            return self._take_over(own, market)
+        except BaseException:
+            own.end()
+            market.close()
+            raise
+
+    def _take_over(self, own: OwnInstance, market: Market) -> Session:
+        tries_max = self.reconnect_max_tries if self.reconnect else -1
         with self._lock:
-            self._assignments = Assignments(paths, self._connections)
-            self._assignments.write(_modes(self.subscribed_tokens))
-            tries_max = self.reconnect_max_tries if self.reconnect else -1
-            self._session = Session(self, market, own, tries_max)
-        return self._session
+            assignments = Assignments(own.paths, self._connections)
+            assignments.write(as_modes(self.subscribed_tokens))
+            session = Session(self, market, own, tries_max)
+            self._assignments, self._session = assignments, session
+        return session
 
     def _attach(self, name: str) -> Session:
         if self._access_token:
@@ -199,6 +243,7 @@ class KiteTicker:
             self._assignments = None
             self._session = Session(self, market, None, self._maximum_reconnect_max_tries)
             self._session.inbox.only = frozenset(self.subscribed_tokens)
+            self._session.wanted = as_modes(self.subscribed_tokens)
         return self._session
 
     def is_connected(self) -> bool:
@@ -208,18 +253,24 @@ class KiteTicker:
     def close(self, code: int | None = None, reason: str | None = None) -> None:
         """Close the connection, for good; connect() goes on waiting for `stop`."""
         self.stop_retry()
-        if self._session is not None:
-            self._session.close(code, reason)
+        with self._lock:
+            asked = self._pending or self._session
+            if asked is not None:
+                asked.close(code, reason)
 
     def stop(self) -> None:
         """End it all: a blocking connect() returns. Nothing happens if nothing runs."""
-        if self._session is not None:
-            self._session.stop()
+        with self._lock:
+            for asked in (self._pending, self._session, *self._blocking):
+                if asked is not None:
+                    asked.stop()
 
     def stop_retry(self) -> None:
         """Make no further attempt once the connection is lost."""
-        if self._session is not None:
-            self._session.story.retrying = False
+        with self._lock:
+            asked = self._pending or self._session
+            if asked is not None:
+                asked.stop_retry()
 
     # ---- subscribing ---------------------------------------------------------------------------
 
@@ -229,19 +280,19 @@ class KiteTicker:
         Raises NotConnected before connect(), TypeError or ValueError for what is no token,
         CapacityError for more than the connections carry; then nothing has changed.
         """
-        tokens = _tokens(instrument_tokens)
+        tokens = as_tokens(instrument_tokens)
         return self._change("subscribe", dict.fromkeys(tokens, self.MODE_QUOTE))
 
     def unsubscribe(self, instrument_tokens: Iterable[int]) -> bool:
         """Unsubscribe from instrument tokens; those that are not subscribed are passed over."""
-        tokens = _tokens(instrument_tokens)
+        tokens = as_tokens(instrument_tokens)
         return self._change("unsubscribe", {}, gone=tokens)
 
     def set_mode(self, mode: str, instrument_tokens: Iterable[int]) -> bool:
         """Set the mode of instrument tokens: MODE_LTP, MODE_QUOTE or MODE_FULL."""
         if mode not in (self.MODE_LTP, self.MODE_QUOTE, self.MODE_FULL):
             raise ValueError(f"mode {mode!r}: expected MODE_LTP, MODE_QUOTE or MODE_FULL")
-        return self._change("set_mode", dict.fromkeys(_tokens(instrument_tokens), mode))
+        return self._change("set_mode", dict.fromkeys(as_tokens(instrument_tokens), mode))
 
     def resubscribe(self) -> None:
         """Send what differs from `subscribed_tokens`; a reconnect does so by itself."""
@@ -256,45 +307,14 @@ class KiteTicker:
             for token in gone:
                 wanted.pop(token, None)
             if self._assignments is not None and not session.ended.is_set():
-                self._assignments.write(_modes(wanted))
+                self._assignments.write(as_modes(wanted))
             self.subscribed_tokens.clear()
             self.subscribed_tokens.update(wanted)
             if self._assignments is None:
                 session.inbox.only = frozenset(wanted)
-                self._tell_missing(session, new)
+                session.wanted = as_modes(wanted)
         return True
-
-    def _tell_missing(self, session: Session, new: dict[int, str]) -> None:
-        missing = sorted(new.keys() - set(session.market.tokens.tolist()))
-        if missing:
-            shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-            text = (
-                f"instance {self._instance_name} does not stream {len(missing)} of these "
-                f"instruments ({shown}): add them to [[subscription]] in its config"
-            )
-            log.error("%s", text)
-            call(Guard(), self, "on_error", 0, text)
 
     def _parse_binary(self, bin: bytes) -> list[dict[str, Any]]:  # noqa: A002
         """Return the ticks of a frame; scripts call it on what `on_message` gave them."""
         return to_kite_dicts(decode_frame("kite", bin))
-
-
-def _modes(wanted: dict[int, str]) -> dict[int, Mode]:
-    return {token: Mode[mode.upper()] for token, mode in wanted.items()}
-
-
-def _tokens(instrument_tokens: Iterable[int]) -> list[int]:
-    """Return instrument tokens as integers; numpy's are taken, text is not."""
-    if isinstance(instrument_tokens, str | bytes) or not isinstance(instrument_tokens, Iterable):
-        raise TypeError(f"instrument_tokens {instrument_tokens!r}: expected a list of integers")
-    found = []
-    for item in instrument_tokens:
-        try:
-            token = operator.index(item)
-        except TypeError:
-            raise TypeError(f"instrument token {item!r}: expected an integer") from None
-        if not 0 < token <= _TOKEN_MAX:
-            raise ValueError(f"instrument token {token}: expected 1 to {_TOKEN_MAX}")
-        found.append(token)
-    return found

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from ext.streams import copy_latest
 from pipeline.core import layout
-from pipeline.core.enums import SegmentKind
+from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.errors import CapacityError
 from pipeline.shm.instance import ManifestEntry
 from pipeline.shm.names import InstancePaths
@@ -29,6 +29,7 @@ class _Places(NamedTuple):
     tokens: np.ndarray[Any, np.dtype[np.uint32]]
     slots: np.ndarray[Any, np.dtype[np.uint32]]
     decoders: np.ndarray[Any, np.dtype[np.uint16]]
+    modes: np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class LatestTables:
@@ -39,7 +40,9 @@ class LatestTables:
         self._tables: dict[int, Segment] = {}
         self._assignments: dict[int, tuple[int, AssignmentTable]] = {}
         self._versions: list[int] | None = None
-        self._places = _Places(np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0, "u2"))
+        self._places = _Places(
+            np.empty(0, "u4"), np.empty(0, "u4"), np.empty(0, "u2"), np.empty(0, "u1")
+        )
 
     def follow(self, manifest: tuple[ManifestEntry, ...]) -> None:
         """Map the tables and assignments of the manifest that are not mapped yet."""
@@ -93,6 +96,7 @@ class LatestTables:
             np.ascontiguousarray(rows["instrument_token"][last]),
             np.ascontiguousarray(rows["slot"][last]),
             decoders[last],
+            np.ascontiguousarray(rows["mode"][last]),
         )
         self._versions = versions
 
@@ -101,6 +105,12 @@ class LatestTables:
         """All assigned instrument tokens, sorted."""
         self._refresh()
         return self._places.tokens.copy()
+
+    def modes(self) -> dict[int, Mode]:
+        """Return {instrument token: mode} of all that are assigned, by token."""
+        self._refresh()
+        tokens, modes = self._places.tokens.tolist(), self._places.modes.tolist()
+        return {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
 
 
 def _as_tokens(tokens: ArrayLike) -> np.ndarray[Any, np.dtype[np.uint32]]:

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from ext.streams import ReaderPolicy
 from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
-from pipeline.core.enums import Reason
+from pipeline.core.enums import Mode, Reason
 from pipeline.core.errors import InstanceEnded, InstanceNotFound, NotSupportedYet
 from pipeline.core.errors import Overrun as OverrunError
 from pipeline.shm.instance import open_instance
@@ -197,6 +197,10 @@ class Market:
         """The instrument tokens that the instance streams, sorted."""
         found: np.ndarray[tuple[int], np.dtype[np.uint32]] = self.attachment.latest().tokens
         return found
+
+    def modes(self) -> dict[int, Mode]:
+        """Return {instrument token: mode} of all that the instance streams, by token."""
+        return self.attachment.latest().modes()
 
     def connections(self) -> list[ConnectionInfo]:
         """Return where each connection stands: state, reason, since when, and its counts."""

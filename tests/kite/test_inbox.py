@@ -10,7 +10,7 @@ import pytest
 from ext.rings import FrameRingWriter
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.enums import EventKind, Reason, State
-from pipeline.kite.inbox import Frame, Inbox, Message
+from pipeline.kite.inbox import Frame, Inbox, LostMessages, Message
 from pipeline.shm import specs
 from pipeline.strategy.items import Overrun, StateChange
 from pipeline.strategy.market import Market, attach
@@ -139,3 +139,20 @@ def test_what_was_lost_is_told(stage: Stage) -> None:
     found = stage.told()
     [lost] = [item for item in found if isinstance(item, Overrun)]
     assert lost.lost > 0
+
+
+def test_messages_that_were_overwritten_are_told_and_the_rest_comes(stage: Stage) -> None:
+    stage.inbox.want_raw(True, from_start=True)
+    count, size = 40, 4096  # more than the areas of 64 KiB hold
+    for number in range(count):
+        for ring in (stage.frames, stage.texts):
+            stage.text(number.to_bytes(2, "big") + bytes(size), ring)
+    found = stage.told()
+    losses = [item for item in found if isinstance(item, LostMessages)]
+    wait_until(lambda: found.extend(stage.told()) or not stage.inbox._waiting,
+               timeout_s=30, what="the rest")  # fmt: skip
+    assert sorted(loss.is_binary for loss in losses) == [False, True]
+    assert found[:2] == losses
+    assert all(loss.lost > 0 for loss in losses)
+    assert len(found) - len(losses) == 2 * count - sum(loss.lost for loss in losses)
+    assert stage.told() == []

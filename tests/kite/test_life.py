@@ -22,6 +22,7 @@ from pipeline.core.errors import CapacityError, InstanceError
 from pipeline.kite import KiteTicker
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
+from pipeline.sim.market import instrument_tokens
 from tests.conftest import leftovers, wait_until
 from tests.sim.harness import Simulator, simulator
 from tests.system.rig import Run
@@ -164,18 +165,27 @@ def test_a_blocked_callback_slows_nobody_and_is_told(
 def test_it_attaches_to_an_instance_that_runs(
     tmp_path: Path, make_ticker: Make, shm_root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = Run(tmp_path, shm_root, connections=1, count=10)
+    run = Run(tmp_path, shm_root, connections=3, count=2)
     try:
         run.start_and_wait()
         ticker = make_ticker("wss://nowhere", token="other-token", instance="system")
         errors: list[str] = []
-        heard = Heard(ticker, full=[408065, 5])
+        full, quote, ltp = (instrument_tokens(6)[first : first + 2] for first in (0, 2, 4))
+        heard = Heard(ticker, full=[full[0], ltp[1], 5], ltp=[quote[0], ltp[0]])
         ticker.on_error = lambda ws, code, reason: errors.append(f"{code} {reason}")
         ticker.connect(threaded=True)
-        wait_for(lambda: heard.has(408065, "full"), "its ticks")
-        assert {tick["instrument_token"] for tick in heard.ticks} == {408065}
+        wait_for(lambda: heard.has(full[0], "full") and heard.has(ltp[0], "ltp"), "its ticks")
+        wait_for(lambda: heard.has(quote[0], "quote"), "what it streams in another mode")
+        assert {tick["instrument_token"] for tick in heard.ticks} <= {full[0], quote[0], *ltp}
         assert "the one given here is ignored" in caplog.text
-        assert "0 instance system does not stream 1 of these instruments (5)" in errors[0]
+        assert errors == [
+            "0 instance system does not stream 1 of these instruments (5): add them to "
+            "[[subscription]] instruments in its config",
+            f"0 instance system streams 1 of these instruments ({ltp[1]}) in mode ltp, not full: "
+            "change [[subscription]] mode in its config",
+        ]
+        more = f"({quote[0]}) in mode quote, not ltp: change [[subscription]] mode in its config"
+        assert caplog.text.count(more) == 1
         run.stop()
         wait_for(lambda: "close 1006" in heard.calls, "the end")
     finally:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import kiteconnect
-import numpy as np
 import pytest
 
 import pipeline.kite
@@ -71,16 +70,11 @@ def test_before_connect_there_is_nobody_to_tell(ticker: KiteTicker) -> None:
     ticker.stop_retry()
 
 
-@pytest.mark.parametrize("tokens", ["408065", 408065, ["408065"], [1.5], [None], b"ab"])
-def test_what_is_no_token_is_a_type_error(ticker: KiteTicker, tokens: object) -> None:
+def test_wrong_tokens_are_refused(ticker: KiteTicker) -> None:
     with pytest.raises(TypeError, match="expected"):
-        ticker.subscribe(tokens)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("token", [0, -1, 2**32, np.int64(-5)])
-def test_what_no_token_can_be_is_a_value_error(ticker: KiteTicker, token: int) -> None:
+        ticker.subscribe("408065")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected 1 to 4294967295"):
-        ticker.unsubscribe([token])
+        ticker.unsubscribe([0])
 
 
 def test_an_unknown_mode_names_the_known_ones(ticker: KiteTicker) -> None:

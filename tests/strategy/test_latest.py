@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pipeline
+from pipeline.core.enums import Mode
 from pipeline.core.errors import CapacityError
 from pipeline.shm.tables import assignment_rows
 from pipeline.strategy.market import Market
@@ -37,6 +38,7 @@ def test_records_come_in_the_order_asked_for(instance: FakeInstance) -> None:
         assert len(market.latest([])) == 0
         assert market.latest(408065)["sequence"].tolist() == [9]
         assert market.tokens.tolist() == [256265, 408065]
+        assert market.modes() == {256265: Mode.QUOTE, 408065: Mode.QUOTE}
 
 
 def test_unassigned_tokens_name_the_config_key(instance: FakeInstance) -> None:
@@ -56,6 +58,7 @@ def test_new_assignments_and_connections_are_followed(instance: FakeInstance) ->
         rows = assignment_rows(np.array([256265, 779521]), np.array([1, 1]), first_slot=0)
         instance.connections[0].assignment.write(rows)
         assert market.latest([779521])["sequence"].tolist() == [0]
+        assert market.modes() == {256265: Mode.LTP, 779521: Mode.LTP}
         with pytest.raises(CapacityError):
             market.latest([408065])
         instance.add_connection()
