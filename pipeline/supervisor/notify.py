@@ -3,7 +3,7 @@
 Datagrams of `KEY=value` lines to the socket that NOTIFY_SOCKET names (systemd documentation,
 sd_notify: READY=1, STOPPING=1, STATUS=..., WATCHDOG=1; sd_watchdog_enabled: WATCHDOG_USEC and
 WATCHDOG_PID). Without that variable every call does nothing. Never waits: what the manager does
-not take at once is sent again at the next turn.
+not take at once is sent again at the next turn, of all statuses the newest alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Notifier:
         self._interval_ns = watchdog_ns // _SIGNS_PER_PERIOD
         self._sign_at_ns = 0
         self._status = ""
-        self._unsent: list[str] = []
+        self._unsent: dict[str, str] = {}  # a message of each kind at most, in their order
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str] | None = None) -> Self:
@@ -47,18 +47,18 @@ class Notifier:
     def ready(self, status: str) -> None:
         """Say that everything runs."""
         self._status = status
-        self._say(f"READY=1\nSTATUS={status}")
+        self._say("READY", f"READY=1\nSTATUS={status}")
 
     def stopping(self, status: str) -> None:
         """Say that the end has begun."""
         self._status = status
-        self._say(f"STOPPING=1\nSTATUS={status}")
+        self._say("STOPPING", f"STOPPING=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
         """Say in a line how things are, if that changed."""
         if text != self._status:
             self._status = text
-            self._say(f"STATUS={text}")
+            self._say("STATUS", f"STATUS={text}")
 
     def beat(self, now_ns: int, *, healthy: bool) -> None:
         """Give the watchdog its sign when it is due; call on every turn, time is monotonic.
@@ -67,28 +67,29 @@ class Notifier:
         """
         self._flush()
         due = self._interval_ns and healthy and now_ns >= self._sign_at_ns
-        if due and not self._unsent:  # a manager that takes nothing needs no pile of signs
+        # What is not taken is not kept: it would say later that all is well, when it may not be.
+        if due and not self._unsent and self._send("WATCHDOG=1"):
             self._sign_at_ns = now_ns + self._interval_ns
-            self._say("WATCHDOG=1")
 
-    def _say(self, text: str) -> None:
+    def _say(self, kind: str, text: str) -> None:
         if self._address:
-            self._unsent.append(text)
+            self._unsent.pop("STATUS", None)  # each message has one that is newer
+            self._unsent[kind] = text
             self._flush()
 
     def _flush(self) -> None:
-        while self._unsent and self._send(self._unsent[0]):
-            del self._unsent[0]
+        for kind in list(self._unsent):
+            if not self._send(self._unsent[kind]):
+                return
+            del self._unsent[kind]
 
     def _send(self, text: str) -> bool:
-        """Return whether it is done with: taken, or never to be taken."""
+        """Return whether it was taken; not if nobody is there, or we have no descriptor left."""
         # A socket for each message: nothing to inherit, and two a second are no cost.
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
                 sender.sendto(text.encode(), self._address)
-        except BlockingIOError:
-            return False
         except OSError:
-            pass  # nobody there, or no descriptor left: the next message tries again
+            return False
         return True

@@ -104,19 +104,46 @@ def test_a_watchdog_of_another_process_or_of_no_time_is_ignored(
     assert manager.hear() == []
 
 
-def test_what_a_full_socket_refuses_is_sent_later_and_in_order(tmp_path: Path) -> None:
+def test_of_what_a_full_socket_refuses_the_newest_status_is_sent_later(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
-    notifier = Notifier(manager.name)
-    count = 5000  # more than any queue of datagrams holds
-    for number in range(count):
+    notifier = Notifier(manager.name, watchdog_ns=2)
+    for number in range(5000):  # more than any queue of datagrams holds
         notifier.status(str(number))
-    heard: list[str] = []
-    while len(heard) < count:
-        before = len(heard)
-        heard = manager.hear()
-        assert len(heard) > before
-        notifier.beat(0, healthy=True)
-    assert heard == [f"STATUS={number}" for number in range(count)]
+        notifier.beat(number, healthy=True)
+    assert len(notifier._unsent) == 1
+    heard = list(manager.hear())
+    assert 0 < len(heard) < 5000
+    manager.heard.clear()
+    notifier.beat(5000, healthy=True)
+    assert manager.hear() == ["STATUS=4999", "WATCHDOG=1"]
+    manager.socket.close()
+
+
+def test_readiness_and_the_end_wait_for_a_full_socket(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    filler = Notifier(manager.name)
+    while not filler._unsent:
+        filler.ready("so")
+    notifier = Notifier(manager.name, watchdog_ns=2)
+    notifier.status("starting")
+    notifier.ready("up")
+    notifier.status("2 of 3")
+    notifier.beat(1, healthy=True)  # no sign piles up that would tell of health afterwards
+    notifier.status("3 of 3")
+    notifier.stopping("ending")
+    manager.hear()
+    manager.heard.clear()
+    notifier.beat(2, healthy=False)
+    assert manager.hear() == ["READY=1\nSTATUS=up", "STOPPING=1\nSTATUS=ending"]
+    manager.socket.close()
+
+
+def test_readiness_waits_for_a_manager_that_is_not_there_yet(tmp_path: Path) -> None:
+    notifier = Notifier(str(tmp_path / "notify"))
+    notifier.ready("up")
+    manager = Manager(str(tmp_path / "notify"))
+    notifier.beat(1, healthy=True)
+    assert manager.hear() == ["READY=1\nSTATUS=up"]
     manager.socket.close()
 
 
