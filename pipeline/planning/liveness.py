@@ -15,7 +15,8 @@ from typing import Final
 #: holds nothing new (illiquid instruments) must not become a habit.
 PROBE_INTERVAL_NS: Final = 300 * 1_000_000_000
 
-#: Without an answer, the connection is given up at so many times the limit for QUIET.
+#: Without an answer, the connection is given up at so many times the limit for QUIET; an answer
+#: always has all of them but the first, also to a question that came late.
 QUIET_PATIENCE: Final = 3
 
 
@@ -68,9 +69,10 @@ def judge_quiet(
     quiet_ns = now_ns - last_data_ns
     if quiet_ns < policy.quiet_after_ns:
         return Quietness.NONE
-    probed_since = last_probe_ns > last_data_ns
-    if probed_since and quiet_ns >= QUIET_PATIENCE * policy.quiet_after_ns:
-        return Quietness.GIVE_UP
-    if not probed_since and (not last_probe_ns or now_ns - last_probe_ns >= PROBE_INTERVAL_NS):
+    since_probe_ns = now_ns - last_probe_ns
+    if last_probe_ns > last_data_ns:
+        unanswered = since_probe_ns >= (QUIET_PATIENCE - 1) * policy.quiet_after_ns
+        return Quietness.GIVE_UP if unanswered else Quietness.QUIET
+    if not last_probe_ns or since_probe_ns >= PROBE_INTERVAL_NS:
         return Quietness.PROBE
     return Quietness.QUIET

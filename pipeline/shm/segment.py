@@ -171,7 +171,8 @@ def _check_header(path: Path, kind: SegmentKind, raw: bytes, size: int) -> None:
             "use the same build on both sides, or restart the instance"
         )
     if header["kind"] != kind:
-        found = SegmentKind(int(header["kind"])).name
+        number = int(header["kind"])
+        found = next((known.name for known in SegmentKind if known == number), f"{number}, unknown")
         raise SegmentError(f"{path} is a segment of kind {found}, expected {kind.name}")
     if header["segment_bytes"] != size:
         raise SegmentError(f"{path} has {size} bytes, its header says {header['segment_bytes']}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
+import time
 from pathlib import Path
 
 from pipeline.core.enums import Mode, Reason, State
+from pipeline.planning.liveness import QUIET_PATIENCE
 from tests.ext.frames import PING, PONG, server_frame
 from tests.feed.link_scripts import HEARTBEAT, TICK, beating, commands_of
 from tests.feed.scripted_server import Peer, serving
@@ -85,16 +88,51 @@ def test_heartbeats_without_ticks_are_quiet_and_asked_for_once(tmp_path: Path) -
     assert stage.counter("resubscriptions") == 1
 
 
-def test_a_subscription_that_stays_dead_is_given_up(tmp_path: Path) -> None:
+def test_a_server_that_answers_with_its_snapshot_is_never_given_up(tmp_path: Path) -> None:
+    quiet_after_s = 0.5
+    heard: list[tuple[int, bytes]] = []
+
     def script(peer: Peer) -> None:
+        """Beat, and answer each change of mode with one tick, as an exchange at lunch."""
         peer.upgrade()
-        beating(peer, tick=False)
+        peer.sock.settimeout(0.02)
+        while not peer.stopping.is_set():
+            peer.send(HEARTBEAT)
+            with contextlib.suppress(TimeoutError):
+                heard.append(peer.receive())
+                if any(word["a"] == "mode" for word in commands_of(heard[-1:])):
+                    peer.send(TICK)
 
     with serving(script) as server:
-        stage = Stage(tmp_path, server.url, "quiet_after_s = 0.2")
+        stage = Stage(tmp_path, server.url, f"quiet_after_s = {quiet_after_s}")
+        with stage.running():
+            wait_for(lambda: stage.counter("resubscriptions") == 1, "question")
+            over_s = time.monotonic() + 4 * QUIET_PATIENCE * quiet_after_s
+            wait_for(lambda: time.monotonic() > over_s, "four times as long as it has to answer")
+            assert stage.state == (State.QUIET, Reason.NO_TICKS)
+        assert server.connections == 1
+    assert State.RECONNECTING not in [state for state, _ in stage.states()]
+    assert [word["a"] for word in commands_of(heard)] == ["subscribe", "mode"] * 2
+
+
+def test_a_server_that_answers_nothing_is_left_once(tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        beating(peer, tick=next(numbers) > 0)
+
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, "quiet_after_s = 1.0")
         with stage.running():
             stage.wait_for_state(State.RECONNECTING, Reason.NO_TICKS)
-            wait_for(lambda: server.connections >= 2, "another connection")
+            live = (State.LIVE, Reason.FIRST_DATA)
+            wait_for(lambda: stage.states().count(live) == 2, "ticks of another connection")
+            frames = stage.counter("frames_out")
+            wait_for(lambda: stage.counter("frames_out") > frames + 100, "more of them")
+        assert server.connections == 2
+    reasons = [reason for state, reason in stage.states() if state is State.RECONNECTING]
+    assert reasons == [Reason.NO_TICKS]
     assert stage.counter("resubscriptions") >= 1
 
 

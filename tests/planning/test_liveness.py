@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,36 @@ def test_a_probe_that_was_answered_is_not_repeated_soon() -> None:
     assert quiet(200.0, 10.5, last_probe_s=10.0) is Quietness.QUIET
     later_s = 10.0 + PROBE_INTERVAL_NS / NS_PER_S
     assert quiet(later_s, 10.5, last_probe_s=10.0) is Quietness.PROBE
+
+
+def test_a_late_question_leaves_the_server_time_to_answer() -> None:
+    # Illiquid instruments for five minutes: the next question comes long after the last tick.
+    assert quiet(310.0, 10.5, last_probe_s=10.0) is Quietness.PROBE
+    assert quiet(310.1, 10.5, last_probe_s=310.0) is Quietness.QUIET
+    assert quiet(329.9, 10.5, last_probe_s=310.0) is Quietness.QUIET
+    assert quiet(330.0, 10.5, last_probe_s=310.0) is Quietness.GIVE_UP
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_only_a_server_that_answers_no_question_is_given_up(*, answers: bool) -> None:
+    """An hour of heartbeats alone; each question is answered by the snapshot a second later."""
+    data_s, probe_s, questions, told = 0.0, None, [], []
+    for now_s in (step / 10 for step in range(36_000)):
+        if answers and questions and now_s >= questions[-1] + 1:
+            data_s = max(data_s, questions[-1] + 1)
+        verdict = quiet(now_s, data_s, probe_s)
+        told.append(verdict)
+        if verdict is Quietness.PROBE:
+            probe_s = now_s
+            questions.append(now_s)
+        if verdict is Quietness.GIVE_UP:
+            break
+    if answers:
+        assert Quietness.GIVE_UP not in told
+        assert questions == [10.0 + 300.0 * n for n in range(12)]
+    else:
+        assert questions == [10.0]
+        assert (now_s, verdict) == (30.0, Quietness.GIVE_UP)
 
 
 @given(gap_s=st.floats(0, 9.99), probe_s=st.none() | st.floats(0, 100))

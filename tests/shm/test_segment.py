@@ -68,6 +68,9 @@ def test_another_kind_and_a_short_file_are_refused(tmp_path: Path) -> None:
     segment = make(tmp_path, specs.bell())
     with pytest.raises(SegmentError, match="kind BELL, expected TICKS"):
         Segment.attach(segment.path, SegmentKind.TICKS)
+    segment.header["kind"] = 4711
+    with pytest.raises(SegmentError, match="kind 4711, unknown, expected BELL"):
+        Segment.attach(segment.path, SegmentKind.BELL)
     short = tmp_path / "short"
     short.write_bytes(b"x")
     with pytest.raises(SegmentError, match="too short"):

@@ -54,6 +54,25 @@ def test_silence_is_healed_and_a_sparse_feed_left_alone(make_run: Make) -> None:
     be_silent(make_run, 3.0, 1, f"[feed]\n{limits}")
 
 
+def test_heartbeats_that_answer_no_question_end_in_one_gap(make_run: Make) -> None:
+    run = make_run(more="[feed]\nquiet_after_s = 1.0\n")
+    witness = Witness(run)
+    run.start_and_wait()
+    epoch = int(run.page(1)["connection_epoch"])
+    with control_of(run) as control:
+        control.command("quiet", connection=1, seconds=3600)
+        wait_for(lambda: int(run.page(1)["connection_epoch"]) == epoch + 1, "another connection")
+        wait_for(lambda: run.is_complete(1), "ticks to come again")
+    assert int(run.page(1)["connection_epoch"]) == epoch + 1
+    run_dry(run, witness)
+    assert run.stop() == 0
+    witness.finish()
+    (gap,) = witness.told("Gap")
+    assert (gap["connection"], gap["reason"]) == (1, Reason.NO_TICKS)
+    judge(run, witness)
+    run.assert_nothing_left()
+
+
 @pytest.mark.full
 @pytest.mark.timeout(180)
 def test_heartbeats_and_few_ticks_for_half_a_minute_are_no_alarm(make_run: Make) -> None:

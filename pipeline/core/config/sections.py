@@ -272,7 +272,10 @@ class FeedConfig:
         Number(0.1, 600), "silence before the connection counts as dead", default=4.5
     )
     quiet_after_s: float = key(
-        Number(0.1, 3600), "time without a tick before a live connection is QUIET", default=10.0
+        Number(0.1, 3600),
+        "time with heartbeats but no tick until a connection is QUIET and subscribes once more; "
+        "at three times this, if that was not answered by any tick, it reconnects",
+        default=10.0,
     )
     frame_deadline_s: float = key(
         Number(0.1, 600), "most time from a frame's first byte to its last", default=10.0
