@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose
 from pipeline.cli.status_view import whole
 from pipeline.core.exit_codes import ExitCode
-from pipeline.services.status import problems, snapshot
+from pipeline.services.status import InstanceStatus, problems, snapshot
 
 
 def command(
@@ -26,10 +26,16 @@ def command(
     status = snapshot(choose(instance, shm_directory))
     wrong = problems(status)
     if as_json:
-        print(json.dumps({**status.as_dict(), "healthy": not wrong, "problems": wrong}))
+        print(document(status))
     elif healthy:
         print("\n".join(wrong) or f"{status.name} is healthy")
     else:
         Console(highlight=False).print(whole(status))
     if healthy and wrong:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def document(status: InstanceStatus) -> str:
+    """Return a snapshot as one line of JSON: every counter, and what is wrong now."""
+    wrong = problems(status)
+    return json.dumps({**status.as_dict(), "healthy": not wrong, "problems": wrong})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections import deque
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -12,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose
+from pipeline.cli.stat import document
 from pipeline.cli.status_view import screen
 from pipeline.core.errors import InstanceNotFound
 from pipeline.core.exit_codes import ExitCode
@@ -24,17 +27,45 @@ INTERVAL_S: Final = 0.5
 _WINDOW: Final = 4
 
 
-def command(instance: Instance = None, shm_directory: Directory = DEFAULT_DIRECTORY) -> None:
+def command(
+    instance: Instance = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="print what stat --json does, a line each half second"),
+    ] = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
     """Watch an instance until Ctrl-C; one look with rates when the output is not a terminal."""
     paths = choose(instance, shm_directory)
     console = Console(highlight=False)
     try:
-        if console.is_terminal:
+        if as_json:
+            _print_documents(paths)
+        elif console.is_terminal:
             _watch(paths, console)
         else:
             _look(paths, console)
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _print_documents(paths: InstancePaths) -> None:
+    """Print a snapshot a line until the instance is gone or nobody reads any more."""
+    status = snapshot(paths)
+    while True:
+        try:
+            print(document(status), flush=True)
+        except BrokenPipeError:
+            # What is left in the buffer must not raise once more at the interpreter's end.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+            return
+        time.sleep(INTERVAL_S)
+        try:
+            status = snapshot(paths)
+        except InstanceNotFound:
+            return
 
 
 def _look(paths: InstancePaths, console: Console) -> None:

@@ -110,6 +110,52 @@ def test_top_on_a_terminal_until_ctrl_c(established: Established) -> None:
     assert "Traceback" not in text and "Aborted" not in text
 
 
+def _top_as_json(established: Established) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "top", "--json", "--shm-directory",
+         str(established.paths.root)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_top_as_json_is_stat_line_by_line(
+    established: Established, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _top_as_json(established) as top:
+        assert top.stdout is not None
+        documents = [json.loads(top.stdout.readline()) for _ in range(3)]
+        top.send_signal(signal.SIGINT)
+        _, complaint = top.communicate(timeout=30)
+    assert (top.returncode, complaint) == (130, "")
+    assert run(established, "stat", "--json") == 0
+    stat = json.loads(capsys.readouterr().out)
+    for found in documents:
+        assert found.keys() == stat.keys()
+        assert found["connections"][0]["instruments"] == stat["connections"][0]["instruments"]
+        assert found["instance_id"] == stat["instance_id"]
+    taken = [found["taken_mono_ns"] for found in documents]
+    assert taken == sorted(set(taken))
+
+
+def test_top_as_json_ends_quietly_when_nobody_reads(established: Established) -> None:
+    with _top_as_json(established) as top:
+        assert top.stdout is not None and top.stderr is not None
+        assert json.loads(top.stdout.readline())["name"] == "whole"
+        top.stdout.close()
+        assert top.wait(timeout=30) == 0
+        assert top.stderr.read() == ""
+
+
+def test_top_as_json_ends_with_the_instance(established: Established) -> None:
+    with _top_as_json(established) as top:
+        assert top.stdout is not None
+        assert json.loads(top.stdout.readline())["name"] == "whole"
+        established.crash()
+        assert run(established, "clean", "whole") == 0
+        _, complaint = top.communicate(timeout=30)
+    assert (top.returncode, complaint) == (0, "")
+
+
 def _watch(established: Established, *, columns: int, rows: int) -> list[str]:
     """Run `top` on a terminal of its own, press Ctrl-C after its first screen."""
     leader, follower = pty.openpty()
