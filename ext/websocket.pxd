@@ -65,6 +65,7 @@ cdef extern from "ws_stream.h" nogil:
         int64_t frame_since_mono_ns
         const uint64_t *watch
         uint64_t watch_seen
+        int wake_fd
         int error_number
         uint8_t reason
 

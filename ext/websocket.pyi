@@ -44,6 +44,7 @@ class FrameReader:
         frame_deadline_ns: int = ...,
         spin_ns: int = 0,
         watch: Word | None = None,
+        wake_fd: int = -1,
     ) -> None: ...
     def read_fd(
         self,

@@ -94,14 +94,15 @@ cdef class FrameReader:
     receive_mono_ns)`, in the order of the wire; a ping event is to be answered with a pong of its
     payload (pings above 20 a second are not passed on). `status` is a writable buffer over a
     `FeedStatusC` to count in, else the reader's own. Waits stop every 50 ms for a heartbeat in
-    `status`, and end early when the word `watch` is no longer `watched`.
+    `status`, and end early when the word `watch` is no longer `watched`, or when `wake_fd` (a
+    non-blocking pipe, as `signal.set_wakeup_fd` fills it) can be read, which empties it.
     """
 
     def __cinit__(self, size_t message_bytes_max=1 << 20, size_t receive_buffer_bytes=256 << 10, *,
                   uint32_t fragments_max=64, FrameRingWriter ring=None, Bell bell=None,
                   uint32_t connection_epoch=0, status=None,
                   int64_t frame_deadline_ns=10_000_000_000, int64_t spin_ns=0,
-                  Word watch=None):
+                  Word watch=None, int wake_fd=-1):
         if message_bytes_max < WS_CONTROL_MAX or receive_buffer_bytes < 1024:
             raise ValueError("a reader needs 125 message bytes and 1,024 buffer bytes at least")
         if ring is not None and ring.message_bytes_max < message_bytes_max:
@@ -117,6 +118,7 @@ cdef class FrameReader:
                 fragments_max)
         ws_stream_init(&self._stream, self._open_status(status), receive_buffer_bytes,
                        frame_deadline_ns, spin_ns)
+        self._stream.wake_fd = wake_fd
         self.events = []
         self._ring = ring
         self._bell = bell

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "layout.h"
 #include "ws.h"
@@ -31,7 +32,7 @@ enum StreamResult {
     STREAM_BUSY = 1,        /* bytes came; more may wait */
     STREAM_EVENT = 2,       /* a message for the caller */
     STREAM_WRITABLE = 3,    /* asked for, and so */
-    STREAM_INTERRUPTED = 4, /* a signal came */
+    STREAM_INTERRUPTED = 4, /* a signal came: in the wait, or by `wake_fd` before it */
     STREAM_ENDED = 5        /* see reason, error_number and parser.close_code */
 };
 
@@ -67,6 +68,7 @@ typedef struct {
     uint64_t published;          /* since the last flush */
     const uint64_t *watch;       /* a wait ends when this word is no longer watch_seen; NULL: none */
     uint64_t watch_seen;
+    int wake_fd;                 /* a wait ends when it can be read; -1: none. Drained here */
     int error_number;
     uint8_t reason;              /* enum Reason, once ended */
 } ws_stream;
@@ -83,6 +85,7 @@ static inline void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read
     s->read_bytes_max = read_bytes_max;
     s->frame_deadline_ns = frame_deadline_ns;
     s->spin_ns = spin_ns;
+    s->wake_fd = -1;
     for (int i = 0; i < PONGS_PER_SECOND; i++) s->pings.sent_mono_ns[i] = -SECOND_NS;
 }
 
@@ -219,13 +222,25 @@ static inline void ws_stream_received(ws_stream *s, size_t bytes) {
 
 /* ---- the socket ----------------------------------------------------------------------------------- */
 
-static inline int ws_stream_poll(int fd, int want_write, int64_t wait_ns) {
-    struct pollfd wanted = {fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), 0};
+static inline void ws_stream_drain_wake(ws_stream *s) {
+    uint8_t numbers[64];
+    ssize_t got = read(s->wake_fd, numbers, sizeof numbers);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) s->wake_fd = -1; /* of no use */
+}
+
+/* A signal that comes outside of ppoll, or to another thread, does not interrupt it: `wake_fd` does. */
+static inline int ws_stream_poll(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
+    struct pollfd wanted[2] = {{fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), 0},
+                               {s->wake_fd, POLLIN, 0}};
     struct timespec timeout = {wait_ns / SECOND_NS, wait_ns % SECOND_NS};
-    int ready = ppoll(&wanted, 1, &timeout, NULL);
+    int ready = ppoll(wanted, s->wake_fd < 0 ? 1 : 2, &timeout, NULL);
     if (ready < 0) return STREAM_INTERRUPTED;
     if (ready == 0) return STREAM_IDLE;
-    return wanted.revents & ~POLLOUT ? STREAM_BUSY : STREAM_WRITABLE;
+    if (wanted[1].revents) {
+        ws_stream_drain_wake(s);
+        return STREAM_INTERRUPTED;
+    }
+    return wanted[0].revents & ~POLLOUT ? STREAM_BUSY : STREAM_WRITABLE;
 }
 
 /* Whether the caller has more to do than to go on waiting. */
@@ -244,7 +259,7 @@ static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t 
     int64_t until_mono_ns = ws_clock_ns(CLOCK_MONOTONIC) + wait_ns;
     for (;;) {
         int64_t now_mono_ns;
-        int result = ws_stream_poll(fd, want_write, wait_ns < WAIT_SLICE_NS ? wait_ns : WAIT_SLICE_NS);
+        int result = ws_stream_poll(s, fd, want_write, wait_ns < WAIT_SLICE_NS ? wait_ns : WAIT_SLICE_NS);
         if (result != STREAM_IDLE) return result;
         now_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
         ws_stream_beat(s, now_mono_ns);
@@ -257,7 +272,7 @@ static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t 
 static inline int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
     int64_t began_mono_ns = s->spin_ns ? ws_clock_ns(CLOCK_MONOTONIC) : 0, spun_ns = 0;
     while (spun_ns < s->spin_ns && spun_ns < wait_ns) {
-        int result = ws_stream_poll(fd, want_write, 0);
+        int result = ws_stream_poll(s, fd, want_write, 0);
         if (result != STREAM_IDLE) return result;
         spun_ns = ws_clock_ns(CLOCK_MONOTONIC) - began_mono_ns;
     }

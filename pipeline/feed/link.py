@@ -63,6 +63,7 @@ class LinkParts:
     config: FeedConfig
     hours: HoursConfig | None
     log: logging.LoggerAdapter[logging.Logger]
+    wake_fd: int = -1  # readable once a signal has come
 
 
 def _ns(seconds: float) -> int:
@@ -91,6 +92,7 @@ class Link:
             frame_deadline_ns=_ns(parts.config.frame_deadline_s),
             spin_ns=parts.config.spin_us * 1000,
             watch=segments.assignment.version_word,
+            wake_fd=parts.wake_fd,
         )
         self._outbox = Outbox(timeout_ns=_ns(parts.config.send_timeout_s))
         self._texts = TextRouter(

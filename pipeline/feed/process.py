@@ -12,6 +12,7 @@ continues at the ring's tail and the last epoch.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -47,18 +48,29 @@ LONG_WAIT_NS: Final = 5 * NS_PER_S
 
 def run_feed(config: Config, paths: InstancePaths, number: int) -> int:
     """Be the feed of connection `number` until SIGTERM; return the exit code."""
-    feed = Feed(config, paths, number, draw=random.SystemRandom().random)
+    wake_fd = _wake_by_signals()
+    feed = Feed(config, paths, number, draw=random.SystemRandom().random, wake_fd=wake_fd)
     arm_requested_crash(paths.directory / f"crash-feed-{number}", arm_crash)
     signal.signal(signal.SIGTERM, lambda *_: feed.stop())
     return feed.run()
+
+
+def _wake_by_signals() -> int:
+    """Return a pipe's end that can be read once a signal has come, whatever we did meanwhile."""
+    reader, writer = os.pipe()
+    for descriptor in (reader, writer):
+        os.set_blocking(descriptor, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
 
 
 class Feed:
     """The state machine around the links. `draw` returns numbers in [0, 1) for the jitter."""
 
     def __init__(
-        self, config: Config, paths: InstancePaths, number: int, *, draw: Callable[[], float]
-    ) -> None:
+        self, config: Config, paths: InstancePaths, number: int, *, draw: Callable[[], float],
+        wake_fd: int = -1,
+    ) -> None:  # fmt: skip
         plan = plan_topology(config).connections[number]
         self._number = number
         self._draw = draw
@@ -83,6 +95,7 @@ class Feed:
             config=config.feed,
             hours=config.session.hours,
             log=self._log,
+            wake_fd=wake_fd,
         )
         self._resolver = Resolver()
         self._step = 0
@@ -91,7 +104,7 @@ class Feed:
         self._secret_problem = ""
 
     def stop(self) -> None:
-        """Ask for an orderly end; heard within 50 ms."""
+        """Ask for an orderly end; heard within 50 ms, at once by an idle link if a signal asks."""
         self._stopping = True
 
     def run(self) -> int:

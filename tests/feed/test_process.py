@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -11,7 +13,9 @@ import pytest
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.enums import FrameKind, Reason, State
-from tests.ext.frames import BINARY, close_frame, server_frame
+from pipeline.feed import link
+from pipeline.feed.process import run_feed
+from tests.ext.frames import BINARY, CLOSE, close_frame, server_frame
 from tests.feed.authority import Authority
 from tests.feed.scripted_server import Peer, serving
 from tests.feed.stage import Stage, wait_for
@@ -265,6 +269,45 @@ def test_the_heartbeat_goes_on_in_every_state(tmp_path: Path) -> None:
         with stage.running():
             stage.wait_for_state(State.LIVE)
             beats(stage)
+
+
+def test_a_signal_that_does_not_interrupt_an_idle_wait_is_heard_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it comes just before the wait: to another thread, so that the wait goes on."""
+    goodbyes: list[bytes] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade(TICK)
+        opcode, payload = peer.receive()
+        while opcode != CLOSE:
+            opcode, payload = peer.receive()
+        goodbyes.append(payload)
+        peer.send(close_frame(1000))
+
+    def signal_when_idle() -> None:
+        stage.wait_for_state(State.LIVE)
+        beat = int(stage.page.head["heartbeat_mono_ns"])
+        wait_for(lambda: int(stage.page.head["heartbeat_mono_ns"]) > beat, "an idle wait")
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    monkeypatch.setattr(link, "IDLE_WAIT_NS", 3600 * NS_PER_S)
+    before = signal.getsignal(signal.SIGTERM)
+    with serving(script) as server:
+        stage = Stage(tmp_path, server.url, feed=SILENCE)
+        helper = threading.Thread(target=signal_when_idle)
+        helper.start()
+        try:
+            assert run_feed(stage.config, stage.paths, 0) == 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            wakeup = signal.set_wakeup_fd(-1)
+            helper.join()
+    os.close(wakeup)
+    assert goodbyes == [b"\x03\xe8"]
+
+
+SILENCE = "ping_after_s = 250.0\nstall_after_s = 500.0\nquiet_after_s = 250.0"
 
 
 # ---- TLS ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -93,6 +94,26 @@ def test_a_long_wait_beats_and_ends_when_the_watched_word_changes(
     while page["head"]["heartbeat_mono_ns"] <= before_ns:  # TLS may have bytes of its own first
         result = transport.read(reader, wait_ns=hour_ns, want_write=False)
         assert result == StreamResult.STREAM_IDLE
+
+
+def test_a_signal_that_came_before_the_wait_ends_it(pair: Pair) -> None:
+    _, transport = pair
+    awake, waker = os.pipe()
+    os.set_blocking(awake, False)
+    reader = FrameReader(wake_fd=awake)
+    hour_ns = 3600 * 10**9
+    for _ in range(2):
+        os.write(waker, b"\x0f\x0f")
+        result = transport.read(reader, wait_ns=hour_ns, want_write=False)
+        assert result == StreamResult.STREAM_INTERRUPTED
+        result = transport.read(reader, wait_ns=1_000_000, want_write=True)
+        assert result == StreamResult.STREAM_WRITABLE
+    os.close(waker)  # nobody can wake it any more: that is told once
+    result = transport.read(reader, wait_ns=hour_ns, want_write=False)
+    assert result == StreamResult.STREAM_INTERRUPTED
+    result = transport.read(reader, wait_ns=1_000_000, want_write=False)
+    assert result == StreamResult.STREAM_IDLE
+    os.close(awake)
 
 
 def test_messages_arrive_whole_whatever_the_records(pair: Pair) -> None:
