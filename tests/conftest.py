@@ -27,6 +27,7 @@ SYSTEM_FOLDERS = ("system", "kite", "supervisor", "faults", "stress", "chaos")
 SETTLE_S = 5.0
 ROOT = Path(__file__).parents[1]
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
+REASON_LENGTH_MAX = 160
 
 # A noisy machine makes single examples slow; pytest-timeout bounds the whole test.
 settings.register_profile(
@@ -58,19 +59,37 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
+def allowed_skips() -> dict[str, str]:
+    """Return parts of reasons, each with the promise that is then not shown, or nothing."""
+    lines = [line.strip() for line in ALLOWED_SKIPS.read_text().splitlines()]
+    entries = [line.partition(" => ") for line in lines if line and not line.startswith("#")]
+    return {words: promise for words, _, promise in entries}
+
+
+def _reason(report: pytest.TestReport) -> str:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return reason.removeprefix("Skipped: ")
+
+
 def unexpected_skips(reports: list[pytest.TestReport]) -> list[str]:
     """Return test and reason of every skip that the list does not allow."""
-    allowed = [
-        line.strip()
-        for line in ALLOWED_SKIPS.read_text().splitlines()
-        if line.strip() and not line.startswith("#")
+    allowed = allowed_skips()
+    return [
+        f"{report.nodeid}: {_reason(report)}"
+        for report in reports
+        if not any(words in _reason(report) for words in allowed)
     ]
-    found = []
+
+
+def promises_not_shown(reports: list[pytest.TestReport]) -> list[str]:
+    """Return each promise that allowed skips leave unshown, once, with their reasons in a line."""
+    found: dict[str, dict[str, None]] = {}
     for report in reports:
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not any(words in reason for words in allowed):
-            found.append(f"{report.nodeid}: {reason}")
-    return found
+        reason = " ".join(_reason(report).split())
+        for words, promise in allowed_skips().items():
+            if promise and words in reason:
+                found.setdefault(promise, {})[reason[:REASON_LENGTH_MAX]] = None
+    return [f"{promise} ({'; '.join(reasons)})" for promise, reasons in found.items()]
 
 
 @pytest.hookimpl(trylast=True)
@@ -84,6 +103,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     for line in found:
         reporter.write_line(f"skip that is not allowed: {line}", red=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """With --full, name behind pytest's own last line what this machine could not show."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not config.getoption("--full"):
+        return
+    for line in promises_not_shown(reporter.stats.get("skipped", [])):
+        reporter.write_line(f"not shown on this machine: {line}")
 
 
 def wait_until(condition: Callable[[], object], *, timeout_s: float, what: str) -> None:

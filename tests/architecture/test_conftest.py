@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ALLOWED_SKIPS, ROOT, leftovers, unexpected_skips
+from tests.conftest import (
+    ROOT,
+    allowed_skips,
+    leftovers,
+    promises_not_shown,
+    unexpected_skips,
+)
 
 
 def _report(reason: str) -> pytest.TestReport:
@@ -19,12 +25,45 @@ def _report(reason: str) -> pytest.TestReport:
 
 
 def test_only_listed_skips_are_allowed() -> None:
-    listed = next(
-        line for line in ALLOWED_SKIPS.read_text().splitlines() if line and line[0] != "#"
-    )
-    assert unexpected_skips([_report(f"because {listed} it is")]) == []
+    for listed in allowed_skips():
+        assert unexpected_skips([_report(f"because {listed} it is")]) == []
     [found] = unexpected_skips([_report("no time")])
     assert "no time" in found
+
+
+def test_a_promise_that_is_not_shown_is_named_once() -> None:
+    promise = allowed_skips()["install it to fuzz"]
+    clang = "no clang: install it to fuzz (apt-get install clang)"
+    library = "this clang has no libFuzzer (apt-get install libclang-rt-dev)"
+    reports = [_report(clang), _report(clang), _report(library)]
+    assert promises_not_shown(reports) == [f"{promise} ({clang}; {library})"]
+
+
+def test_a_reason_of_many_lines_becomes_one_short_line() -> None:
+    reason = "the testsuite cannot be installed: no\n  python2.7\n" + "x" * 1000
+    (line,) = promises_not_shown([_report(reason)])
+    assert "installed: no python2.7 xxx" in line
+    assert "\n" not in line and len(line) < 250
+
+
+def test_a_skip_that_another_test_makes_good_leaves_nothing_unshown() -> None:
+    assert promises_not_shown([_report("AUTOBAHN_WSTEST names no wstest executable")]) == []
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_what_is_not_shown_stands_behind_the_last_line(*, full: bool) -> None:
+    test = ROOT / "tests" / "brokers" / "test_kite_mocks.py"
+    line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-skips"]
+    environment = {name: value for name, value in os.environ.items() if name != "KITE_MOCKS"}
+    result = subprocess.run(
+        [*line, *(["--full"] if full else []), str(test)], capture_output=True, text=True,
+        timeout=60, check=False, env=environment, cwd=ROOT,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout
+    last = result.stdout.splitlines()[-2:]
+    told = "not shown on this machine: the broker's official packets decode to their JSON"
+    assert last[-1].startswith(told) is full
+    assert " skipped in " in last[-2 if full else -1]
 
 
 def test_leftovers_are_files_not_folders(tmp_path: Path) -> None:
