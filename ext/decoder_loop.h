@@ -16,6 +16,8 @@ typedef struct {
     DecoderStatusC *status;
     Pace pace;
     int64_t spin_ns;
+    const uint64_t *watched;        /* a version, or NULL: the loop ends when it is another one */
+    uint64_t watched_version;
 } DecoderLoop;
 
 #define LANE_ROUND_UNITS 16u        /* before the next lane has its turn */
@@ -73,7 +75,7 @@ static inline void decoder_pause(DecoderLoop *loop, int64_t timeout_ns)
 
 /* Decode for up to `duration_ns`, then let the caller look at signals; five times as long while
  * there is nothing to decode, so that an idle decoder seldom runs the interpreter. A signal ends a
- * wait. Keeps the heartbeat. Ends early once idle if `until_idle`. Returns the units done, or -1
+ * wait, a change of what is watched ends the run. Keeps the heartbeat. Ends early once idle if `until_idle`. Returns the units done, or -1
  * without memory. */
 static inline int64_t decoder_run(DecoderLoop *loop, int64_t duration_ns, int until_idle)
 {
@@ -81,7 +83,7 @@ static inline int64_t decoder_run(DecoderLoop *loop, int64_t duration_ns, int un
     for (;;) {
         int64_t left = began + (total ? duration_ns : duration_ns * DECODER_IDLE_SLICES) - now;
         int paced = 0, units;
-        if (left <= 0) return total;
+        if (left <= 0 || (loop->watched && load_acquire(loop->watched) != loop->watched_version)) return total;
         store_relaxed((uint64_t *)&loop->status->head.heartbeat_mono_ns, (uint64_t)now);
         units = decoder_round(loop, now, &paced);
         if (units < 0) return -1;

@@ -102,6 +102,7 @@ name_bytes: int
 manifest_entries: int
 reader_cursors: int
 supervised_processes: int
+topology_rows: int
 histogram_buckets: int
 
 def describe() -> str: ...

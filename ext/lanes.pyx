@@ -7,6 +7,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from ext.cells cimport Word
 from ext.crash cimport arm_crash_point, crash_point_names
 from ext.layout cimport (
     AssignmentC, BellC, CommitC, ConfirmedC, DATA_OFFSET, DecoderStatusC, FrameDescriptorC,
@@ -53,6 +54,8 @@ cdef extern from "decoder_loop.h" nogil:
         DecoderStatusC *status
         PaceC pace
         int64_t spin_ns
+        const uint64_t *watched
+        uint64_t watched_version
     int stream_view(StreamC *stream, void *segment, uint64_t mapped_bytes, int with_commit)
     uint64_t cell_bytes(uint64_t copy_bytes)
     int lane_open(LaneC *lane)
@@ -142,6 +145,7 @@ cdef class Decoder:
     cdef DecoderLoopC loop
     cdef list lanes
     cdef object segments
+    cdef object word  # keeps what is watched alive
     cdef BellC *instance_bell
     cdef LatestSlotC *latest
     cdef uint32_t slot_count
@@ -191,7 +195,7 @@ cdef class Decoder:
         lane.segments = (frames, ticks, events, assignment, confirmed)
         if lane_open(lane.lane):
             raise MemoryError
-        self._append(lane)
+        self._set_lanes([*self.lanes, lane])
         return lane
 
     cdef _view_segments(
@@ -221,18 +225,31 @@ cdef class Decoder:
         if lane.assignment_copy == NULL or lane.confirmed_keys == NULL:
             raise MemoryError
 
-    cdef _append(self, Lane lane):
+    cdef _set_lanes(self, list lanes):
         cdef Lane each
-        cdef LaneC **lanes = <LaneC **>PyMem_Malloc((len(self.lanes) + 1) * sizeof(LaneC *))
+        cdef LaneC **pointers = <LaneC **>PyMem_Malloc((len(lanes) + 1) * sizeof(LaneC *))
         cdef Py_ssize_t i
-        if lanes == NULL:
+        if pointers == NULL:
             raise MemoryError
-        self.lanes.append(lane)
-        for i, each in enumerate(self.lanes):
-            lanes[i] = each.lane
+        for i, each in enumerate(lanes):
+            pointers[i] = each.lane
         PyMem_Free(self.loop.lanes)
-        self.loop.lanes = lanes
-        self.loop.lane_count = len(self.lanes)
+        self.loop.lanes, self.loop.lane_count = pointers, len(lanes)
+        self.lanes = lanes
+
+    def remove_lane(self, uint16_t connection):
+        """Let go of a connection's lane and its segments; KeyError when there is none."""
+        cdef Lane each
+        kept = [each for each in self.lanes if each.lane.connection != connection]
+        if len(kept) == len(self.lanes):
+            raise KeyError(connection)
+        self._set_lanes(kept)
+
+    def watch(self, Word word not None, uint64_t version):
+        """Have `run` return early as soon as `word` is not `version`, looked at between rounds."""
+        self.word = word
+        self.loop.watched = <const uint64_t *>word.address
+        self.loop.watched_version = version
 
     def run(self, int64_t duration_ns, *, bint until_idle=False):
         """Decode for `duration_ns`, sleeping on the bell when there is nothing to do.

@@ -24,6 +24,7 @@
 #define MANIFEST_ENTRIES 4096
 #define READER_CURSORS 256
 #define SUPERVISED_PROCESSES 512
+#define TOPOLOGY_ROWS 512
 #define NAME_BYTES 32
 #define CLOSE_REASON_BYTES 128     /* at most 123 in a close frame (RFC 6455, 5.5), then zeros */
 #define HISTOGRAM_BUCKETS 2048
@@ -49,7 +50,9 @@ enum SegmentKind {
     SEGMENT_DECODER_STATUS = 15,
     SEGMENT_READER = 16,
     SEGMENT_SIMULATOR_STATUS = 17,
-    SEGMENT_STRATEGY_STATUS = 18
+    SEGMENT_STRATEGY_STATUS = 18,
+    SEGMENT_TOPOLOGY = 19,
+    SEGMENT_CONTROL_STATUS = 20
 };
 
 enum Role {
@@ -356,6 +359,16 @@ typedef struct {
     uint8_t _pad[7];
 } ConfirmedC;
 
+/* A wanted connection: written by control, made, run and taken away by the supervisor. */
+typedef struct {
+    uint32_t instruments_max;       /* sizes its segments, for its whole life */
+    uint16_t number;                /* of the connection; never used again in this instance */
+    uint16_t account;               /* position of its [[account]] in the config */
+    uint16_t decoder;
+    uint8_t wanted;                 /* 1: shall run; 0: shall end */
+    uint8_t _pad[5];
+} TopologyC;
+
 typedef struct {
     uint64_t next_handshake_mono_ns; /* compare-and-swap by any feed of the key */
     uint64_t rejected_identity;      /* of the secrets file that got a 403; 0 = none */
@@ -559,6 +572,27 @@ typedef struct {
     uint32_t _pad;
 } PositionC;
 
+/* Of the control process: what it was asked for, and what it has done about it. */
+typedef struct {
+    StatusHeadC head;
+    uint64_t turns;                 /* of its loop */
+    uint64_t requests;              /* of clients, answered */
+    uint64_t refusals;              /* requests that were refused as a whole or in part */
+    uint64_t connections_opened;
+    uint64_t connections_closed;
+    uint64_t moves_begun;           /* instruments assigned to a second connection */
+    uint64_t moves_done;            /* first packet seen there, the old one let go */
+    uint64_t moves_failed;          /* given up: the old connection keeps the instrument */
+    uint64_t moves_broken;          /* break before make, with a gap */
+    uint64_t log_lines_dropped;
+    uint32_t clients;
+    uint32_t desired;               /* instruments that somebody wants */
+    uint32_t assigned;              /* of those, on a connection */
+    uint32_t orphaned;              /* of those, without a connection that has room */
+    uint32_t moving;
+    uint32_t _pad;
+} ControlStatusC;
+
 /* Of a hosted strategy, kept over its processes; the supervisor makes it, the process writes it. */
 typedef struct {
     StatusHeadC head;
@@ -589,6 +623,7 @@ _Static_assert(sizeof(LatestSlotC) == 704, "the plan counts 704 B a slot");
 _Static_assert(sizeof(CellHeadC) == CACHE_LINE, "one line");
 _Static_assert(sizeof(CommitC) % 8 == 0, "cells are copied by words");
 _Static_assert(sizeof(AssignmentC) == 16 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
+_Static_assert(sizeof(TopologyC) == 16, "a table row");
 _Static_assert(sizeof(InstanceC) % 8 == 0, "cells are copied by words");
 
 #endif

@@ -12,6 +12,7 @@ cdef extern from "layout.h" nogil:
         MANIFEST_ENTRIES
         READER_CURSORS
         SUPERVISED_PROCESSES
+        TOPOLOGY_ROWS
         NAME_BYTES
         CLOSE_REASON_BYTES
         HISTOGRAM_BUCKETS
@@ -37,6 +38,8 @@ cdef extern from "layout.h" nogil:
         SEGMENT_READER
         SEGMENT_SIMULATOR_STATUS
         SEGMENT_STRATEGY_STATUS
+        SEGMENT_TOPOLOGY
+        SEGMENT_CONTROL_STATUS
 
     cpdef enum Role:
         ROLE_NONE
@@ -322,6 +325,14 @@ cdef extern from "layout.h" nogil:
         uint8_t mode
         uint8_t _pad[7]
 
+    ctypedef struct TopologyC:
+        uint32_t instruments_max
+        uint16_t number
+        uint16_t account
+        uint16_t decoder
+        uint8_t wanted
+        uint8_t _pad[5]
+
     ctypedef struct AccountC:
         uint64_t next_handshake_mono_ns
         uint64_t rejected_identity
@@ -501,6 +512,25 @@ cdef extern from "layout.h" nogil:
         uint64_t event_cursor
         uint64_t order_cursor
         uint32_t connection
+        uint32_t _pad
+
+    ctypedef struct ControlStatusC:
+        StatusHeadC head
+        uint64_t turns
+        uint64_t requests
+        uint64_t refusals
+        uint64_t connections_opened
+        uint64_t connections_closed
+        uint64_t moves_begun
+        uint64_t moves_done
+        uint64_t moves_failed
+        uint64_t moves_broken
+        uint64_t log_lines_dropped
+        uint32_t clients
+        uint32_t desired
+        uint32_t assigned
+        uint32_t orphaned
+        uint32_t moving
         uint32_t _pad
 
     ctypedef struct StrategyStatusC:

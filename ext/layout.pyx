@@ -92,4 +92,5 @@ name_bytes = NAME_BYTES
 manifest_entries = MANIFEST_ENTRIES
 reader_cursors = READER_CURSORS
 supervised_processes = SUPERVISED_PROCESSES
+topology_rows = TOPOLOGY_ROWS
 histogram_buckets = HISTOGRAM_BUCKETS

@@ -122,6 +122,8 @@ class SegmentKind(IntEnum):
     READER = _layout.SegmentKind.SEGMENT_READER
     SIMULATOR_STATUS = _layout.SegmentKind.SEGMENT_SIMULATOR_STATUS
     STRATEGY_STATUS = _layout.SegmentKind.SEGMENT_STRATEGY_STATUS
+    TOPOLOGY = _layout.SegmentKind.SEGMENT_TOPOLOGY
+    CONTROL_STATUS = _layout.SegmentKind.SEGMENT_CONTROL_STATUS
 
 
 class Role(IntEnum):

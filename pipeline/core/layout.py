@@ -19,6 +19,7 @@ from ext.layout import (
     reader_cursors,
     supervised_processes,
     tick_dtype,
+    topology_rows,
     unit_records,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "name_bytes",
     "reader_cursors",
     "supervised_processes",
+    "topology_rows",
     "tick_dtype",
     "unit_records",
 ]

@@ -12,7 +12,13 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pipeline.core.capacity import Demand, place
-from pipeline.core.config import AccountConfig, Config, ConnectionConfig, RingsConfig
+from pipeline.core.config import (
+    AccountConfig,
+    Config,
+    ConnectionConfig,
+    PoolConfig,
+    RingsConfig,
+)
 from pipeline.core.config.checks import (
     FRAME_AREA_PER_MESSAGE,
     FRAME_HEAD_BYTES,
@@ -62,11 +68,17 @@ class DecoderPlan:
 
 
 class Topology(NamedTuple):
-    """All connections and decoders, each by its number; `simulated`: with an exchange of ours."""
+    """The connections and decoders at the start, each by its number.
+
+    `simulated`: with an exchange of ours. `pooled`: connections come and go; there are none at
+    the start, and `possible` are as many as there may be, each as large as it can be.
+    """
 
     connections: tuple[ConnectionPlan, ...]
     decoders: tuple[DecoderPlan, ...]
     simulated: bool = False
+    pooled: bool = False
+    possible: tuple[ConnectionPlan, ...] = ()
 
 
 @lru_cache(maxsize=4)
@@ -75,6 +87,8 @@ def plan_topology(config: Config) -> Topology:
 
     It is kept, so that forked children find it made.
     """
+    if config.pool is not None:
+        return _plan_pool(config, config.pool)
     demands = [Demand(s.tokens, s.mode, s.connection) for s in config.subscriptions]
     capacities = [connection.instruments_max for connection in config.connections]
     wanted = place(demands, capacities).wanted
@@ -92,6 +106,48 @@ def plan_topology(config: Config) -> Topology:
         for number, count in enumerate(slots)
     )
     return Topology(tuple(plans), decoders, simulated=config.simulator is not None)
+
+
+def _plan_pool(config: Config, pool: PoolConfig) -> Topology:
+    """Room for the most connections that there may be, dealt out to the decoders in turn."""
+    assert pool.connections_per_key is not None
+    assert pool.instruments_per_connection is not None
+    instruments = pool.instruments_per_connection
+    keys = sorted({_account_number(config, account) for account in config.accounts})
+    accounts = [key for _ in range(pool.connections_per_key) for key in keys]
+    possible = tuple(
+        plan_connection(
+            config,
+            number,
+            account=account,
+            decoder=number % config.decoder.count,
+            instruments_max=instruments,
+        )  # fmt: skip
+        for number, account in enumerate(accounts)
+    )
+    decoders = tuple(
+        DecoderPlan(
+            number=number,
+            slots=max(1, sum(p.instruments_max for p in possible if p.decoder == number)),
+            connections=(),
+        )
+        for number in range(config.decoder.count)
+    )
+    simulated = config.simulator is not None
+    return Topology((), decoders, simulated=simulated, pooled=True, possible=possible)
+
+
+def plan_connection(
+    config: Config, number: int, *, account: int, decoder: int, instruments_max: int
+) -> ConnectionPlan:
+    """Return the plan of a connection of a pool; its instruments and slots are control's to say.
+
+    account: the position of its `[[account]]`.
+    """
+    connection = ConnectionConfig(
+        account=config.accounts[account].name, decoder=decoder, instruments_max=instruments_max
+    )
+    return _plan(config, number, connection, 0, ())
 
 
 def _plan(

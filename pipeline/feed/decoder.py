@@ -17,8 +17,8 @@ from pipeline.core.clock import NS_PER_MS, NS_PER_US, monotonic_ns
 from pipeline.core.config import Config
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.plan import plan_topology
 from pipeline.feed.crash_request import arm_requested_crash
+from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
@@ -51,13 +51,16 @@ def run_decoder(
     page = StatusPage(_attach(paths, SegmentKind.DECODER_STATUS, number))
     page.begin(Role.DECODER, number)
     arm_requested_crash(paths.directory / CRASH_REQUEST, arm_crash)
-    decoder, lanes = open_decoder(config, paths, number)
+    decoder = open_decoder(config, paths, number)
+    lanes = Lanes(decoder, paths, number, page)
+    lanes.follow()
     if skip is not None:
-        quarantine(paths, lanes, skip)
+        quarantine(paths, lanes.by_connection, skip)
     page.set_state(State.LIVE, Reason.STARTED)
     while not stop.requested:
         page.beat(monotonic_ns())
         decoder.run(SLICE_NS)
+        lanes.follow()
     page.set_state(State.DRAINING, Reason.SHUTDOWN)
     while decoder.has_work:
         page.beat(monotonic_ns())
@@ -77,15 +80,9 @@ class _StopFlag:
         self.requested = True
 
 
-def open_decoder(
-    config: Config, paths: InstancePaths, number: int
-) -> tuple[Decoder, dict[int, Lane]]:
-    """Attach a decoder's segments and open the lanes of its connections, by number.
-
-    What a dead predecessor had committed is published when this returns.
-    """
-    plan = plan_topology(config).decoders[number]
-    decoder = Decoder(
+def open_decoder(config: Config, paths: InstancePaths, number: int) -> Decoder:
+    """Attach the segments of a decoder; it has no lane yet."""
+    return Decoder(
         _map(paths, SegmentKind.LATEST, number),
         _map(paths, SegmentKind.BELL, number),
         _map(paths, SegmentKind.BELL, INSTANCE_BELL),
@@ -96,18 +93,59 @@ def open_decoder(
         catch_up_interval_ns=config.decoder.catch_up_interval_ms * NS_PER_MS,
         gated=config.simulator is not None and bool(config.simulator.gate),
     )
-    lanes = {
-        connection: decoder.add_lane(
-            connection,
-            frames=_map(paths, SegmentKind.FRAMES, connection, writable=False),
-            ticks=_map(paths, SegmentKind.TICKS, connection),
-            events=_map(paths, SegmentKind.EVENTS, connection),
-            assignment=_map(paths, SegmentKind.ASSIGNMENT, connection, writable=False),
-            confirmed=_map(paths, SegmentKind.CONFIRMED, connection),
-        )
-        for connection in plan.connections
-    }
-    return decoder, lanes
+
+
+def open_lane(decoder: Decoder, paths: InstancePaths, connection: int) -> Lane:
+    """Open a connection's lane where its last decoder stopped, and return it.
+
+    What a dead predecessor had committed is published when this returns.
+    """
+    return decoder.add_lane(
+        connection,
+        frames=_map(paths, SegmentKind.FRAMES, connection, writable=False),
+        ticks=_map(paths, SegmentKind.TICKS, connection),
+        events=_map(paths, SegmentKind.EVENTS, connection),
+        assignment=_map(paths, SegmentKind.ASSIGNMENT, connection, writable=False),
+        confirmed=_map(paths, SegmentKind.CONFIRMED, connection),
+    )
+
+
+class Lanes:
+    """A decoder's lanes, in step with the manifest: `by_connection`, by the connection's number."""
+
+    def __init__(
+        self, decoder: Decoder, paths: InstancePaths, number: int, page: StatusPage
+    ) -> None:
+        self.by_connection: dict[int, Lane] = {}
+        self._decoder = decoder
+        self._paths = paths
+        self._number = number
+        self._page = page
+        self._instance = InstanceView(paths)
+        self._version = -1
+
+    def follow(self) -> None:
+        """Open the lanes of connections that came, let go of those that left the manifest.
+
+        The page then shows the manifest's version: the supervisor may unlink what is not in it.
+        """
+        version = self._instance.version
+        if version == self._version:
+            return
+        info = self._instance.read()
+        wanted = {
+            entry.number
+            for entry in info.manifest
+            if entry.kind is SegmentKind.TICKS and entry.decoder == self._number
+        }
+        for connection in self.by_connection.keys() - wanted:
+            self._decoder.remove_lane(connection)
+            del self.by_connection[connection]
+        for connection in sorted(wanted - self.by_connection.keys()):
+            self.by_connection[connection] = open_lane(self._decoder, self._paths, connection)
+        self._page.record["manifest_version_seen"] = info.manifest_version
+        self._version = version
+        self._decoder.watch(self._instance.version_word, version)
 
 
 def _attach(paths: InstancePaths, kind: SegmentKind, number: int) -> Segment:

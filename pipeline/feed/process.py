@@ -27,7 +27,7 @@ from pipeline.core.config import SIMULATOR_CONNECTION_HEADER, Config
 from pipeline.core.enums import Reason, Role, State
 from pipeline.core.errors import SecretError
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.plan import plan_topology
+from pipeline.core.plan import ConnectionPlan
 from pipeline.core.secrets import SecretReading
 from pipeline.feed.crash_request import arm_requested_crash
 from pipeline.feed.deadline import Cancelled
@@ -46,11 +46,11 @@ SECRET_LOOK_NS: Final = 500 * NS_PER_MS
 LONG_WAIT_NS: Final = 5 * NS_PER_S
 
 
-def run_feed(config: Config, paths: InstancePaths, number: int) -> int:
-    """Be the feed of connection `number` until SIGTERM; return the exit code."""
+def run_feed(config: Config, paths: InstancePaths, plan: ConnectionPlan) -> int:
+    """Be the feed of a connection until SIGTERM; return the exit code."""
     wake_fd = _wake_by_signals()
-    feed = Feed(config, paths, number, draw=random.SystemRandom().random, wake_fd=wake_fd)
-    arm_requested_crash(paths.directory / f"crash-feed-{number}", arm_crash)
+    feed = Feed(config, paths, plan, draw=random.SystemRandom().random, wake_fd=wake_fd)
+    arm_requested_crash(paths.directory / f"crash-feed-{plan.number}", arm_crash)
     signal.signal(signal.SIGTERM, lambda *_: feed.stop())
     return feed.run()
 
@@ -68,13 +68,12 @@ class Feed:
     """The state machine around the links. `draw` returns numbers in [0, 1) for the jitter."""
 
     def __init__(
-        self, config: Config, paths: InstancePaths, number: int, *, draw: Callable[[], float],
-        wake_fd: int = -1,
+        self, config: Config, paths: InstancePaths, plan: ConnectionPlan, *,
+        draw: Callable[[], float], wake_fd: int = -1,
     ) -> None:  # fmt: skip
-        plan = plan_topology(config).connections[number]
-        self._number = number
+        self._number = plan.number
         self._draw = draw
-        self._log = logs.get_logger(__name__, connection=number)
+        self._log = logs.get_logger(__name__, connection=plan.number)
         self._account = plan.account
         self._secret = config.secret(plan.account)
         self._ca_file = config.path(plan.account.ca_file) if plan.account.ca_file else None

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ext.cells import Cell
+from ext.cells import Cell, Word
 from pipeline.core import layout
 from pipeline.core.clock import real_ns
 from pipeline.core.enums import Broker, InstanceState, Reason, Role, SegmentKind
@@ -74,6 +74,11 @@ class InstanceView:
         """Grows with every change; 0 = never written."""
         return self._cell.version
 
+    @property
+    def version_word(self) -> Word:
+        """The word that `version` is read from, for those who watch it without the interpreter."""
+        return Word(self.segment.mapping, layout.data_offset)
+
     def read(self) -> InstanceInfo:
         """Return a consistent copy."""
         return self._copy()[1]
@@ -101,6 +106,7 @@ class InstanceFile:
         self.instance_id = instance_id
         self._cell = _cell(segment)
         self._value = np.zeros((), layout.dtypes["InstanceC"])
+        self.manifest: tuple[ManifestEntry, ...] = ()
 
     @classmethod
     def claim(cls, paths: InstancePaths) -> InstanceFile:
@@ -153,8 +159,11 @@ class InstanceFile:
         self._value["exit_code"] = exit_code
         self._write()
 
-    def set_manifest(self, entries: Sequence[ManifestEntry], *, gated: bool = False) -> None:
-        """Publish which segments exist; readers follow by the manifest's version."""
+    def set_manifest(self, entries: Sequence[ManifestEntry], *, gated: bool | None = None) -> None:
+        """Publish which segments exist; readers follow by the manifest's version.
+
+        `gated` stays what it is when it is not given.
+        """
         if len(entries) > layout.manifest_entries:
             raise SegmentError(
                 f"{len(entries)} segments, an instance holds {layout.manifest_entries}"
@@ -167,9 +176,16 @@ class InstanceFile:
         value["entry_count"] = len(entries)
         value["connection_count"] = sum(e.kind is SegmentKind.TICKS for e in entries)
         value["decoder_count"] = sum(e.kind is SegmentKind.LATEST for e in entries)
-        value["gated"] = gated
+        if gated is not None:
+            value["gated"] = gated
         value["manifest_version"] += 1
+        self.manifest = tuple(entries)
         self._write()
+
+    @property
+    def manifest_version(self) -> int:
+        """The version of the manifest that was set last."""
+        return int(self._value["manifest_version"])
 
     def is_in_place(self) -> bool:
         """Whether the instance's path still leads to this file: somebody may have removed it."""

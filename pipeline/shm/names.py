@@ -7,6 +7,8 @@
     c<connection>.frames .orders .text .ticks .events .assignment .wire .confirmed .status
     d<decoder>.latest .bell .status
     s<strategy>.status               one per hosted strategy
+    topology  control.status         with a pool: the wanted connections, and the control process
+    control.sock                     where its clients say what they want
     readers/<name>.<pid>             one page per attached reader
     secrets/<account>                0600, for `env:` references
     quarantine/                      frames that were skipped after killing a decoder
@@ -47,6 +49,8 @@ _FILE_NAMES: Final = {
     SegmentKind.SIMULATOR_STATUS: "simulator.status",
     SegmentKind.STRATEGY_STATUS: "s{}.status",
     SegmentKind.INSTANCE: "instance",
+    SegmentKind.TOPOLOGY: "topology",
+    SegmentKind.CONTROL_STATUS: "control.status",
 }
 
 
@@ -107,6 +111,11 @@ class InstancePaths:
         if kind is SegmentKind.BELL and number == INSTANCE_BELL:
             return self.directory / "instance.bell"
         return self.directory / _FILE_NAMES[kind].format(number)
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the control process listens for the clients of this host."""
+        return self.directory / "control.sock"
 
     def reader(self, name: str, pid: int) -> Path:
         """Return the path of a reader's page."""

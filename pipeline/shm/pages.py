@@ -23,6 +23,7 @@ STRUCTS: Final = {
     SegmentKind.STRATEGY_STATUS: "StrategyStatusC",
     SegmentKind.READER: "ReaderC",
     SegmentKind.SIMULATOR_STATUS: "SimulatorStatusC",
+    SegmentKind.CONTROL_STATUS: "ControlStatusC",
 }
 
 

@@ -45,19 +45,20 @@ class PlanRow(NamedTuple):
 
 
 class MemoryPlan(NamedTuple):
-    """Every segment, in the order in which they are made."""
+    """Every segment, in the order in which they are made; `later` are those of a full pool."""
 
     segments: tuple[SegmentSpec, ...]
+    later: tuple[SegmentSpec, ...] = ()
 
     @property
     def total_bytes(self) -> int:
-        """What the file system gives away, in whole pages."""
-        return sum(_pages(spec) for spec in self.segments)
+        """What the file system gives away, in whole pages, in the end."""
+        return sum(_pages(spec) for spec in (*self.segments, *self.later))
 
     def rows(self) -> list[PlanRow]:
         """Return a row per kind, the largest first."""
         kinds: dict[SegmentKind, list[SegmentSpec]] = defaultdict(list)
-        for spec in self.segments:
+        for spec in (*self.segments, *self.later):
             kinds[spec.kind].append(spec)
         rows = [
             PlanRow(kind, len(group), sum(map(_pages, group)), KEYS.get(kind, ""))
@@ -86,7 +87,10 @@ def plan_segments(topology: Topology, *, strategies: int = 0) -> MemoryPlan:
     segments = [specs.instance(), specs.bell(), specs.supervisor_status()]
     if topology.simulated:
         segments.append(specs.simulator_status())
-    segments += [specs.account(n) for n in sorted({c.account_number for c in topology.connections})]
+    if topology.pooled:
+        segments += [specs.topology(), specs.control_status()]
+    connections = topology.connections or topology.possible
+    segments += [specs.account(n) for n in sorted({c.account_number for c in connections})]
     for decoder in topology.decoders:
         segments += [
             specs.latest(decoder.number, slots=decoder.slots),
@@ -96,7 +100,12 @@ def plan_segments(topology: Topology, *, strategies: int = 0) -> MemoryPlan:
     for connection in topology.connections:
         segments += connection_segments(connection, slots=slots[connection.decoder])
     segments += map(specs.strategy_status, range(strategies))
-    return MemoryPlan(tuple(segments))
+    later = [
+        segment
+        for connection in topology.possible
+        for segment in connection_segments(connection, slots=slots[connection.decoder])
+    ]
+    return MemoryPlan(tuple(segments), tuple(later))
 
 
 def connection_segments(plan: ConnectionPlan, *, slots: int) -> Iterator[SegmentSpec]:

@@ -121,6 +121,18 @@ def simulator_status() -> SegmentSpec:
     return _single(SegmentKind.SIMULATOR_STATUS, 0, "SimulatorStatusC")
 
 
+def topology() -> SegmentSpec:
+    """The wanted connections: a two-copy cell."""
+    capacity = layout.topology_rows
+    data = cell_size(table_copy_bytes("TopologyC", capacity))
+    return SegmentSpec(SegmentKind.TOPOLOGY, 0, data, _size("TopologyC"), capacity)
+
+
+def control_status() -> SegmentSpec:
+    """The control process's status page."""
+    return _single(SegmentKind.CONTROL_STATUS, 0, "ControlStatusC")
+
+
 def strategy_status(number: int) -> SegmentSpec:
     """A hosted strategy's status page."""
     return _single(SegmentKind.STRATEGY_STATUS, number, "StrategyStatusC")

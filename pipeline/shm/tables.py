@@ -1,8 +1,9 @@
-"""Assignment, wire and confirmed: what a connection should, does and did receive. Floor 2.
+"""Assignment, wire, confirmed: what a connection should, does and did receive. Floor 2.
 
-The first two are two-copy cells of a head and rows: readers get one consistent copy. Each has
-one writer (design: control, a facade or the supervisor writes the assignment; the feed writes
-wire; the decoder writes confirmed).
+And topology: which connections there shall be. All but confirmed are two-copy cells of a head and
+rows: readers get one consistent copy. Each has one writer (design: control, a facade or the
+supervisor writes the assignment; control the topology; the feed writes wire; the decoder writes
+confirmed).
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Table:
     """A two-copy table of one row type; `row` is its C struct."""
 
     row: str
+    noun: str = "instruments"
+    remedy: str = "raise [[connection]] instruments_max, or use more connections"
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
@@ -51,8 +54,8 @@ class Table:
         """Replace all rows; raise CapacityError when there are more than `capacity`."""
         if len(rows) > self.capacity:
             raise CapacityError(
-                f"{self.segment.path.name} holds {self.capacity} instruments, got {len(rows)}: "
-                "raise [[connection]] instruments_max, or use more connections"
+                f"{self.segment.path.name} holds {self.capacity} {self.noun}, got {len(rows)}: "
+                f"{self.remedy}"
             )
         copy = np.zeros(self._copy_bytes, np.uint8)
         head = np.ndarray((), _HEAD, copy)
@@ -99,6 +102,14 @@ class AssignmentTable(Table):
         version, rows = self.read()
         tokens, modes = rows["instrument_token"].tolist(), rows["mode"].tolist()
         return version, {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
+
+
+class TopologyTable(Table):
+    """Wanted connections: number, account, decoder, instruments_max, wanted."""
+
+    row = "TopologyC"
+    noun = "connections"
+    remedy = "recycle fewer at a time"
 
 
 class WireTable(Table):

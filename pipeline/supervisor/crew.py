@@ -105,7 +105,8 @@ class Crew:
             if pid:
                 exit_code = os.waitstatus_to_exitcode(status)
                 is_done = member.is_hosted and exit_code == 0
-                self._bury(member, exit_code, restarts(member.role) and not is_done)
+                restart = restarts(member.role) and not is_done and not member.dismissed
+                self._bury(member, exit_code, restart)
                 if is_done and restarts(member.role):
                     _log.info(f"{member.name} ended with exit code 0: it is done, and stays so")
 

@@ -1,8 +1,8 @@
 """The steps of an orderly end. Floor 5; pure, time is passed in, no step waits.
 
-Feeds end first, then the decoders have time to bring out what the feeds received, then they end,
-then the hosted strategies, which were handed all of it, then the simulated exchange. Who does not
-end in time is killed.
+The control process ends first, so that nothing is planned any more, then the feeds; the decoders
+have time to bring out what the feeds received, then they end, then the hosted strategies, which
+were handed all of it, then the simulated exchange. Who does not end in time is killed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ EXIT_ALLOWANCE_NS: Final = 750 * NS_PER_MS
 class Stage(IntEnum):
     """How far the end has come."""
 
-    FEEDS = 0
-    CATCH_UP = 1
-    DECODERS = 2
-    STRATEGIES = 3
-    SIMULATOR = 4
-    DONE = 5
+    CONTROL = 0
+    FEEDS = 1
+    CATCH_UP = 2
+    DECODERS = 3
+    STRATEGIES = 4
+    SIMULATOR = 5
+    DONE = 6
 
 
 _STOPPED_IN: Final = {
+    Stage.CONTROL: Role.CONTROL,
     Stage.FEEDS: Role.FEED,
     Stage.DECODERS: Role.DECODER,
     Stage.STRATEGIES: Role.STRATEGY,
@@ -51,11 +53,11 @@ class Drain:
     """
 
     def __init__(self, now_ns: int, *, timeout_ns: int, strategy_ns: int = 0) -> None:
-        self.stage = Stage.FEEDS
+        self.stage = Stage.CONTROL
         self._timeout_ns = timeout_ns
         self._strategy_ns = strategy_ns
         self._catch_up_until_ns = now_ns + timeout_ns
-        self._kill_at_ns = self._catch_up_until_ns
+        self._kill_at_ns = now_ns + min(EXIT_ALLOWANCE_NS, timeout_ns)
         self._asked = False
         self._killed = False
 
@@ -90,5 +92,7 @@ class Drain:
         self._kill_at_ns = now_ns + (
             self._strategy_ns if stage is Stage.STRATEGIES else allowance_ns
         )
+        if stage is Stage.FEEDS:
+            self._kill_at_ns = self._catch_up_until_ns
         self._asked = False
         self._killed = False

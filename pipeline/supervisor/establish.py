@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -21,15 +22,15 @@ from pipeline.core.plan import ConnectionPlan, Topology
 from pipeline.shm.instance import InstanceFile, ManifestEntry
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
-from pipeline.shm.plan import MemoryPlan
-from pipeline.shm.segment import Segment
+from pipeline.shm.plan import MemoryPlan, connection_segments
+from pipeline.shm.segment import Segment, SegmentSpec
 from pipeline.shm.tables import AssignmentTable, assignment_rows
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 128
 
 _OF_DECODERS: Final = frozenset({SegmentKind.LATEST, SegmentKind.BELL, SegmentKind.DECODER_STATUS})
-_OF_CONNECTIONS: Final = frozenset(
+OF_CONNECTIONS: Final = frozenset(
     {
         SegmentKind.FRAMES,
         SegmentKind.ORDERS,
@@ -56,23 +57,50 @@ def make_segments(
     empty and without a writer, for whoever has started this instance. Raises ShmFull or
     SegmentError; what was made until then is the caller's to remove.
     """
-    paths = instance.paths
     connections = {connection.number: connection for connection in topology.connections}
     entries = []
     for spec in plan.segments:
-        owner = connections.get(spec.number) if spec.kind in _OF_CONNECTIONS else None
+        owner = connections.get(spec.number) if spec.kind in OF_CONNECTIONS else None
         entries.append(_entry(spec.kind, spec.number, owner))
         if spec.kind is SegmentKind.INSTANCE:
             continue
-        path = paths.segment(spec.kind, spec.number)
-        segment = Segment.create(path, spec, instance_id=instance.instance_id)
-        if owner is not None and not (
-            spec.kind is SegmentKind.ASSIGNMENT and assignment == "facade"
-        ):
-            _initialise(segment, spec.kind, owner)
+        segment = _create(instance, spec)
+        if owner is not None:
+            _initialise(segment, spec.kind, owner, assign=assignment == "config")
         elif spec.kind is SegmentKind.STRATEGY_STATUS:
             _introduce(segment, Role.STRATEGY, spec.number)
     instance.set_manifest(entries, gated=gated)
+
+
+def make_connection(
+    instance: InstanceFile, connection: ConnectionPlan, *, slots: int
+) -> list[ManifestEntry]:
+    """Make the segments of one more connection; return their entries for the manifest.
+
+    `slots` are its decoder's. The assignment is empty and without a writer. Raises ShmFull or
+    SegmentError, with nothing left behind.
+    """
+    made: list[ManifestEntry] = []
+    try:
+        for spec in connection_segments(connection, slots=slots):
+            segment = _create(instance, spec)
+            made.append(_entry(spec.kind, spec.number, connection))
+            _initialise(segment, spec.kind, connection, assign=False)
+    except BaseException:
+        unlink_segments(instance.paths, made)
+        raise
+    return made
+
+
+def unlink_segments(paths: InstancePaths, entries: Iterable[ManifestEntry]) -> None:
+    """Unlink the files of segments that nobody needs any more; those mapped stay readable."""
+    for entry in entries:
+        paths.segment(entry.kind, entry.number).unlink(missing_ok=True)
+
+
+def _create(instance: InstanceFile, spec: SegmentSpec) -> Segment:
+    path = instance.paths.segment(spec.kind, spec.number)
+    return Segment.create(path, spec, instance_id=instance.instance_id)
 
 
 def _entry(kind: SegmentKind, number: int, owner: ConnectionPlan | None) -> ManifestEntry:
@@ -81,10 +109,12 @@ def _entry(kind: SegmentKind, number: int, owner: ConnectionPlan | None) -> Mani
     return ManifestEntry(kind, number, number if kind in _OF_DECODERS else 0)
 
 
-def _initialise(segment: Segment, kind: SegmentKind, connection: ConnectionPlan) -> None:
+def _initialise(
+    segment: Segment, kind: SegmentKind, connection: ConnectionPlan, *, assign: bool
+) -> None:
     if kind is SegmentKind.FEED_STATUS:
         _introduce(segment, Role.FEED, connection.number)
-    elif kind is SegmentKind.ASSIGNMENT:
+    elif kind is SegmentKind.ASSIGNMENT and assign:
         segment.claim(Role.SUPERVISOR)
         tokens = np.array([w.instrument_token for w in connection.wanted], np.uint32)
         modes = np.array([w.mode for w in connection.wanted], np.uint8)

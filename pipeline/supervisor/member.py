@@ -49,6 +49,7 @@ class Member:
         self.started_mono_ns = 0
         self.start_mono_ns: int | None = 0
         self.kill_sent = False
+        self.dismissed = False  # no successor, whatever its end
         self.skip: tuple[int, int] | None = None
         self.restart: Restart | None = None
         self._row = row
@@ -57,6 +58,10 @@ class Member:
         row["role"], row["number"] = role, number
         raw = self.name.encode()
         row["name"][: len(raw)] = np.frombuffer(raw, np.uint8)
+
+    def forget(self) -> None:
+        """Give the row of the supervisor's page back: this member has no process any more."""
+        self._row[...] = np.zeros((), self._row.dtype)
 
     @property
     def is_alive(self) -> bool:

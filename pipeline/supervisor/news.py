@@ -32,6 +32,9 @@ class ConnectionNews:
 
     def tell(self, now_ns: int) -> None:
         """Look at the pages, and log what changed."""
+        if not self._pages:
+            self.all_live = False  # a pool from which nothing is wanted yet
+            return
         missing = [page for page in self._pages if int(page.head["state"]) not in _HEALTHY]
         if not missing and not self.all_live:
             # The pages know it to the microsecond; this loop looks a few times a second.

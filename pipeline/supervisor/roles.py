@@ -17,7 +17,8 @@ from pipeline.supervisor.task import RoleTable, Task
 
 def be_feed(task: Task) -> int:
     """Be the feed of a connection."""
-    return run_feed(task.config, task.paths, task.number)
+    assert task.connection is not None, "a feed is given its connection"
+    return run_feed(task.config, task.paths, task.connection)
 
 
 def be_decoder(task: Task) -> int:

@@ -15,6 +15,9 @@ from typing import Any, Final
 #: What ends an instance in an orderly way; a terminal that is closed is one of them.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+#: The control process says by it that the topology table has changed; the table says how.
+TOPOLOGY_CHANGED: Final = signal.SIGUSR1
+
 #: Where there is no pidfd, deaths are learnt from SIGCHLD.
 HAS_PIDFD: Final = hasattr(os, "pidfd_open")
 
@@ -33,7 +36,8 @@ class SignalInbox:
         self._old_handlers: dict[int, Any] = {
             signal.SIGCHLD: signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         }
-        for number in ENDING if HAS_PIDFD else (*ENDING, signal.SIGCHLD):
+        wanted = (*ENDING, TOPOLOGY_CHANGED)
+        for number in wanted if HAS_PIDFD else (*wanted, signal.SIGCHLD):
             # nohup has SIGHUP ignored, and means it.
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 old = signal.signal(number, _note)

@@ -116,8 +116,12 @@ def _introduce(
     root: Path,
 ) -> None:
     wanted = sum(len(connection.wanted) for connection in topology.connections)
+    connections = _count(len(topology.connections), "connection")
+    if topology.pooled:
+        wanted = len({token for s in config.subscriptions for token in s.tokens})
+        connections = f"a pool of up to {_count(len(topology.possible), 'connection')}"
     _log.info(
-        f"instance {config.instance.name}: {_count(len(topology.connections), 'connection')}, "
+        f"instance {config.instance.name}: {connections}, "
         f"{_count(wanted, 'instrument')}, {_count(len(topology.decoders), 'decoder')}"
     )
     largest = ", ".join(

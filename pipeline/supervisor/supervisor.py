@@ -14,19 +14,19 @@ import signal
 import socket
 from typing import Final, NamedTuple
 
-from pipeline.core import layout, logs
+from pipeline.core import logs
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from pipeline.core.config import Config
 from pipeline.core.enums import InstanceState, Reason, Role, SegmentKind, State
-from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.plan import ConnectionPlan, plan_topology
+from pipeline.core.plan import ConnectionPlan, Topology, plan_topology
 from pipeline.shm.instance import InstanceFile
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.supervisor import establish, heir
 from pipeline.supervisor.backlog import Backlog
 from pipeline.supervisor.callbacks import CallbackWatch
+from pipeline.supervisor.connections import Connections
 from pipeline.supervisor.crew import Crew
 from pipeline.supervisor.drain import Drain, Stage
 from pipeline.supervisor.fork import Closer
@@ -35,8 +35,9 @@ from pipeline.supervisor.member import Member
 from pipeline.supervisor.news import ConnectionNews, all_rejected, status_line
 from pipeline.supervisor.notify import Notifier
 from pipeline.supervisor.readers import ReaderSweep
-from pipeline.supervisor.restart import Cause, RestartPolicy
-from pipeline.supervisor.signals import SignalInbox
+from pipeline.supervisor.restart import Cause
+from pipeline.supervisor.roster import Roster
+from pipeline.supervisor.signals import TOPOLOGY_CHANGED, SignalInbox
 from pipeline.supervisor.task import RoleTable, Task
 
 #: How long nothing may happen before a look around, while all is well and while it is not.
@@ -76,17 +77,19 @@ class Supervisor:
         self._config = establish.resolve(config, instance.paths, listener)
         self._roles = roles
         self._instance = instance
-        self._topology = plan_topology(self._config)  # kept, and so there for every child
+        topology = plan_topology(self._config)  # kept, and so there for every child
         self._inbox = inbox
         self._listener = listener
         self._page = self._open_page(SegmentKind.SUPERVISOR_STATUS)
         self._page.begin(Role.SUPERVISOR)
         self._selector = selectors.DefaultSelector()
         self._selector.register(inbox.descriptor, selectors.EVENT_READ)
+        self._roster = Roster(self._config, instance.paths, self._page)
+        self._connections = Connections(self._config, topology, instance, self._roster)
         now_ns = monotonic_ns()
         self._hang_timeout_ns = round(config.supervisor.hang_timeout_s * NS_PER_S)
         self._crew = Crew(
-            self._members(),
+            self._members(topology),
             run=self._run_member,
             on_death=self._on_death,
             watch=lambda pidfd: self._selector.register(pidfd, selectors.EVENT_READ),
@@ -96,7 +99,7 @@ class Supervisor:
         self._began_ns = now_ns
         self._end_at_ns = None if run_s is None else now_ns + round(run_s * NS_PER_S)
         self._housekeeping_at_ns = now_ns
-        self._feed_pages = [m.page for m in self._crew.of(Role.FEED) if m.page is not None]
+        self._feed_pages = self._connections.pages
         self._news = ConnectionNews(self._feed_pages, now_ns)
         self._sweep = ReaderSweep(instance.paths)
         self._callbacks = CallbackWatch(list(self._crew.of(Role.STRATEGY)))
@@ -114,38 +117,17 @@ class Supervisor:
         path = self._instance.paths.segment(kind, number)
         return StatusPage(Segment.attach(path, kind, writable=True))
 
-    def _members(self) -> list[Member]:
+    def _members(self, topology: Topology) -> list[Member]:
         """Return what is to run, in the order of starting."""
-        wanted = [(Role.SIMULATOR, 0)] if self._config.simulator is not None else []
-        wanted += [(Role.DECODER, decoder.number) for decoder in self._topology.decoders]
-        wanted += [(Role.FEED, connection.number) for connection in self._topology.connections]
-        labels = [strategy.label for strategy in self._config.strategies]
-        wanted += [(Role.STRATEGY, number) for number in range(len(labels))]
-        if len(wanted) > layout.supervised_processes:
-            raise CapacityError(
-                f"the config asks for {len(wanted)} processes; "
-                f"an instance has at most {layout.supervised_processes}"
-            )
-        kinds = {
-            Role.SIMULATOR: SegmentKind.SIMULATOR_STATUS,
-            Role.DECODER: SegmentKind.DECODER_STATUS,
-            Role.FEED: SegmentKind.FEED_STATUS,
-            Role.STRATEGY: SegmentKind.STRATEGY_STATUS,
-        }
-        policy = RestartPolicy.of(self._config.supervisor)
-        rows = self._page.record["processes"]
-        self._page.record["process_count"] = len(wanted)
-        return [
-            Member(
-                role,
-                number,
-                page=self._open_page(kinds[role], number) if role in kinds else None,
-                row=row,
-                policy=policy,
-                label=labels[number] if role is Role.STRATEGY else "",
-            )
-            for (role, number), row in zip(wanted, rows, strict=False)
-        ]
+        add = self._roster.add
+        members = [add(Role.SIMULATOR, 0)] if self._config.simulator is not None else []
+        members += [add(Role.DECODER, decoder.number) for decoder in topology.decoders]
+        if topology.pooled:
+            members.append(add(Role.CONTROL, 0))
+        members += self._connections.members_at_start()
+        for number, strategy in enumerate(self._config.strategies):
+            members.append(add(Role.STRATEGY, number, strategy.label))
+        return members
 
     # ---- the loop -----------------------------------------------------------------------
 
@@ -184,6 +166,8 @@ class Supervisor:
             self._on_signal(number, now_ns)
         self._crew.reap(restarts=self._restarts)
         self._crew.kill_hung(now_ns)
+        if self._drain is None:
+            self._connections.step(now_ns, self._crew)
         self._crew.start_due(now_ns, self._closers)
         self._news.tell(now_ns)
         self._check_reasons_to_end(now_ns)
@@ -205,7 +189,7 @@ class Supervisor:
         now_ns = monotonic_ns()
         wait_ns = _CALM_TURN_NS if self._news.all_live else _TURN_NS
         wait_ns = min(wait_ns, self._hang_timeout_ns // 4)
-        if self._drain is not None:
+        if self._drain is not None or self._connections.is_busy:
             wait_ns = _DRAIN_TURN_NS
         for due_ns in (self._crew.next_start_ns(), self._end_at_ns):
             if due_ns is not None:
@@ -220,11 +204,13 @@ class Supervisor:
         # A feed's lines carry the number of its connection anyway.
         name = "feed" if member.role is Role.FEED else member.name
         logs.set_up(role=name, level=instance.log_level, log_format=instance.log_format)
+        is_feed = member.role is Role.FEED
         task = Task(
             role=member.role,
             number=member.number,
             config=self._config,
             paths=self._instance.paths,
+            connection=self._connections.plan(member.number) if is_feed else None,
             skip=member.skip,
             restart=member.restart,
             listener=self._listener if member.role is Role.SIMULATOR else None,
@@ -249,7 +235,11 @@ class Supervisor:
         if member.page is None:
             return
         follows = member.start_mono_ns is not None and not member.restarts.circuit_open
-        if member.role is Role.FEED and not (exit_code == 0 and self._drain is not None):
+        if member.dismissed:
+            if exit_code:  # it could not say so itself
+                self._announce(member, State.CLOSED, cause.value, exit_code)
+                member.page.set_state(State.CLOSED, cause.value)
+        elif member.role is Role.FEED and not (exit_code == 0 and self._drain is not None):
             state = State.RECONNECTING if follows else State.FAILED
             self._announce(member, state, cause.value, exit_code)
             member.page.set_state(state, cause.value)
@@ -258,7 +248,7 @@ class Supervisor:
 
     def _announce(self, member: Member, state: State, reason: Reason, exit_code: int) -> None:
         assert member.page is not None
-        connection = self._topology.connections[member.number]
+        connection = self._connections.plan(member.number)
         try:
             heir.announce(
                 self._instance.paths,
@@ -293,7 +283,7 @@ class Supervisor:
     # ---- the end -----------------------------------------------------------------------------
 
     def _on_signal(self, number: int, now_ns: int) -> None:
-        if number == signal.SIGCHLD:
+        if number in (signal.SIGCHLD, TOPOLOGY_CHANGED):
             return
         interrupted = number == signal.SIGINT
         if self._ending is None:
@@ -349,7 +339,7 @@ class Supervisor:
             return 1
         if not self._backlogs:
             paths = self._instance.paths
-            self._backlogs = {c: Backlog(paths, c.number) for c in self._topology.connections}
+            self._backlogs = {c: Backlog(paths, c.number) for c in self._connections.plans()}
         # Nobody waits for a decoder that will not come back in time.
         given_up = {m.number for m in self._crew.of(Role.DECODER) if m.restarts.circuit_open}
         return sum(

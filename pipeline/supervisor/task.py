@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.core.config import Config
 from pipeline.core.enums import Role
+from pipeline.core.plan import ConnectionPlan
 from pipeline.shm.names import InstancePaths
 from pipeline.strategy.items import Restart
 
@@ -20,15 +21,16 @@ from pipeline.strategy.items import Restart
 class Task:
     """What a role's process is given: all of it is inherited by the fork.
 
-    `restart` says how the strategy's process before this one ended; `skip` is the (connection,
-    source sequence) of a frame that killed two decoders in a row; `listener` the listening socket
-    of the simulated exchange.
+    `connection` is a feed's; `restart` says how the strategy's process before this one ended;
+    `skip` is the (connection, source sequence) of a frame that killed two decoders in a row;
+    `listener` the listening socket of the simulated exchange.
     """
 
     role: Role
     number: int
     config: Config
     paths: InstancePaths
+    connection: ConnectionPlan | None = None
     skip: tuple[int, int] | None = None
     restart: Restart | None = None
     listener: socket.socket | None = None

@@ -29,7 +29,7 @@ def _sim() -> Config:
 
 
 def test_example_has_nine_thousand_instruments_in_three_modes() -> None:
-    connections, decoders, _ = plan_topology(_sim())
+    connections, decoders, *_ = plan_topology(_sim())
     assert [len(c.wanted) for c in connections] == [3000, 3000, 3000]
     assert [c.wanted[0].mode for c in connections] == [Mode.FULL, Mode.QUOTE, Mode.LTP]
     assert [d.slots for d in decoders] == [9000]
@@ -37,7 +37,7 @@ def test_example_has_nine_thousand_instruments_in_three_modes() -> None:
 
 
 def test_slots_of_a_decoder_are_unique_and_dense() -> None:
-    connections, _, _ = plan_topology(_sim())
+    connections = plan_topology(_sim()).connections
     slots = [row.slot for c in connections for row in c.wanted]
     assert slots == list(range(9000))
 

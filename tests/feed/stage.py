@@ -170,7 +170,7 @@ backoff_max_s = 0.2
             yield from self._running(draw)
 
     def _running(self, draw: Callable[[], float]) -> Iterator[Feed]:
-        feed = Feed(self.config, self.paths, 0, draw=draw)
+        feed = Feed(self.config, self.paths, self.plan, draw=draw)
         results: list[int] = []
         thread = threading.Thread(target=lambda: results.append(feed.run()))
         thread.start()

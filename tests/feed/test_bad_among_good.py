@@ -19,7 +19,7 @@ import pytest
 
 from pipeline.core import layout, logs
 from pipeline.core.enums import Reason, SegmentKind, State
-from pipeline.feed.decoder import open_decoder
+from pipeline.feed.decoder import open_decoder, open_lane
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.lane_rig import frame, quote_packet
 from tests.feed.scripted_server import Peer, serving
@@ -115,7 +115,8 @@ def check(folder: Path, seconds: float) -> None:
         ours.addHandler(handler)
         ours.propagate = False  # pytest keeps every record, and memory is measured here
         stage = Stage(folder, server.url, feed=RINGS)
-        decoder, _ = open_decoder(stage.config, stage.paths, 0)
+        decoder = open_decoder(stage.config, stage.paths, 0)
+        open_lane(decoder, stage.paths, 0)
         reader = TickReader(stage)
         got = 0
         wanted = int(seconds * PER_SECOND)

@@ -28,7 +28,8 @@ def test_three_full_connections_fit_the_default_container(plan: MemoryPlan) -> N
 def test_every_segment_once(plan: MemoryPlan) -> None:
     places = [(spec.kind, spec.number) for spec in plan.segments]
     assert len(places) == len(set(places))
-    of_others = {SegmentKind.READER, SegmentKind.STRATEGY_STATUS}
+    of_pools = {SegmentKind.TOPOLOGY, SegmentKind.CONTROL_STATUS}
+    of_others = {SegmentKind.READER, SegmentKind.STRATEGY_STATUS, *of_pools}
     assert {kind for kind, _ in places} == set(SegmentKind) - of_others
 
 

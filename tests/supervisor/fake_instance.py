@@ -24,6 +24,7 @@ from pipeline.core.clock import monotonic_ns, real_ns
 from pipeline.core.config import load
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.errors import PipelineError
+from pipeline.shm.instance import InstanceView
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.supervisor.start import supervise
@@ -33,6 +34,7 @@ _STATUS = {
     Role.FEED: SegmentKind.FEED_STATUS,
     Role.DECODER: SegmentKind.DECODER_STATUS,
     Role.SIMULATOR: SegmentKind.SIMULATOR_STATUS,
+    Role.CONTROL: SegmentKind.CONTROL_STATUS,
 }
 _asked_to_end = False
 
@@ -111,14 +113,18 @@ def run_fake_decoder(task: Task) -> int:
     page, behaviour = _begin(task)
     assert page is not None
     _misbehave(behaviour, page)
-    followed = [
-        _Followed(task, c)
-        for c, x in enumerate(task.config.connections)
-        if x.decoder == task.number
-    ]
+    instance = InstanceView(task.paths)
+    version = -1
+    followed: dict[int, _Followed] = {}
     poison = int(behaviour.partition(" ")[2]) if behaviour.startswith("poison") else None
     while not _asked_to_end:
-        for one in followed:
+        if instance.version != version and behaviour != "blind":
+            version, manifest = instance.version, instance.read().manifest
+            wanted = {e.number for e in manifest if e.kind is SegmentKind.TICKS}
+            wanted &= {e.number for e in manifest if e.decoder == task.number}
+            followed = {n: followed.get(n) or _Followed(task, n) for n in sorted(wanted)}
+            page.record["manifest_version_seen"] = instance.read().manifest_version
+        for one in followed.values():
             one.step(page, task, poison)
         page.beat(monotonic_ns())
         time.sleep(0.002)
@@ -166,7 +172,18 @@ def run_fake_simulator(task: Task) -> int:
     return 0
 
 
+def run_fake_control(task: Task) -> int:
+    page, behaviour = _begin(task)
+    assert page is not None
+    _misbehave(behaviour, page)
+    while not _asked_to_end:
+        page.beat(monotonic_ns())
+        time.sleep(0.01)
+    return 0
+
+
 ROLES = {
+    Role.CONTROL: run_fake_control,
     Role.FEED: run_fake_feed,
     Role.DECODER: run_fake_decoder,
     Role.SIMULATOR: run_fake_simulator,

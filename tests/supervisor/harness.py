@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ext.rings import FrameRingReader
+from pipeline.core import layout
 from pipeline.core.enums import FrameKind, InstanceState, Reason, SegmentKind, State
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
+from pipeline.shm.tables import TopologyTable
 
 PROGRAM = Path(__file__).with_name("fake_instance.py")
 ROOT = Path(__file__).parents[2]
@@ -135,6 +137,26 @@ class Instance:
         """End in good order; return the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait()
+
+    def want(self, *rows: tuple[int, int], spoil: str = "") -> None:
+        """Write the topology table as the control process does: (number, wanted) of each.
+
+        `spoil` names a field to fill with nonsense.
+        """
+        path = self.paths.segment(SegmentKind.TOPOLOGY)
+        table = TopologyTable(Segment.attach(path, SegmentKind.TOPOLOGY, writable=True))
+        wanted = np.zeros(len(rows), layout.dtypes["TopologyC"])
+        for row, (number, is_wanted) in zip(wanted, rows, strict=True):
+            row["number"], row["wanted"], row["instruments_max"] = number, is_wanted, 100
+            if spoil:
+                row[spoil] = 9999
+        table.write(wanted)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGUSR1)
+
+    def files_of(self, connection: int) -> list[str]:
+        """Return the names of a connection's files."""
+        return sorted(path.name for path in self.paths.directory.glob(f"c{connection}.*"))
 
     def view(self) -> InstanceView:
         return InstanceView(self.paths)

@@ -19,6 +19,7 @@ from pipeline.core.config.sections import (
     TOKEN_HINT,
     AccountConfig,
     Config,
+    PoolConfig,
 )
 from pipeline.core.errors import Problem
 
@@ -30,13 +31,14 @@ FRAME_AREA_PER_MESSAGE: Final = 4
 FRAME_HEAD_BYTES: Final = 2
 PACKET_BYTES_MAX: Final = 186
 _REPEATS_SHOWN_MAX: Final = 5
+_AREA_HINT: Final = "a ring takes messages up to a quarter of itself: all instruments in full mode"
 
 
 def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
     """Return every problem between keys; `limits` has the numbers of each broker."""
     return [
         *_accounts(config),
-        *_connections(config, limits),
+        *(_pool(config, limits) if config.pool else _connections(config, limits)),
         *_connections_per_key(config, limits),
         *_subscriptions(config),
         *_repeats(config),
@@ -93,6 +95,47 @@ def _connections(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator
             yield Problem(f"{path}.instruments_max", str(connection.instruments_max), allowed)
 
 
+def _pool(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
+    pool = config.pool
+    assert pool is not None
+    if config.connections:
+        allowed = "none with [pool], which opens and closes connections by itself"
+        yield Problem("connection", str(len(config.connections)), allowed)
+    if config.instance.assignment != "config":
+        found = f'"{config.instance.assignment}"'
+        yield Problem("instance.assignment", found, '"config" with [pool]')
+    found_limits = [limits[a.broker] for a in config.accounts if a.broker in limits]
+    for name, field in (
+        ("connections_per_key", "connections_per_key"),
+        ("instruments_per_connection", "instruments_per_connection"),
+    ):
+        chosen = getattr(pool, name)
+        limit = min((getattr(found, field) for found in found_limits), default=None)
+        if chosen is not None and limit is not None and chosen > limit:
+            yield Problem(f"pool.{name}", str(chosen), f"at most {limit}, the broker's limit")
+    yield from _pool_room(config, pool)
+
+
+def _pool_room(config: Config, pool: PoolConfig) -> Iterator[Problem]:
+    if pool.connections_per_key is None or pool.instruments_per_connection is None:
+        return
+    keys = len({(a.broker, a.api_key) for a in config.accounts})
+    connections = keys * pool.connections_per_key
+    if not 0 < connections <= CONNECTIONS_MAX:
+        found = f"{connections} over {keys} API keys"
+        yield Problem("pool.connections_per_key", found, f"at most {CONNECTIONS_MAX} in all")
+    room = connections * pool.instruments_per_connection
+    wanted = len({token for s in config.subscriptions for token in s.tokens})
+    if wanted > room:
+        found = f"{wanted} instruments"
+        allowed = (
+            f"at most {room}: {connections} connections with {pool.instruments_per_connection}"
+        )
+        yield Problem("subscription", found, allowed, "another [[account]] adds connections")
+    if pool.warm_connections > connections:
+        yield Problem("pool.warm_connections", str(pool.warm_connections), f"at most {connections}")
+
+
 def _connections_per_key(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
     accounts = {account.name: account for account in config.accounts}
     used = [accounts[c.account] for c in config.connections if c.account in accounts]
@@ -120,7 +163,10 @@ def _subscriptions(config: Config) -> Iterator[Problem]:
             found = " and ".join(given) or "none of them"
             yield Problem(path, found, "exactly one of instruments, file, simulated")
         wanted = subscription.connection
-        if wanted is not None and wanted >= len(config.connections):
+        if wanted is not None and config.pool is not None:
+            allowed = "nothing with [pool], which chooses the connection"
+            yield Problem(f"{path}.connection", str(wanted), allowed)
+        elif wanted is not None and wanted >= len(config.connections):
             allowed = f"less than {len(config.connections)}, the number of [[connection]] tables"
             yield Problem(f"{path}.connection", str(wanted), allowed)
 
@@ -186,6 +232,11 @@ def _timers(config: Config) -> Iterator[Problem]:
 
 
 def _rings(config: Config) -> Iterator[Problem]:
+    if config.pool is not None and config.pool.instruments_per_connection is not None:
+        instruments, area = config.pool.instruments_per_connection, config.rings.frame_bytes
+        least = FRAME_AREA_PER_MESSAGE * (FRAME_HEAD_BYTES + PACKET_BYTES_MAX * instruments)
+        if area is not None and area < least:
+            yield Problem("rings.frame_bytes", str(area), f"at least {least}", _AREA_HINT)
     for number, connection in enumerate(config.connections):
         path, area = f"connection[{number}].frame_bytes", connection.frame_bytes
         if area is None:

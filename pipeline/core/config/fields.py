@@ -245,6 +245,7 @@ class Table:
     name: str = ""  # in TOML, where it differs from the attribute's
     repeated: bool = False
     word: str = ""
+    excludes: bool = False  # other sections, so that no file can have all of them
 
 
 def key(
@@ -262,9 +263,11 @@ def key(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def table(section: type[Any], doc: str, *, optional: bool = False, word: str = "") -> Any:
+def table(
+    section: type[Any], doc: str, *, optional: bool = False, word: str = "", excludes: bool = False
+) -> Any:
     """Declare a nested section; unless optional, an absent one has its defaults."""
-    metadata = {_METADATA_KEY: Table(section, doc, word=word)}
+    metadata = {_METADATA_KEY: Table(section, doc, word=word, excludes=excludes)}
     if optional or word:
         return dataclasses.field(default=None, metadata=metadata)
     return dataclasses.field(default_factory=section, metadata=metadata)

@@ -69,6 +69,7 @@ def parse(
             for number, subscription in enumerate(raw.subscriptions)
         ),
     )
+    config = _with_limits(config, limits)
     problems += check(config, limits)
     problems += _unreadable(config, read_secrets=read_secrets)
     for number, strategy in enumerate(config.strategies):
@@ -77,6 +78,24 @@ def parse(
     if problems:
         raise ConfigError(source, problems)
     return config
+
+
+def _with_limits(config: Config, limits: Mapping[str, BrokerLimits]) -> Config:
+    """Return the config with the brokers' numbers where `[pool]` leaves them open."""
+    found = [limits[account.broker] for account in config.accounts if account.broker in limits]
+    pool = config.pool
+    if pool is None or not found:
+        return config
+    connections = pool.connections_per_key
+    if connections is None:
+        connections = min(limit.connections_per_key for limit in found)
+    instruments = pool.instruments_per_connection
+    if instruments is None:
+        instruments = min(limit.instruments_per_connection for limit in found)
+    chosen = dataclasses.replace(
+        pool, connections_per_key=connections, instruments_per_connection=instruments
+    )
+    return dataclasses.replace(config, pool=chosen)
 
 
 def _decode(source: str, content: bytes) -> str:

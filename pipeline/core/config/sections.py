@@ -49,6 +49,10 @@ TOKEN_HINT: Final = (
     "keep the token in a file of its own (umask 077; cat > kite-token) "
     'and name that: access_token = "file:kite-token"'
 )
+#: `first_fit` packs, `least_loaded` and `round_robin` spread; the others look at more than counts.
+POOL_POLICIES: Final = (
+    "first_fit", "round_robin", "least_loaded", "weighted", "hash", "latency", "class_route",
+)  # fmt: skip
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _MIB: Final = 2**20
 _PATH: Final = Text(r"[^\0]+", "a path, relative to this file")
@@ -312,6 +316,61 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PoolConfig:
+    """Connections that come and go with what is wanted; with this section, no [[connection]]."""
+
+    policy: str = key(
+        Word(POOL_POLICIES),
+        "which connection a new instrument goes to",
+        default="least_loaded",
+    )
+    open: str = key(
+        Word(("lazy", "all")),
+        "lazy: a connection is opened when the others are full; all: all of them at the start",
+        default="lazy",
+    )
+    connections_per_key: int | None = key(
+        Integer(1, 256),
+        "most connections of one API key; if absent, the broker's limit",
+        default=None,
+        example=3,
+    )
+    instruments_per_connection: int | None = key(
+        Integer(1, 65_535),
+        "most instruments of one; if absent, the broker's limit",
+        default=None,
+        example=3000,
+    )
+    redistribute_after_s: float = key(
+        Number(0, 3600), "outage before its instruments move to other connections", default=3.0
+    )
+    rebalance_after_s: float = key(
+        Number(0, 86_400), "health before instruments move to a connection again", default=60.0
+    )
+    moves_per_s: float = key(
+        Number(0.1, 100_000), "instruments moved a second to restore the balance", default=200.0
+    )
+    confirm_after_s: float = key(
+        Number(0.1, 3600), "time without a first packet that makes an instrument unconfirmed",
+        default=10.0,
+    )  # fmt: skip
+    linger_s: float = key(Number(0, 86_400), "how long a client's wishes outlive it", default=30.0)
+    headroom: float = key(
+        Number(0, 1), "open another connection when less than this part is free", default=0.05
+    )
+    shrink_after_s: float = key(
+        Number(0, 86_400), "close a connection that was not needed for so long; 0: never",
+        default=600.0,
+    )  # fmt: skip
+    warm_connections: int = key(
+        Integer(0, 256), "connections kept open while nothing is wanted", default=0
+    )
+    min_health: float = key(
+        Number(0, 100), "a connection below this score gets no new instruments", default=30.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RingsConfig:
     """Sizes in shared memory, per connection; nothing shrinks by itself."""
 
@@ -417,6 +476,7 @@ class Config:
     feed: FeedConfig = table(FeedConfig, "")
     decoder: DecoderConfig = table(DecoderConfig, "")
     rings: RingsConfig = table(RingsConfig, "")
+    pool: PoolConfig | None = table(PoolConfig, "", optional=True, excludes=True)
     supervisor: SupervisorConfig = table(SupervisorConfig, "")
     simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)
     source: str = "(no file)"

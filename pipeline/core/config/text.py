@@ -123,8 +123,10 @@ def reference() -> str:
     for name, (_, what) in declarations(Config).items():
         assert isinstance(what, Table)
         header = f"[[{name}]]" if what.repeated else f"[{name}]"
-        lines += ["", "", *_comment(_summary(what.section)), header]
-        lines += _reference_keys(what.section, name)
+        keys = [header, *_reference_keys(what.section, name)]
+        if what.excludes:  # of what the file above has
+            keys = [line if line.startswith("#") or not line else f"# {line}" for line in keys]
+        lines += ["", "", *_comment(_summary(what.section)), *keys]
     return "\n".join(lines) + "\n"
 
 

@@ -26,9 +26,10 @@ def read_supervisor(
 
 
 def processes(supervisor: np.ndarray[Any, Any], now_mono_ns: int) -> list[Process]:
-    """Return the rows of the supervisor's page."""
+    """Return the rows of the supervisor's page; a connection's that is gone is free again."""
     count = min(int(supervisor["process_count"]), layout.supervised_processes)
-    return [_process(row, now_mono_ns) for row in supervisor["processes"][:count]]
+    rows = supervisor["processes"][:count]
+    return [_process(row, now_mono_ns) for row in rows if int(row["role"]) != Role.NONE]
 
 
 def _process(row: np.void, now: int) -> Process:
