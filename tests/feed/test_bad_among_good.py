@@ -31,6 +31,9 @@ SLICES_PER_SECOND = 100
 GROWTH_BYTES_MAX = 8 << 20
 LOG_LINES_PER_SECOND_MAX = 2
 PATIENCE_S = 120.0
+#: What the full count really has to reach of the rate that it promises, by the sender's clock.
+RATE_SHARE_MIN = 0.9
+TRIES = 3  # on a machine that is busy with something else the sender falls behind
 RINGS = "[rings]\npackets_per_instrument_per_s = 200\ntick_records = 65536"
 TICKS_HEAD = 64 + -(-layout.dtypes["CommitCellC"].itemsize // 64) * 64
 
@@ -84,24 +87,41 @@ def _own_bytes() -> int:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_thirty_seconds_of_bad_among_good(tmp_path: Path) -> None:
-    check(tmp_path, seconds=30)
+    reached: list[float] = []
+    while not reached or (reached[-1] < RATE_SHARE_MIN * PER_SECOND and len(reached) < TRIES):
+        delivered, sent_in_s = check(tmp_path / str(len(reached)), seconds=30)
+        reached.append(delivered / sent_in_s)
+        print(f"{reached[-1]:,.0f} good and as many bad frames/s for {sent_in_s:.1f} s")
+    assert reached[-1] >= RATE_SHARE_MIN * PER_SECOND, reached
 
 
 def test_bad_among_good(tmp_path: Path) -> None:
     check(tmp_path, seconds=1)
 
 
-def check(folder: Path, seconds: float) -> None:
-    """Send for so long; compare what came out, the memory and the log."""
+def send_paced(peer: Peer, seconds: float) -> float:
+    """Send a slice when it is due, at once those that are late; return how long it took."""
+    began_s = time.monotonic()
+    for number, data in enumerate(slices(seconds), 1):
+        due_s = began_s + number / SLICES_PER_SECOND
+        if peer.stopping.wait(max(0.0, due_s - time.monotonic())):
+            break
+        peer.send(data)
+    return time.monotonic() - began_s
+
+
+def check(folder: Path, seconds: float) -> tuple[int, float]:
+    """Send for so long; compare what came out, the memory and the log.
+
+    Return how many good frames were delivered, and how long the sender took for them.
+    """
+    sent_in_s: list[float] = []
 
     def script(peer: Peer) -> None:
         peer.upgrade()
-        for data in slices(seconds):
-            if peer.stopping.wait(1 / SLICES_PER_SECOND):
-                return
-            peer.send(data)
+        sent_in_s.append(send_paced(peer, seconds))
         peer.wait_for_end()
 
     log_read, log_write = os.pipe()
@@ -142,3 +162,4 @@ def check(folder: Path, seconds: float) -> None:
     warnings = [line for line in lines if b" warning " in line]
     # A line and its count for each of the two kinds of text, and as many for the rest of a second.
     assert 2 <= len(warnings) <= LOG_LINES_PER_SECOND_MAX * (lasted_s + 2), lines
+    return got, sent_in_s[0]
