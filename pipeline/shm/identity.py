@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 import uuid
 from functools import cache, lru_cache
 from pathlib import Path
@@ -55,6 +57,14 @@ def own_identity() -> ProcessIdentity:
 @lru_cache(maxsize=1)  # a forked child has another pid, and asks for each segment that it claims
 def _identity_of(pid: int) -> ProcessIdentity:
     return ProcessIdentity(pid, start_time(pid))
+
+
+def own_age_s() -> float:
+    """Return how long the calling process has been there, under whatever program before this."""
+    if sys.platform != "linux":
+        return time.time() - psutil.Process().create_time()
+    started_s = start_time(os.getpid()) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
 
 
 def is_alive(pid: int, started: int) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 from pipeline.shm.identity import is_alive, own_identity, start_time
+from tests.conftest import ROOT
 
 _RENAMED = """
 import sys
@@ -34,3 +36,14 @@ def test_a_name_that_is_no_text_hides_no_process() -> None:
         process.stdin.close()
         process.wait()
     assert not is_alive(process.pid, started)
+
+
+def test_an_age_goes_on_over_a_change_of_program() -> None:
+    """As `./demo` does it: the shell becomes the interpreter, and keeps pid and start."""
+    lines = f'sleep 0.5; exec "{sys.executable}" -c "$1"'
+    asks = "from pipeline.shm.identity import own_age_s; print(own_age_s())"
+    began_s = time.monotonic()
+    found = subprocess.run(
+        ["sh", "-c", lines, "sh", asks], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert 0.4 < float(found.stdout) < time.monotonic() - began_s + 0.1

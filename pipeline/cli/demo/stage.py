@@ -24,6 +24,7 @@ from pipeline.cli.demo.readings import Observer
 from pipeline.cli.demo.scenario import FAST, SLOW, TRUTH_NAME, config_text
 from pipeline.core.enums import InstanceState
 from pipeline.core.errors import PipelineError, SegmentError
+from pipeline.shm.identity import own_age_s
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.sim.control import ControlClient
@@ -58,6 +59,8 @@ class Stage:
         self.processes: dict[str, Launched] = {}
         self._seen: set[psutil.Process] = set()
         self._port = 0
+        #: From the command that started this process to the first tick that a strategy got.
+        self.start_s = 0.0
 
     def __enter__(self) -> Self:
         # Held until the folder has a name here: nobody else could remove it.
@@ -106,6 +109,7 @@ class Stage:
         self.observer = Observer(self.paths, own)
         self.control = ControlClient(self._control_path)
         wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
+        self.start_s = own_age_s()  # since the command: the script that prepares all is replaced
         self._note_family()
 
     def _start_probe(self, name: str, pause_s: float, log: object) -> None:
@@ -174,10 +178,9 @@ class Stage:
             wait_or_kill(process, END_DEADLINE_S)
 
     def leftovers(self) -> list[str]:
-        """Return what is still there after the end: processes, files, the port."""
+        """Return what is still there after the end: processes, both folders, the port."""
         left = [f"process {p.pid} ({p.name()})" for p in self._seen if _is_alive(p)]
-        if self.paths.directory.exists():
-            left.append(str(self.paths.directory))
+        left += [str(path) for path in (self.paths.directory, self.folder) if path.exists()]
         if self._port and _is_open(self._port):
             left.append(f"port {self._port}")
         return left

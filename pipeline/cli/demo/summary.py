@@ -33,6 +33,7 @@ def report(act: Act, outcome: Outcome, leftovers: list[str]) -> dict[str, Any]:
     return {
         "passed": not problems,
         "problems": problems,
+        "start_s": act.stage.start_s,
         "seconds": seconds,
         "ticks_per_s": ticks / seconds,
         "stages": stages(act.end, outcome),
@@ -188,6 +189,7 @@ def _print_latency(console: Console, result: dict[str, Any]) -> None:
         console.print(
             f"receive to strategy: p50 {latency[0]}, p99 {latency[1]}, p99.9 {latency[2]}"
         )
+    console.print(f"first tick {result['start_s']:.2f} s after the command")
     console.print(f"{result['ticks_per_s']:,.0f} ticks/s delivered over {result['seconds']:.1f} s")
     if slow["delivered"] is not None:
         console.print(

@@ -23,6 +23,7 @@ from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.probe import Probe, log_rows
 from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import config_text, split
+from pipeline.cli.demo.stage import Stage
 from pipeline.cli.demo.summary import print_text, reconnects
 from pipeline.cli.demo.verdict import judge
 from pipeline.cli.main import build
@@ -33,6 +34,8 @@ from pipeline.core.layout import tick_dtype
 from pipeline.core.plan import plan_topology
 from pipeline.services.status import snapshot
 from pipeline.services.status.model import Latency, Reader
+from pipeline.shm import specs
+from pipeline.shm.plan import plan_memory
 from pipeline.sim.truth import create_truth
 from pipeline.sim.verify import received_dtype
 from pipeline.strategy.items import Overrun, StateChange, Ticks
@@ -98,6 +101,13 @@ def test_the_scenario_is_a_config_that_passes_every_check(
     assert options.is_load == (rate is None or connections == 1)  # 10 a second each, at most
 
 
+def test_the_default_scenario_fits_64_mb_of_shared_memory(tmp_path: Path) -> None:
+    text = config_text(DemoOptions(), name="demo-1", truth=tmp_path / "truth.bin")
+    plan = plan_memory(parse(text, limits=broker_limits(), folder=tmp_path))
+    readers = 2 * specs.reader().file_bytes  # the two strategies
+    assert plan.total_bytes + readers < 64_000_000
+
+
 def test_shares_add_up() -> None:
     assert split(10, 3) == [3, 3, 4]
     assert sum(split(9_001, 7)) == 9_001
@@ -154,6 +164,14 @@ def test_an_interruption_lasts_from_its_first_notice_until_live() -> None:
         change(State.LIVE, Reason.FIRST_DATA, 5.5),
     ]
     assert reconnects(told) == [{"connection": 1, "reason": "STALL", "live_after_s": 0.5}]
+
+
+def test_a_folder_that_stays_is_named(tmp_path: Path) -> None:
+    stage = Stage(DemoOptions())
+    stage.folder = tmp_path / "gone"
+    assert stage.leftovers() == []
+    stage.folder = tmp_path
+    assert stage.leftovers() == [str(tmp_path)]
 
 
 def test_missing_logs_are_no_success(tmp_path: Path) -> None:
@@ -224,7 +242,8 @@ def test_a_failed_summary_names_every_problem(
 ) -> None:
     latency = later(reading).latency("fast", since=reading)
     result: dict[str, Any] = {
-        "passed": False, "problems": ["3 ticks doubled"], "seconds": 1.0, "ticks_per_s": 5.0,
+        "passed": False, "problems": ["3 ticks doubled"],
+        "start_s": 1.25, "seconds": 1.0, "ticks_per_s": 5.0,
         "stages": [], "gaps": [], "reconnects": [], "processes": [],
         "readers": {"fast": reader_dict(reading.readers["fast"], latency)},
         "slow": {"delivered": 1, "lost": 2, "laps": 1},
@@ -236,3 +255,4 @@ def test_a_failed_summary_names_every_problem(
     assert "not everything is accounted for" in printed
     assert "3 ticks doubled" in printed
     assert "receive to strategy: p50 100 ns" in printed
+    assert "first tick 1.25 s after the command" in printed
