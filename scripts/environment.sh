@@ -35,7 +35,10 @@ lock() {
     mkdir -p build
     if command -v flock >/dev/null; then
         exec 9>build/.lock
-        flock 9
+        if ! flock -n 9; then
+            echo "$PROGRAM: waiting for another ./demo or ./check that builds here" >&2
+            flock 9
+        fi
     fi
 }
 

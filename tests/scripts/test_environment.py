@@ -6,6 +6,7 @@ can be told to fail; nothing is downloaded.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -160,7 +161,8 @@ def test_a_uv_that_fails_is_followed_by_pip(machine: Machine) -> None:
 
 
 def test_interrupt_leaves_nothing_that_is_trusted(machine: Machine) -> None:
-    machine.python(failing_at="-m venv", then="mkdir -p .venv/bin; touch .venv/began; sleep 60")
+    # No fork between file and sleep: dash lets a child forget a signal that comes just then.
+    machine.python(failing_at="-m venv", then="mkdir -p .venv/bin; : >.venv/began; exec sleep 60")
     machine.compiler()
     process = machine.start()
     began = machine.checkout / ".venv" / "began"
@@ -214,6 +216,22 @@ def test_wrong_options_are_told_before_anything_is_installed(machine: Machine) -
         assert process.returncode == code, err
         assert words in out + err and "Traceback" not in err
     assert not (machine.checkout / ".venv").exists()
+
+
+def test_a_start_that_waits_for_another_says_so(machine: Machine) -> None:
+    said = "demo: waiting for another ./demo or ./check that builds here\n"
+    machine.python()
+    (machine.checkout / "build").mkdir()
+    with (machine.checkout / "build" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = machine.start()
+        assert process.stderr is not None
+        assert process.stderr.readline() == said
+        assert process.poll() is None
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    assert "no C compiler" in err and said not in err
+    assert "waiting" not in machine.fails()
 
 
 def test_progress_shows_what_a_long_step_is_at(machine: Machine) -> None:
