@@ -298,7 +298,7 @@ def test_a_signal_that_does_not_interrupt_an_idle_wait_is_heard_all_the_same(
         helper = threading.Thread(target=signal_when_idle)
         helper.start()
         try:
-            assert run_feed(stage.config, stage.paths, 0) == 0
+            assert run_feed(stage.config, stage.paths, stage.plan) == 0
         finally:
             signal.signal(signal.SIGTERM, before)
             wakeup = signal.set_wakeup_fd(-1)
