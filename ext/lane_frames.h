@@ -147,8 +147,8 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
         if (status == DECODE_HEARTBEAT) lane->next.counters.frames_heartbeat++;
         else lane->next.counters.frames_data++;
         lane_finish_frame(lane, frame);
-        lane_note_receive(lane, frame);
     }
+    lane_note_receive(lane, frame); /* also of a part: no gap begins before a tick that is out */
     if (!lane_commit(lane, source, unit->record_count)) {
         lane_rebuild_bases(lane); /* they have seen ticks that never were */
         return LANE_WORKED;

@@ -23,6 +23,7 @@ from pipeline.shm.tables import AssignmentTable, assignment_rows, confirmed_rows
 
 TOKENS = [256 * n + 1 for n in range(1, 201)]
 INSTANCE_ID = bytes(16)
+A_SECOND_NS = 1_000_000_000
 
 
 def ltp_packet(token: int, price: int) -> bytes:
@@ -67,7 +68,7 @@ class LaneRig:
         if not attach:
             self.assign(TOKENS)
         self.writer = FrameRingWriter(self.segment(SegmentKind.FRAMES).mapping)
-        self.now = 1_000_000_000_000
+        self.now = A_SECOND_NS  # long ago on any machine: what is sent counts as a backlog
 
     def _open(self, spec: SegmentSpec, attach: bool) -> Segment:
         path = self.directory / f"{spec.kind.name}.{spec.number}"

@@ -186,6 +186,25 @@ def test_a_lapped_decoder_announces_exactly_what_it_lost(tmp_path: Path) -> None
     assert prices == [1, *range(503 - len(prices), 502)]
 
 
+def test_a_gap_begins_behind_a_frame_that_was_decoded_in_part(tmp_path: Path) -> None:
+    """A unit of it is out, then its rest is lost, and the reconnect with it."""
+    rig = LaneRig(tmp_path, frame_records=64, frame_bytes=32_768)
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    rig.send(frame([ltp_packet(TOKENS[n % 200], 2) for n in range(300)]))
+    paused, _ = rig.decoder(gated=False, catch_up_ticks=512, catch_up_interval_ns=10**18)
+    paused.run(20_000_000)
+    assert len(rig.ticks()) == 257
+    rig.state(State.RECONNECTING, Reason.RESET)
+    for number in range(200):
+        rig.send(frame([ltp_packet(TOKENS[0], number)]), epoch=2)
+    run(rig)
+    (gap,) = [e for e in rig.events() if e["kind"] == EventKind.GAP]
+    (overrun,) = [e for e in rig.events() if e["kind"] == EventKind.OVERRUN]
+    received = rig.ticks()["receive_ts_ns"]
+    assert int(gap["start_ts_ns"]) == int(overrun["start_ts_ns"]) == int(received[256])
+    assert int(gap["end_ts_ns"]) == int(overrun["end_ts_ns"]) == int(received[257])
+
+
 def test_a_backlog_is_paced_unless_the_source_is_gated(rig: LaneRig) -> None:
     for number in range(3):
         rig.send(frame([quote_packet(TOKENS[n], 10_000 + number, 1) for n in range(200)]))
