@@ -9,52 +9,17 @@ exchange: a peer that does not read them is cut off.
 from __future__ import annotations
 
 import json
-import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.local_socket import connect_local
 from pipeline.sim.actions import parse_action
 from pipeline.sim.exchange import Exchange
 from pipeline.sim.perform import perform
 
-_ADDRESS_BYTES_MAX: Final = 100
 _LINE_BYTES_MAX: Final = 1 << 20
-
-
-def listen_control(path: Path) -> socket.socket:
-    """Bind the control socket, mode 0600; raise PipelineError if something is in the way."""
-    if path.exists() and not path.is_socket():
-        raise PipelineError(f"{path} exists and is no socket: choose another control path")
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    before = os.umask(0o177)
-    try:
-        with _address(path) as address:
-            listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise PipelineError(f"control socket {path}: {error.strerror}") from error
-    finally:
-        os.umask(before)
-    listener.listen(8)
-    return listener
-
-
-@contextmanager
-def _address(path: Path) -> Iterator[str]:
-    """Yield an address for a socket's path, which may be longer than addresses can be."""
-    if len(os.fsencode(path)) <= _ADDRESS_BYTES_MAX:
-        yield str(path)
-        return
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{path.name}"
-    finally:
-        os.close(directory)
 
 
 class ControlPeer:
@@ -111,14 +76,7 @@ class ControlClient:
         if isinstance(target, socket.socket):
             self._sock = target
         else:
-            self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._sock.settimeout(timeout_s)
-            try:
-                with _address(target) as address:
-                    self._sock.connect(address)
-            except OSError:
-                self._sock.close()
-                raise
+            self._sock = connect_local(target, timeout_s=timeout_s)
         self._sock.settimeout(timeout_s)
         self._buffer = b""
 

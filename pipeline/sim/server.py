@@ -23,8 +23,9 @@ from typing import Final
 from ext.simulate import TruthLog
 from pipeline.core.errors import PipelineError
 from pipeline.core.exit_codes import ExitCode
+from pipeline.core.local_socket import listen_local
 from pipeline.sim.client import Client
-from pipeline.sim.control import ControlPeer, listen_control
+from pipeline.sim.control import ControlPeer
 from pipeline.sim.exchange import Exchange
 from pipeline.sim.faults import Script, load_script, parse_script
 from pipeline.sim.gate import Delivered, Gate
@@ -139,7 +140,7 @@ class Server:
         if control is not None:
             self._add_peer(control)
         if options.control is not None:
-            self._control_listener = stack.enter_context(listen_control(options.control))
+            self._control_listener = stack.enter_context(listen_local(options.control))
             stack.callback(options.control.unlink, missing_ok=True)
             self._register(self._control_listener, self._on_control_accept)
 

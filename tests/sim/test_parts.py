@@ -16,6 +16,7 @@ import pytest
 from ext.simulate import TruthLog
 from pipeline.core.enums import Reason, Role, State
 from pipeline.core.errors import ConfigError, PipelineError
+from pipeline.core.local_socket import listen_local
 from pipeline.shm import specs
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
@@ -23,7 +24,7 @@ from pipeline.shm.segment import Segment
 from pipeline.sim import gate as gate_module
 from pipeline.sim import texts
 from pipeline.sim.conditions import FOREVER, Conditions
-from pipeline.sim.control import ControlClient, ControlPeer, answer, listen_control
+from pipeline.sim.control import ControlClient, ControlPeer, answer
 from pipeline.sim.gate import Gate
 from pipeline.sim.options import SimulatorOptions
 from pipeline.sim.reader_page import ReaderPage
@@ -197,7 +198,7 @@ def test_the_control_socket_is_private_and_its_path_may_be_long(tmp_path: Path) 
     folder.mkdir()
     path = folder / "control"
     for _ in range(2):  # a dead one of the same name is in nobody's way
-        with listen_control(path) as listener:
+        with listen_local(path) as listener:
             assert path.stat().st_mode & 0o777 == 0o600
             with ControlClient(path):
                 listener.setblocking(True)
@@ -205,7 +206,7 @@ def test_the_control_socket_is_private_and_its_path_may_be_long(tmp_path: Path) 
     path.unlink()
     path.write_text("a file")
     with pytest.raises(PipelineError, match="no socket"):
-        listen_control(path)
+        listen_local(path)
 
 
 def test_options_show_every_problem_and_no_token() -> None:

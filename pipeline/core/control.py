@@ -1,0 +1,146 @@
+"""What is said on `control.sock`: requests and answers, one line of JSON each. Floor 1; no I/O.
+
+The control process listens; strategies, the facade and the command line ask. A connection begins
+with `Hello`, and then says what this client wants: `Declare` replaces its whole demand, the others
+change it. The demand lives as long as the connection and a grace, unless it is `durable`. Every
+request is answered in order, by `Answer`, with the request's `id`.
+
+Instruments are tokens or any of the names that `pipeline.instruments` knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.core.enums import Mode
+
+#: Longer lines are refused: 100,000 instruments with names take about 3 MiB.
+LINE_BYTES_MAX: Final = 16 * 2**20
+
+MODES: Final = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
+
+Instrument = int | str
+
+
+class Request(msgspec.Struct, kw_only=True, tag_field="do", forbid_unknown_fields=True):
+    """What all requests have; `id` comes back in the answer."""
+
+    id: int = 0
+
+
+class Hello(Request, tag="hello"):
+    """Who this is. `durable`: what it wants outlives it (a command line that ends at once)."""
+
+    client: str
+    pid: int = 0
+    durable: bool = False
+
+
+class Declare(Request, tag="declare"):
+    """All that the client wants, by mode: `{"full": [408065], "quote": [...]}`."""
+
+    wants: dict[str, list[Instrument]]
+
+
+class Subscribe(Request, tag="subscribe"):
+    """More that the client wants, or in another mode.
+
+    `partial`: take what there is room for; without it a request is taken whole or not at all.
+    `dry_run`: only say what would be. `priority`: critical, hot, warm or cold. `account`: only
+    there. `group`: all on one connection, by the policies that know groups.
+    """
+
+    instruments: list[Instrument]
+    mode: str = "quote"
+    partial: bool = False
+    dry_run: bool = False
+    priority: str = "warm"
+    account: str | None = None
+    connection: int | None = None
+    group: str | None = None
+
+
+class Unsubscribe(Request, tag="unsubscribe"):
+    """What the client does not want any more; others may go on wanting it."""
+
+    instruments: list[Instrument]
+
+
+class SetMode(Request, tag="mode"):
+    """Another mode for what the client wants; what it does not want is left out."""
+
+    instruments: list[Instrument]
+    mode: str
+
+
+class Ask(Request, tag="ask"):
+    """A question: stats, health, clients, subscriptions, accounts."""
+
+    about: str
+    account: str | None = None
+
+
+class Act(Request, tag="act"):
+    """Something to do with the pool: rebalance, scale, recycle, drain.
+
+    `connection`: which one; `connections`: how many there shall be at least, for scale.
+    """
+
+    action: str
+    connection: int | None = None
+    connections: int | None = None
+    dry_run: bool = False
+
+
+AnyRequest = Hello | Declare | Subscribe | Unsubscribe | SetMode | Ask | Act
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Why a request was refused.
+
+    `code`: bad_request, unknown_instrument, capacity, not_found, conflict or unavailable. The
+    text is for a person; `detail` has the numbers.
+    """
+
+    code: str
+    text: str
+    detail: dict[str, Any] = {}
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """The answer to the request of that `id`: a result, or a problem and then nothing changed."""
+
+    id: int = 0
+    result: Any = None
+    problem: Problem | None = None
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_request: Final = msgspec.json.Decoder(AnyRequest).decode
+_decode_answer: Final = msgspec.json.Decoder(Answer).decode
+
+
+def to_line(message: AnyRequest | Answer) -> bytes:
+    """Return a message as it is sent."""
+    return _encode(message) + b"\n"
+
+
+def read_request(line: bytes) -> AnyRequest:
+    """Return the request of a line; raise ValueError saying what is wrong with it."""
+    request: AnyRequest = _decode_request(line)
+    return request
+
+
+def read_answer(line: bytes) -> Answer:
+    """Return the answer of a line; raise ValueError when it is none."""
+    answer: Answer = _decode_answer(line)
+    return answer
+
+
+def mode_of(word: str) -> Mode:
+    """Return a mode by its name; raise ValueError naming those that there are."""
+    if word not in MODES:
+        raise ValueError(f"mode {word[:40]!r}: expected {', '.join(MODES)}")
+    return MODES[word]
