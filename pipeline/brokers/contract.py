@@ -1,13 +1,14 @@
 """What a broker is to the rest of the pipeline. Floor 2; types only, no I/O.
 
-A broker is a folder of four small files: `wire` (constants and the readable decoder), `session`
-(what is said on a connection), `symbols` (names and tokens), `limits`. Its `__init__` ties them
-into one `Broker`; `registry.py` has one line for it.
+A broker is a folder of small files: `wire` (constants and the readable decoder), `session` (what
+is said on a connection), `symbols` (names and tokens), `limits` (read from `limits.toml`) and
+`rest` (its own REST client behind our names and errors). Its `__init__` ties them into one
+`Broker`; `registry.py` has one line for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.enums import Broker as BrokerCode
 from pipeline.core.enums import Mode
+from pipeline.core.rates import RestLimits
+from pipeline.core.secrets import Secret
 
 #: What is (or shall be) subscribed on a connection: {instrument token: mode}.
 Subscriptions = Mapping[int, Mode]
@@ -126,6 +129,82 @@ class Session(Protocol):
         ...
 
 
+class Login(NamedTuple):
+    """What an exchanged request token gives: a day's access token, and whose it is."""
+
+    access_token: Secret
+    user_id: str
+    user_name: str
+
+
+class RestSession(Protocol):
+    """A broker's REST for one API key: blocking, ungoverned, for one thread at a time.
+
+    Every call raises AuthError, RateLimited, RequestError or UpstreamError, never anything with a
+    secret in it. Instruments are named `NSE:INFY`; the answers are the broker's own.
+    """
+
+    def authorize(self, access_token: Secret | None) -> None:
+        """Use this token from now on."""
+        ...
+
+    def quote(self, instruments: Sequence[str]) -> dict[str, Any]:
+        """Return {name: whole quote}; unknown instruments are left out."""
+        ...
+
+    def ohlc(self, instruments: Sequence[str]) -> dict[str, Any]:
+        """Return {name: last price and the day's four}."""
+        ...
+
+    def ltp(self, instruments: Sequence[str]) -> dict[str, Any]:
+        """Return {name: last price}."""
+        ...
+
+    def instruments(self, exchange: str | None) -> str:
+        """Return the instrument list, of all exchanges for None, as CSV."""
+        ...
+
+    def profile(self) -> dict[str, Any]:
+        """Return whose token this is."""
+        ...
+
+    def log_in(self, request_token: Secret, api_secret: Secret) -> Login:
+        """Exchange a request token."""
+        ...
+
+    def log_out(self) -> None:
+        """Make the token that is in use worthless."""
+        ...
+
+    def close(self) -> None:
+        """Close the HTTP connections."""
+        ...
+
+
+class Rest(Protocol):
+    """How a broker's REST is reached; what it needs is imported when the first session opens."""
+
+    @property
+    def endpoint(self) -> str:
+        """Its own address, such as `https://host`."""
+        ...
+
+    def login_address(self, *, endpoint: str, api_key: str) -> str:
+        """Return where a person logs in, to come back with a request token."""
+        ...
+
+    def request_token(self, text: str) -> str:
+        """Return the request token that a pasted text is or, being an address, holds.
+
+        Raises ValueError, without the text, when there is none in it.
+        """
+        ...
+
+    def open(self, *, endpoint: str, api_key: str, timeout_s: float) -> RestSession:
+        """Return a session at an address, for which no token is set yet."""
+        ...
+
+
 class Instrument(NamedTuple):
     """A row of a broker's instrument list, as far as we need it."""
 
@@ -154,7 +233,9 @@ class Broker:
     code: BrokerCode
     endpoint: str
     limits: Limits
+    rest_limits: RestLimits
     session: Session
+    rest: Rest
     read_instruments: Callable[[Iterable[str]], Iterator[Instrument]]
     decode_frame: Callable[..., NDArray[Any]]
     reference_decode: Callable[..., NDArray[Any]]

@@ -14,6 +14,8 @@
     │   ├── LocalProtocolError   we misused the protocol                                    restart
     │   └── RemoteProtocolError  the peer broke it                                          retry
     ├── UpstreamError          the broker cannot be reached, or asked us to wait            retry
+    │   └── RateLimited        a call's turn would come too late, or the broker said 429    retry
+    ├── RequestError           the broker understood a REST call and refused it             stop
     ├── AuthError              the token was rejected                                       stop
     ├── SecretError            a secret's reference cannot be read                          stop
     ├── CapacityError          more was asked for than the broker or a table can hold       stop
@@ -188,6 +190,21 @@ class UpstreamError(PipelineError):
 
     exit_code = ExitCode.UNAVAILABLE
     remedy = Remedy.RETRY
+
+
+class RateLimited(UpstreamError):
+    """A REST call did not go, or got 429; `retry_after_s` says when it may be tried again."""
+
+    exit_code = ExitCode.TEMPORARY
+
+    def __init__(self, text: str, *, endpoint: str, retry_after_s: float) -> None:
+        self.endpoint = endpoint
+        self.retry_after_s = retry_after_s
+        super().__init__(text)
+
+
+class RequestError(PipelineError):
+    """The broker understood a REST call and refused it: another try gets the same answer."""
 
 
 class AuthError(PipelineError):

@@ -17,6 +17,7 @@ EXTRA_OF: Final = {
     "polars": "polars",
     "pyarrow": "arrow",
     "websockets": "sim",
+    "kiteconnect": "rest",
 }
 
 

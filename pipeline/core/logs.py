@@ -173,6 +173,17 @@ class _LibraryFilter(logging.Filter):
         return heard or record.levelno >= logging.WARNING
 
 
+class _Redacted(logging.Filter):
+    """Takes our secrets out of a library's records, whoever handles them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), ()
+        return True
+
+
+_REDACTED: Final = _Redacted()
+
+
 def _text(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info and record.exc_info[0] is not None:
@@ -226,3 +237,9 @@ def get_logger(
     """Return a logger whose lines carry the connection; `name` is the module's."""
     logger = logging.getLogger(name)
     return logging.LoggerAdapter(logger, {"connection": connection})
+
+
+def redact_library(*names: str) -> None:
+    """Take our secrets out of what these loggers of a library log, for handlers not ours, too."""
+    for name in names:
+        logging.getLogger(name).addFilter(_REDACTED)

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "pipeline.cli.run": "tests/system/test_run.py",
     "pipeline.core.foreign": "tests/packaging/test_foreign.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",
+    "pipeline.core.rates": "tests/planning/test_rate_limits.py",
     "pipeline.core.layout": "tests/architecture/test_layout.py",
     "pipeline.core.config.fields": "tests/core/config/test_loading.py",
     "pipeline.core.config.reading": "tests/core/config/test_loading.py",

@@ -23,6 +23,7 @@ FLOORS = {
     "pipeline.feed": 3,
     "pipeline.strategy": 3,
     "pipeline.record": 3,
+    "pipeline.rest": 3,
     "pipeline.brokers": 2,
     "pipeline.shm": 2,
     "pipeline.planning": 2,

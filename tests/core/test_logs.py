@@ -234,3 +234,16 @@ def test_memory_of_distinct_messages_is_bounded(start: Start) -> None:
     for number in range(1000):
         logging.getLogger("pipeline.x").debug(f"message {number}")
     assert len(handler._seen) <= 256
+
+
+def test_a_library_is_redacted_for_handlers_that_are_not_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger = logging.getLogger("chatty.library")
+    logs.redact_library("chatty.library", "chatty.library")
+    assert len(logger.filters) == 1
+    Secret("canary0of0a0library")
+    with caplog.at_level(logging.DEBUG):
+        logger.debug("GET %s", "/x?token=canary0of0a0library")
+    assert "GET /x?token=***" in caplog.text
+    logger.filters.clear()

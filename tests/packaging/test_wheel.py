@@ -23,6 +23,7 @@ def expected_files() -> set[str]:
     found = [*below("pipeline", suffix=".py"), *below("ext", suffix=".py")]
     found += [path for path in tracked() if path.parent == ROOT / "ext" and path.suffix in DATA]
     found += [ROOT / "tickrail.py", ROOT / "pipeline" / "py.typed"]
+    found += below("pipeline", suffix=".toml")
     return {str(path.relative_to(ROOT)) for path in found}
 
 

@@ -148,6 +148,30 @@ class AccountConfig:
         example="file:kite-token",
         essential=True,
     )
+    api_secret: str | None = key(
+        Text(
+            r"file:[^\0]+|env:[A-Za-z_][A-Za-z0-9_]*",
+            'a reference: "file:PATH" (mode 0600) or "env:NAME"',
+            hidden=True,
+        ),
+        "where the API secret is kept; only `token login` reads it, and asks when it is absent",
+        default=None,
+        example="file:kite-secret",
+    )
+    user: str = key(
+        Text(r"[\x21-\x7e]{0,64}", "a client ID, or nothing"),
+        "whose key it is: some REST limits are a user's; those of nobody known count as one's",
+        default="",
+    )
+    rest_url: str | None = key(
+        Text(
+            r"https://[^\s?#@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?",
+            "an https:// address without query, or http:// on loopback",
+        ),
+        "the REST's address; if absent the broker's own, or that of the simulated exchange",
+        default=None,
+        example="https://api.kite.trade",
+    )
     handshake_interval_s: float | None = key(
         Number(0, 3600),
         "least time between two handshakes of this key; if absent 1.0, or 0 with the simulator",
@@ -423,6 +447,19 @@ class SupervisorConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BrokerRestConfig:
+    """Calls of the broker's REST: quotes, the instrument list, the login. All are rate-limited."""
+
+    limits_file: str | None = key(
+        _PATH,
+        "numbers that replace those of `limits`; read again when it changes",
+        default=None,
+        example="limits.toml",
+    )
+    timeout_s: float = key(Number(0.1, 120), "most time that an answer may take", default=7.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SimulatorConfig:
     """The simulated exchange; with this section the supervisor starts one."""
 
@@ -478,6 +515,7 @@ class Config:
     rings: RingsConfig = table(RingsConfig, "")
     pool: PoolConfig | None = table(PoolConfig, "", optional=True, excludes=True)
     supervisor: SupervisorConfig = table(SupervisorConfig, "")
+    broker_rest: BrokerRestConfig = table(BrokerRestConfig, "")
     simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)
     source: str = "(no file)"
     folder: Path = Path()

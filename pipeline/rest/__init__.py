@@ -1,0 +1,1 @@
+"""A broker's REST, every call of it behind one rate governor. Floor 3."""
