@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -335,3 +336,25 @@ def test_a_minute_of_nothing_is_reported_and_survived(make_hosted: Callable[...,
     assert 2 <= log.count("strategy away is in on_ticks for") <= 10
     for connection in range(run.connections):
         assert hosted.contiguous("good", connection)[:2] == (1, 0)
+
+
+LINGERING = """
+import signal, threading
+from pipeline.strategy.hosting import __main__ as hosting
+
+def refuse(self):
+    raise RuntimeError("can't start new thread")
+
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+hosting._ALARM_S = 1
+threading.Thread(target=threading.Event().wait).start()
+threading.Thread.start = refuse
+hosting._end_soon(3)
+"""
+
+
+def test_an_interpreter_that_lingers_is_cut_short_where_no_thread_can_be_started() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LINGERING], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGALRM, "")

@@ -7,6 +7,7 @@ flushed. What would keep it alive then (a thread that does not end) is cut short
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -98,11 +99,13 @@ def _end_soon(code: int) -> None:
         logging.shutdown()
         os._exit(code & 0xFF)
 
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    signal.alarm(_ALARM_S)
     timer = threading.Timer(_LINGER_S, leave)
     timer.daemon = True
-    timer.start()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(_ALARM_S)
+    with contextlib.suppress(RuntimeError):  # no thread can be started: the alarm alone, then
+        timer.start()
 
 
 class _Reporter:
