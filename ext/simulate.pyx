@@ -75,7 +75,6 @@ cdef extern from "sim_fill.h" nogil:
         int error
 
     int sim_has_avx2()
-    int64_t sim_clock_ns(int clock)
     uint32_t sim_packet_words(int mode, int is_index)
     void sim_put_words(uint8_t *at, const uint32_t *words, size_t count)
     void sim_put16(uint8_t *at, uint32_t value)
@@ -99,11 +98,6 @@ cdef extern from "sim_fill.h" nogil:
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
-
-
-cdef extern from "<time.h>" nogil:
-    int CLOCK_REALTIME
-    int CLOCK_MONOTONIC
 
 
 KIND_FRESH = SIM_KIND_FRESH
@@ -427,8 +421,12 @@ cdef class Output:
         cdef size_t size = min(limit, sim_pending(&self.o))
         return bytes(self.o.bytes[self.o.start:self.o.start + size])
 
-    def hand(self, size_t size):
-        """Say that the first `size` waiting bytes were taken by such a transport."""
+    def hand(self, size_t size, *, int64_t send_ts_ns, int64_t send_mono_ns):
+        """Say that the first `size` waiting bytes were taken by such a transport.
+
+        Both times (UTC and monotonic nanoseconds) are to be taken before the send: a client may
+        have read the bytes when it returns.
+        """
         if size > sim_pending(&self.o):
             raise ValueError(f"{size} bytes handed, {sim_pending(&self.o)} were waiting")
-        sim_hand(&self.o, size, sim_clock_ns(CLOCK_REALTIME), sim_clock_ns(CLOCK_MONOTONIC))
+        sim_hand(&self.o, size, send_ts_ns, send_mono_ns)

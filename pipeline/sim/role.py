@@ -17,7 +17,7 @@ from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
-from pipeline.sim.options import SimulatorOptions
+from pipeline.sim.options import DEFAULT_KEYS, SimulatorOptions
 from pipeline.sim.pulse import Pulse
 from pipeline.sim.server import run_simulator
 
@@ -45,6 +45,9 @@ def options_of(config: Config, paths: InstancePaths, *, run: str = "") -> Simula
         heartbeat_s=section.heartbeat_s,
         connection_limit=section.connection_limit,
         limit_policy=section.limit_policy,
+        tls_cert=None if section.tls_certificate is None else config.path(section.tls_certificate),
+        tls_key=None if section.tls_key is None else config.path(section.tls_key),
+        keys={**DEFAULT_KEYS, **{a.api_key: a.api_key for a in config.accounts if a.simulated}},
         truth=None if section.truth is None else config.path(section.truth),
         faults=None if section.faults is None else config.path(section.faults),
         control=paths.directory / CONTROL_NAME,

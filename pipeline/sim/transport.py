@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from ext.simulate import Output
+from pipeline.core.clock import monotonic_ns, real_ns
+from pipeline.core.errors import PipelineError
 
 RECEIVE_BYTES: Final = 1 << 16
 _TLS_RECORD_BYTES: Final = 1 << 14
@@ -100,13 +102,15 @@ class TlsTransport(PlainTransport):
         total = 0
         while total < limit and output.pending_bytes:
             record = self._retry or output.waiting(min(_TLS_RECORD_BYTES, limit - total))
+            # Before the send, as the truth log says it: a client may have read it when it returns.
+            times = {"send_ts_ns": real_ns(), "send_mono_ns": monotonic_ns()}
             try:
                 taken = self.sock.send(record)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 self._retry = record
                 break
             self._retry = b""
-            output.hand(taken)
+            output.hand(taken, **times)
             total += taken
         return total
 
@@ -119,8 +123,15 @@ class TlsTransport(PlainTransport):
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a server's context; raises OSError or ssl.SSLError when the files are no use."""
+    """Return a server's context; raises PipelineError when the files are no use."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    try:
+        # A key with a passphrase fails rather than having one asked for on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise PipelineError(
+            f"TLS with certificate {certificate} and key {key}: {error}; "
+            "expected PEM files that belong together, the key without a passphrase"
+        ) from None
     return context

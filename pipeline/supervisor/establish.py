@@ -153,7 +153,8 @@ def resolve(config: Config, paths: InstancePaths, listener: socket.socket | None
     a file (0600), where it can be renewed while the instance runs.
     """
     accounts = tuple(
-        _with_address(_with_file(account, config, paths), listener) for account in config.accounts
+        _with_address(_with_file(account, config, paths), config, listener)
+        for account in config.accounts
     )
     return dataclasses.replace(config, accounts=accounts)
 
@@ -170,8 +171,17 @@ def _with_file(account: AccountConfig, config: Config, paths: InstancePaths) -> 
     return dataclasses.replace(account, access_token=str(reference))
 
 
-def _with_address(account: AccountConfig, listener: socket.socket | None) -> AccountConfig:
-    if account.url != SIMULATOR_URL or listener is None:
+def _with_address(
+    account: AccountConfig, config: Config, listener: socket.socket | None
+) -> AccountConfig:
+    if account.url != SIMULATOR_URL or config.simulator is None or listener is None:
         return account
+    ca_file = account.ca_file or config.simulator.tls_certificate
+    return dataclasses.replace(account, url=exchange_url(config, listener), ca_file=ca_file)
+
+
+def exchange_url(config: Config, listener: socket.socket) -> str:
+    """Return the simulated exchange's address; certificates are made for names, not numbers."""
     host, port = listener.getsockname()
-    return dataclasses.replace(account, url=f"ws://{host}:{port}")
+    is_tls = config.simulator is not None and config.simulator.tls_certificate is not None
+    return f"wss://localhost:{port}" if is_tls else f"ws://{host}:{port}"

@@ -133,8 +133,7 @@ def _introduce(
         f"{free_bytes(root) / _MIB:.0f} MiB left in {root}"
     )
     if listener is not None:
-        host, port = listener.getsockname()
-        _log.info(f"simulated exchange: ws://{host}:{port}")
+        _log.info(f"simulated exchange: {establish.exchange_url(config, listener)}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -163,11 +163,11 @@ def test_only_frames_that_were_taken_whole_are_logged(tmp_path: Path) -> None:
     assert output.fill_changed(only_new=True) == 20
     first = output.pending_bytes
     assert output.fill_next(7, now_s=CLOCK_S)
-    output.hand(first - 1)
+    output.hand(first - 1, send_ts_ns=10, send_mono_ns=1)
     assert truth.records == 0 and output.packets_handed == 0
-    output.hand(1)
+    output.hand(1, send_ts_ns=20, send_mono_ns=2)
     assert truth.records == 20 and output.frames_handed == 1
-    output.hand(output.pending_bytes - 1)
+    output.hand(output.pending_bytes - 1, send_ts_ns=30, send_mono_ns=3)
     truth.flush()
     os.close(descriptor)
     records = np.fromfile(path, truth_dtype)
@@ -176,6 +176,8 @@ def test_only_frames_that_were_taken_whole_are_logged(tmp_path: Path) -> None:
     assert set(records["session"].tolist()) == {5} and set(records["connection"].tolist()) == {2}
     assert records["packet_index"].tolist() == list(range(20))
     assert set(records["kind"].tolist()) == {KIND_CACHED}
+    assert set(records["send_ts_ns"].tolist()) == {20}
+    assert set(records["send_mono_ns"].tolist()) == {2}
     assert set(records["sequence"].tolist()) == {1} and set(records["mode"].tolist()) == {3}
 
 
@@ -226,7 +228,7 @@ def test_a_dead_socket_and_a_full_disk_are_told() -> None:
     truth = TruthLog(read_only)
     output = filled(make_listing(3), truth)
     output.fill_changed()
-    output.hand(output.pending_bytes)
+    output.hand(output.pending_bytes, send_ts_ns=1, send_mono_ns=1)
     with pytest.raises(OSError, match="Bad file descriptor"):
         truth.flush()
     os.close(read_only)

@@ -58,13 +58,28 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
+    def self_signed(self) -> tuple[Path, Path]:
+        """Return a certificate for localhost that vouches for itself, and its key, as files."""
+        certificate = self._sign(
+            _name("localhost"), self.key, "localhost", _NOW + _DAY, by_itself=True
+        )
+        file = self.folder / "localhost.pem"
+        file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return file, _write_key(self.folder / "localhost-key.pem", self.key)
+
+    def foreign_key(self, passphrase: bytes = b"") -> Path:
+        """Return a key that belongs to no certificate, as a file."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return _write_key(self.folder / f"foreign{len(passphrase)}.pem", key, passphrase)
+
     def _sign(
-        self, subject: x509.Name, key: Key, host: str | None, end: datetime.datetime
-    ) -> x509.Certificate:
+        self, subject: x509.Name, key: Key, host: str | None, end: datetime.datetime, *,
+        by_itself: bool = False,
+    ) -> x509.Certificate:  # fmt: skip
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(self.name)
+            .issuer_name(subject if by_itself else self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_NOW - 5 * _DAY)
@@ -81,3 +96,15 @@ class Authority:
             names = x509.SubjectAlternativeName([x509.DNSName(host)])
             builder = builder.add_extension(names, critical=False)
         return builder.sign(self.key, hashes.SHA256())
+
+
+def _write_key(file: Path, key: Key, passphrase: bytes = b"") -> Path:
+    locked = serialization.BestAvailableEncryption(passphrase) if passphrase else None
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            locked or serialization.NoEncryption(),
+        )
+    )
+    return file

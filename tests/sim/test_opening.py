@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +135,19 @@ def test_tls_carries_the_same(tmp_path: Path) -> None:
             client.subscribe(instrument_tokens(3000), "full")
             packets = client.packets(lambda p: len(p) > 30_000)
     assert {packet.size for packet in packets} >= {184, 32}
+
+
+def test_files_that_are_no_certificate_end_it_with_a_sentence(tmp_path: Path) -> None:
+    for name in ("cert", "key"):
+        (tmp_path / name).write_text("nonsense")
+    files = ["--tls-cert", str(tmp_path / "cert"), "--tls-key", str(tmp_path / "key")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pipeline", "sim", *files], capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "expected PEM files that belong together" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_door_counts_and_windows_without_a_socket() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ext.simulate import TruthLog
+from ext.simulate import Output, TruthLog, truth_dtype
+from pipeline.core.clock import monotonic_ns, real_ns
 from pipeline.core.enums import Reason, Role, State
 from pipeline.core.errors import ConfigError, PipelineError
 from pipeline.core.local_socket import listen_local
@@ -26,9 +28,10 @@ from pipeline.sim import texts
 from pipeline.sim.conditions import FOREVER, Conditions
 from pipeline.sim.control import ControlClient, ControlPeer, answer
 from pipeline.sim.gate import Gate
+from pipeline.sim.market import Listing
 from pipeline.sim.options import SimulatorOptions
 from pipeline.sim.reader_page import ReaderPage
-from pipeline.sim.transport import PlainTransport
+from pipeline.sim.transport import PlainTransport, TlsTransport
 from pipeline.sim.truth import create_truth, read_about, read_truth
 from tests.sim.rig import Pair, rig
 
@@ -267,6 +270,38 @@ def test_a_transport_tells_a_peer_that_has_gone_without_reading() -> None:
             assert time.monotonic() < deadline_s
         assert transport.receive() == b""
         transport.close(reset=True)
+
+
+def test_over_tls_too_the_truth_log_says_when_the_send_began(tmp_path: Path) -> None:
+    sent_ns: list[tuple[int, int]] = []
+
+    class Socket:
+        """Takes a record as OpenSSL does, and by the second attempt only."""
+
+        def send(self, record: bytes) -> int:
+            sent_ns.append((real_ns(), monotonic_ns()))
+            if len(sent_ns) == 1:
+                raise ssl.SSLWantWriteError
+            return len(record)
+
+    listing = Listing(20, seed=7, now_s=1_700_000_000)
+    path = tmp_path / "truth"
+    with path.open("wb") as file:
+        truth = TruthLog(file.fileno())
+        output = Output(listing.market, truth)
+        for position in range(20):
+            output.subscribe(position, 3)
+        output.fill_changed()
+        transport = TlsTransport.__new__(TlsTransport)
+        transport.sock, transport._retry = Socket(), b""  # type: ignore[assignment]
+        assert transport.send(output) == 0
+        assert transport.send(output) > 0
+        truth.flush()
+    records = np.fromfile(path, truth_dtype)
+    first, second = sent_ns
+    assert len(records) == 20
+    assert np.all((first[0] <= records["send_ts_ns"]) & (records["send_ts_ns"] <= second[0]))
+    assert np.all((first[1] <= records["send_mono_ns"]) & (records["send_mono_ns"] <= second[1]))
 
 
 def test_subscriptions_are_counted_over_clients_and_given_back() -> None:

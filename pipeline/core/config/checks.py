@@ -57,12 +57,14 @@ def _accounts(config: Config) -> Iterator[Problem]:
         path = f"account[{number}]"
         if names[account.name] > 1:
             yield Problem(f"{path}.name", shorten(account.name), "a name of its own")
-        yield from _credentials(path, account)
+        yield from _credentials(path, account, any_key=config.simulator is not None)
     if not config.accounts:
         yield Problem("account", "none", "at least one [[account]]")
 
 
-def _credentials(path: str, account: AccountConfig) -> Iterator[Problem]:
+def _credentials(path: str, account: AccountConfig, *, any_key: bool) -> Iterator[Problem]:
+    if account.url == SIMULATOR_URL and any_key:
+        return  # that exchange is told the keys of this file
     if account.simulated:
         if account.access_token is None and account.api_key not in (None, *SIMULATOR_KEYS):
             allowed = "one of " + ", ".join(SIMULATOR_KEYS)
@@ -269,6 +271,9 @@ def _simulator(config: Config) -> Iterator[Problem]:
                 allowed = "a [simulator] section in this file, or the address of one that runs"
                 yield Problem(f"account[{number}].url", f'"{SIMULATOR_URL}"', allowed)
         return
+    if (simulator.tls_certificate is None) != (simulator.tls_key is None):
+        given, other = ("tls_key", "tls_certificate")[:: 1 if simulator.tls_key else -1]
+        yield Problem(f"simulator.{given}", "without the other", f"together with {other}")
     for number, subscription in enumerate(config.subscriptions):
         wanted = subscription.simulated
         if wanted is not None and wanted.count is not None:

@@ -157,7 +157,10 @@ def _read_tokens(path: Path, key: str, problems: list[Problem]) -> tuple[int, ..
 def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:
     """Return a problem for each file that the config names and nobody can read."""
     problems = []
-    files = {"simulator.faults": config.simulator and config.simulator.faults}
+    files = {
+        f"simulator.{name}": config.simulator and getattr(config.simulator, name)
+        for name in ("faults", "tls_certificate", "tls_key")
+    }
     for number, account in enumerate(config.accounts):
         files[f"account[{number}].ca_file"] = account.ca_file
         if read_secrets and account.access_token is not None:
@@ -173,4 +176,26 @@ def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:
     for key, name in files.items():
         if name and not config.path(name).is_file():
             problems.append(Problem(key, f"{name}: no such file", "a readable file"))
+    if not problems:
+        problems += _useless_certificate(config)
     return problems
+
+
+def _useless_certificate(config: Config) -> list[Problem]:
+    import ssl  # no other part of a config needs it
+
+    simulator = config.simulator
+    if simulator is None or simulator.tls_certificate is None or simulator.tls_key is None:
+        return []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # A key with a passphrase fails rather than having one asked for on the terminal.
+        context.load_cert_chain(
+            config.path(simulator.tls_certificate), config.path(simulator.tls_key), password=""
+        )
+    except OSError as error:
+        why = f"{error}".partition(" (_ssl")[0]  # what follows is a line of OpenSSL's binding
+        found = f"{simulator.tls_certificate} with {simulator.tls_key}: {why}"
+        allowed = "a certificate and its key in PEM, the key without a passphrase"
+        return [Problem("simulator.tls_certificate", found, allowed)]
+    return []

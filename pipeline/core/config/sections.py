@@ -133,7 +133,7 @@ class AccountConfig:
     )
     api_key: str = key(
         Text(r"[\x21-\x7e]{1,128}", "1 to 128 printable characters without blanks", hidden=True),
-        f"public part of the credentials; the simulator knows {', '.join(SIMULATOR_KEYS)}",
+        f"public part of the credentials; `sim` alone knows {', '.join(SIMULATOR_KEYS)}",
         example="your_api_key",
     )
     access_token: str | None = key(
@@ -496,6 +496,16 @@ class SimulatorConfig:
     seed: int = key(Integer(0, 2**63 - 1), "prices, sizes and faults follow from it", default=1)
     faults: str | None = key(_PATH, "a script of faults", default=None, example="faults.toml")
     truth: str | None = key(_PATH, "where to log what was sent", default=None, example="truth.bin")
+    tls_certificate: str | None = key(
+        _PATH,
+        "PEM, for localhost: speak wss; its accounts trust it if they name no ca_file",
+        default=None,
+        example="localhost.pem",
+    )
+    tls_key: str | None = key(
+        _PATH, "the certificate's key, without a passphrase", default=None,
+        example="localhost-key.pem",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

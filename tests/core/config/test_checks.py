@@ -116,10 +116,23 @@ def test_address_of_the_simulator_needs_one() -> None:
     assert only(ACCOUNT + CONNECTION).path == "account[0].url"
 
 
-def test_keys_that_the_simulator_does_not_know() -> None:
-    assert (
-        only(BASE.replace('"demo"', '"mine"') + CONNECTION).allowed == "one of demo, demo2, demo3"
-    )
+def test_keys_that_an_exchange_elsewhere_does_not_know() -> None:
+    elsewhere = ACCOUNT.replace('"simulator"', '"ws://127.0.0.1:8765"')
+    text = elsewhere.replace('"demo"', '"mine"') + CONNECTION
+    assert only(text).allowed == "one of demo, demo2, demo3"
+    own = BASE.replace('"demo"', '"mine"') + CONNECTION
+    assert parse(own, limits=LIMITS, folder=Path()).accounts[0].api_key == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "other"), [("tls_key", "tls_certificate"), ("tls_certificate", "tls_key")]
+)
+def test_a_certificate_and_its_key_go_together(given: str, other: str, tmp_path: Path) -> None:
+    file = tmp_path / "x.pem"
+    file.touch()
+    text = BASE.replace("[simulator]", f'[simulator]\n{given} = "{file}"') + CONNECTION
+    problem = only(text)
+    assert (problem.path, problem.allowed) == (f"simulator.{given}", f"together with {other}")
 
 
 def test_gate_is_for_load_mode() -> None:
