@@ -8,19 +8,22 @@ gathered once into an array of its own: what is made of it stays valid however t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any, Final, Literal, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
 
 Depth = Literal["flat", "list"]
 
+_TIME_BYTES: Final = 8
 #: Fields that are times of day: UTC nanoseconds, 0 for none. Monotonic times are not.
 TIMES: Final = frozenset({"receive_ts_ns", "exchange_ts_ns", "last_trade_ts_ns"})
 UTC_NAME: Final = "UTC"
+#: Files that lie among the time zones, and that not every library takes for one.
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})
 
 
 class Column(NamedTuple):
@@ -50,10 +53,14 @@ def gather(ticks: NDArray[Any], columns: Sequence[str] | None, depth: Depth) -> 
     sources = _sources(records.dtype, depth)
     for name in _names(records.dtype, columns, sources):
         field, level = sources[name]
+        _check_shape(records.dtype, field)
         values = records[field] if level is None else records[field][:, level]
         # np.array: copies even what is contiguous already, for it is not ours.
         owned = np.array(values, dtype=values.dtype.newbyteorder("="), order="C")
-        yield Column(name, _times(owned) if field in TIMES else owned, field in TIMES)
+        is_time = (
+            field in TIMES and owned.dtype.kind in "iu" and owned.dtype.itemsize == _TIME_BYTES
+        )
+        yield Column(name, _times(owned) if is_time else owned, is_time)
 
 
 def zone_name(tz: str | tzinfo | None) -> str:
@@ -61,10 +68,13 @@ def zone_name(tz: str | tzinfo | None) -> str:
     name = UTC_NAME if tz is None else str(tz)
     if name != UTC_NAME:
         try:
+            if name in _NO_ZONES:
+                raise ZoneInfoNotFoundError
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
+            mend = "" if available_timezones() else "; this machine has none, pip install tzdata"
             raise ValueError(
-                f"tz {name!r}: expected the name of a time zone, such as 'Asia/Kolkata'"
+                f"tz {name!r}: expected the name of a time zone, such as 'Asia/Kolkata'{mend}"
             ) from None
     return name
 
@@ -72,11 +82,21 @@ def zone_name(tz: str | tzinfo | None) -> str:
 def _check(ticks: NDArray[Any], columns: Sequence[str] | None, depth: str) -> None:
     if not isinstance(ticks, np.ndarray) or ticks.dtype.names is None:
         found = f"dtype {ticks.dtype}" if isinstance(ticks, np.ndarray) else type(ticks).__name__
+        if isinstance(ticks, np.void):
+            found = "one record of it; a slice such as ticks[:1] is an array"
         raise TypeError(f"ticks: expected a structured array of pipeline.tick_dtype, found {found}")
     if depth not in ("flat", "list"):
         raise ValueError(f'depth {depth!r}: expected "flat" or "list"')
     if isinstance(columns, str):
         raise TypeError(f"columns: expected a list of names; write columns=[{columns!r}]")
+    if columns is not None and (isinstance(columns, bytes) or not isinstance(columns, Iterable)):
+        raise TypeError(f"columns: expected a list of names, found {type(columns).__name__}")
+
+
+def _check_shape(dtype: np.dtype[Any], field: str) -> None:
+    kind = dtype[field]
+    if kind.ndim > 1 or kind.base.names is not None:
+        raise ValueError(f"column {field!r}: expected a number or one row of them, found {kind}")
 
 
 def _sources(dtype: np.dtype[Any], depth: Depth) -> dict[str, _Source]:
@@ -108,6 +128,8 @@ def _names(
     names: list[str] = []
     fields = _fields(dtype)
     for wanted in columns:
+        if not isinstance(wanted, str):
+            raise TypeError(f"columns: expected names, found {wanted!r}")
         if wanted in sources:
             names.append(wanted)
         elif wanted in fields:
@@ -120,8 +142,8 @@ def _names(
     return names
 
 
-def _unknown(wanted: object, known: list[str]) -> str:
-    near = difflib.get_close_matches(str(wanted), known, n=1, cutoff=0.0)
+def _unknown(wanted: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.0)
     return (
         f"unknown column {wanted!r}: the nearest name is {near[0]!r}"
         if near
