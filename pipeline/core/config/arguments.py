@@ -81,7 +81,7 @@ def _types(annotation: ast.expr | None) -> tuple[type[Any], ...] | None:
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         try:
             return _types(ast.parse(annotation.value, mode="eval").body)
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             return None
     if isinstance(annotation, ast.Constant) and annotation.value is None:
         return (type(None),)

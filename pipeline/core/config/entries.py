@@ -2,7 +2,8 @@
 
 The module is found as its own process will find it, parsed, and never imported: code of a user
 runs in the process of its strategy alone. What cannot be seen in the source (a class that is
-imported, inherits, or is decorated) passes here and is looked at again when the process starts.
+imported, inherits, is decorated, or handed to something) passes here and is looked at again when
+the process starts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import difflib
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,17 +48,17 @@ def check_entry(strategy: StrategyConfig, path: str, folder: Path) -> Iterator[P
         yield Problem(here, found, '"module:Class"', _near_file(module, folder))
         return
     source = Path(spec.origin)
-    if source.suffix != ".py":
-        return  # compiled: only importing it tells more
+    if source.suffix != ".py" or not source.exists():
+        return  # compiled, or in an archive: only importing it tells more
     try:
         tree = ast.parse(source.read_bytes(), filename=spec.origin)
-    except (SyntaxError, ValueError, OSError) as error:
+    except (SyntaxError, ValueError, OSError, RecursionError, MemoryError) as error:
         yield Problem(here, _unreadable(source, error), "a module that Python can read")
         return
     names = _Names.of(tree.body)
     defined = names.found.get(name)
     if isinstance(defined, ast.ClassDef):
-        yield from _check_class(defined, strategy, path)
+        yield from _check_class(defined, strategy, path, is_whole=name not in names.used)
     elif isinstance(defined, Function):
         yield Problem(here, f"{name} of {source.name} is a function", _ALLOWED)
     elif name not in names.found and not names.open:
@@ -67,17 +68,29 @@ def check_entry(strategy: StrategyConfig, path: str, folder: Path) -> Iterator[P
 
 def _find(module: str, places: Sequence[str]) -> ModuleSpec | None:
     """Find a module as import does, but without importing the packages above it."""
-    spec, path, name = None, list(places), ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, path)
+    top, *parts = module.split(".")
+    spec = PathFinder.find_spec(top, list(places)) or _ask_others(top)
+    for part in parts:
         if spec is None:
             return None
-        path = list(spec.submodule_search_locations or ())
+        # By its last name: of a whole one the packages above would have to be imported already.
+        spec = PathFinder.find_spec(part, list(spec.submodule_search_locations or ()))
     return spec
 
 
-def _unreadable(source: Path, error: SyntaxError | ValueError | OSError) -> str:
+def _ask_others(module: str) -> ModuleSpec | None:
+    """Ask the finders besides Python's own: an editable installation has one."""
+    for finder in sys.meta_path:
+        if finder not in (BuiltinImporter, FrozenImporter, PathFinder):
+            spec = finder.find_spec(module, None)
+            if spec is not None:
+                return spec
+    return None
+
+
+def _unreadable(source: Path, error: Exception) -> str:
+    if isinstance(error, RecursionError | MemoryError):
+        return f"{source}: too deeply nested"
     if isinstance(error, SyntaxError):
         return f"{source}, line {error.lineno}: {error.msg}"
     return f"{source}: {error.strerror if isinstance(error, OSError) else error}"
@@ -93,27 +106,36 @@ def _near_file(module: str, folder: Path) -> str:
 
 
 class _Names(NamedTuple):
-    """The names that a module or class defines, and whether there may be more than can be seen."""
+    """The names that a module or class defines, and whether there may be more than can be seen.
+
+    What is defined twice counts as a statement that tells nothing. `used` are the names that
+    statements mention, other than definitions: whatever they name may have been changed there.
+    """
 
     found: dict[str, ast.AST]
     open: bool
+    used: frozenset[str]
 
     @classmethod
     def of(cls, body: Sequence[ast.stmt]) -> _Names:
         found: dict[str, ast.AST] = {}
-        more = False
+        used: set[str] = set()
         for node in _statements(body):
+            defined: list[str]
             if isinstance(node, ast.ClassDef | Function):
-                found[node.name] = node
-                more = more or node.name == "__getattr__"
+                defined = [node.name]
+                makers = [n for d in node.decorator_list for n in ast.walk(d)]
+                used.update(n.id for n in makers if isinstance(n, ast.Name))
             elif isinstance(node, ast.Import | ast.ImportFrom):
-                more = more or any(alias.name == "*" for alias in node.names)
-                found |= {a.asname or a.name.partition(".")[0]: node for a in node.names}
+                defined = [a.asname or a.name.partition(".")[0] for a in node.names]
             else:
-                names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
-                found |= {n.id: node for n in names if isinstance(n.ctx, ast.Store)}
-                more = more or any(n.id in _MAKERS for n in names)
-        return cls(found, more)
+                names = [n for n in _expressions(node) if isinstance(n, ast.Name)]
+                defined = [n.id for n in names if isinstance(n.ctx, ast.Store)]
+                used.update(n.id for n in names if not isinstance(n.ctx, ast.Store))
+            for name in defined:
+                found[name] = ast.Pass() if name in found else node
+        more = "__getattr__" in found or "*" in found or bool(used & _MAKERS)
+        return cls(found, more, frozenset(used))
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -127,24 +149,34 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _statements(branch.body)
 
 
-def _check_class(node: ast.ClassDef, strategy: StrategyConfig, path: str) -> Iterator[Problem]:
+def _expressions(node: ast.stmt) -> Iterator[ast.AST]:
+    """Yield what a statement itself is made of, not the statements within it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from ast.walk(child)
+
+
+def _check_class(
+    node: ast.ClassDef, strategy: StrategyConfig, path: str, *, is_whole: bool
+) -> Iterator[Problem]:
     names = _Names.of(node.body)
     methods = {name: n for name, n in names.found.items() if isinstance(n, Function)}
-    known_whole = not (node.decorator_list or node.keywords or names.open) and _is_plain(node.bases)
+    is_whole = is_whole and not (node.decorator_list or node.keywords or names.open)
+    is_whole = is_whole and _is_plain(node.bases)
     for name, method in methods.items():
         if name in CALLBACKS:
             yield from _check_callback(node.name, method, path)
-        elif name.startswith("on_"):
-            near = difflib.get_close_matches(name, CALLBACKS.keys() - methods, 1, _NEAR)
+        elif name.startswith("on_") and is_whole:
+            near = difflib.get_close_matches(name, CALLBACKS.keys() - names.found.keys(), 1, _NEAR)
             if near:
                 found = f"{node.name}.{name}, which nobody calls"
                 yield Problem(f"{path}.entry", found, near[0], "or give it another name")
-    if known_whole and not names.found.keys() & CALLBACKS.keys():
+    if is_whole and not names.found.keys() & CALLBACKS.keys():
         yield Problem(f"{path}.entry", f"class {node.name} with none of these", _ALLOWED)
     init = methods.get("__init__")
     if init is not None and not init.decorator_list and not node.decorator_list:
         yield from check_arguments(init.args, strategy.params, f"{path}.params", node.name)
-    elif "__init__" not in names.found and known_whole and strategy.params:
+    elif is_whole and strategy.params and not {"__init__", "__new__"} & names.found.keys():
         found = shorten(", ".join(strategy.params))
         yield Problem(f"{path}.params", found, "nothing", f"{node.name} has no __init__")
 

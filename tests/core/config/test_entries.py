@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import zipfile
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,10 @@ class Good:
     def __init__(self, window: int, *, ratio: float = 0.5, name: "str | None" = None): ...
     def on_ticks(self, ticks): ...
     def on_stop(self, *anything): ...
+
+class Odd:
+    def __init__(self, window: "\\0", size: "1 +"): ...
+    def on_stop(self): ...
 
 class Plain:
     def on_ticks(self, ticks): ...
@@ -51,6 +58,43 @@ class Typo:
 class Positional:
     def __init__(self, window, /): ...
     def on_stop(self): ...
+
+class Helped(Plain):
+    def on_tick(self, tick): ...
+
+class Passed:
+    on_ticks = function
+    def on_tick(self, tick): ...
+
+class Made:
+    def __new__(cls, **params): ...
+    def on_stop(self): ...
+
+class Later:
+    pass
+
+Later.on_ticks = function
+
+class Filled:
+    pass
+
+function(Filled)
+
+class Joined:
+    pass
+
+@joins(Joined)
+def on_ticks(self, ticks): ...
+
+try:
+    from somewhere import Fallback
+except ImportError:
+    class Fallback: ...
+
+class Overloaded:
+    @overload
+    def on_ticks(self): ...
+    def on_ticks(self, ticks): ...
 
 class Assigned:
     on_ticks = __init__ = function
@@ -82,6 +126,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").write_text("raise SystemExit\n")
     (tmp_path / "package" / "inner.py").write_text(SOURCE)
+    (tmp_path / "spaces" / "of").mkdir(parents=True)
+    (tmp_path / "spaces" / "of" / "names.py").write_text(SOURCE)
+    (tmp_path / "deep.py").write_text("x = " + "-" * 100_000 + "1")
+    (tmp_path / "long.py").write_text("x = " + "+".join(["1"] * 100_000))
     return tmp_path
 
 
@@ -103,6 +151,7 @@ def check(folder: Path, entry: str, **params: object) -> list[Problem]:
         ("mine:Good", {"window": 5}),
         ("mine:Good", {"window": 5, "ratio": 1, "name": '"n"'}),
         ("mine:Plain", {}),
+        ("mine:Odd", {"window": 1, "size": 2}),
         ("mine:Open", {"anything": "[1, 2]"}),
         ("mine:Heir", {"anything": 1}),  # only importing it would tell
         ("mine:Imported", {}),
@@ -111,6 +160,15 @@ def check(folder: Path, entry: str, **params: object) -> list[Problem]:
         ("mine:Branched", {"window": 1}),
         ("mine:Matched", {}),
         ("made:Whatever", {}),
+        ("mine:Helped", {}),  # on_tick may be called by what it inherits
+        ("mine:Passed", {}),
+        ("mine:Made", {"anything": 1}),
+        ("mine:Later", {}),
+        ("mine:Filled", {}),
+        ("mine:Joined", {}),
+        ("mine:Fallback", {}),
+        ("mine:Overloaded", {}),
+        ("spaces.of.names:Plain", {}),
         ("package.inner:Plain", {}),
         ("ext.layout:Mode", {}),  # compiled
     ],
@@ -127,6 +185,8 @@ def test_what_may_be_in_order_passes(folder: Path, entry: str, params: dict[str,
         ("package.none:Good", {}, "found no module package.none"),
         ("broken:Good", {}, "broken.py, line 2: '(' was never closed"),
         ("binary:Good", {}, "binary.py"),
+        ("deep:Good", {}, "deep.py: too deeply nested"),
+        ("long:Good", {}, "long.py: too deeply nested"),
         ("mine:Goood", {}, "found no class Goood in FOLDER/mine.py; expected a class with any of "
          "on_start(market), on_ticks(ticks), on_event(event), on_stop() (did you mean Good?)"),
         ("mine:function", {}, "found function of mine.py is a function; expected a class"),
@@ -204,3 +264,40 @@ def test_params_are_shown_as_they_were_written(folder: Path) -> None:
 def test_the_check_itself_reads_only(folder: Path) -> None:
     strategy = StrategyConfig(entry="package.inner:Plain")
     assert list(check_entry(strategy, "strategy[0]", folder)) == []
+
+
+def test_a_module_in_an_archive_is_left_to_its_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = folder / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("packed.py", SOURCE)
+    monkeypatch.syspath_prepend(archive)
+    assert check(folder, "packed:Empty") == []
+
+
+def test_a_module_that_only_a_finder_of_its_own_knows_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an editable installation has one."""
+    away = folder / "away"
+    away.mkdir()
+    (away / "edited.py").write_text(SOURCE)
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object, target: object = None) -> object:
+            assert path is None or name != "edited"
+            return spec_from_file_location(name, away / f"{name}.py") if name == "edited" else None
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert check(folder, "edited:Plain") == []
+    assert "no class Goood" in str(check(folder, "edited:Goood")[0])
+    assert "no module nowhere" in str(check(folder, "nowhere:Plain")[0])
+
+
+def test_looking_for_a_module_imports_nothing(folder: Path) -> None:
+    before = set(sys.modules)
+    check(folder, "spaces.of.names:Plain")
+    check(folder, "package.inner:Plain")
+    assert not {name for name in sys.modules if name.startswith(("spaces", "package"))} - before
