@@ -14,10 +14,10 @@ from pipeline.planning.policies import PlacementPolicy
 from pipeline.planning.pool import (
     ConnectionView,
     KeyView,
+    LimitScope,
     ModeLimit,
     NewConnection,
     PoolView,
-    Scope,
     Want,
 )
 
@@ -65,7 +65,7 @@ class KeyState:
             return False
         if not self.counts_modes or mode is Mode.NONE:
             return True
-        by_key = self.view.mode_scope is Scope.KEY
+        by_key = self.view.mode_scope is LimitScope.KEY
         return mode_fits(self.view.mode_limits, self.modes if by_key else {}, mode)
 
     def serves(self, want: Want) -> bool:
@@ -96,7 +96,7 @@ class Seat:
         self.weight = view.weight
         self.load = view.byte_rate_per_s
         self.count = 0
-        by_key = key.view.mode_scope is Scope.KEY
+        by_key = key.view.mode_scope is LimitScope.KEY
         self.modes: Counter[Mode] = key.modes if by_key else Counter()
 
     @property

@@ -52,7 +52,7 @@ class ModeLimit(NamedTuple):
     combined: int
 
 
-class Scope(StrEnum):
+class LimitScope(StrEnum):
     """What a limit counts over."""
 
     CONNECTION = "connection"
@@ -97,7 +97,7 @@ class KeyView:
     instruments_per_connection: int = 3000
     instruments_per_key: int | None = None
     mode_limits: Mapping[Mode, ModeLimit] = field(default_factory=dict)
-    mode_scope: Scope = Scope.CONNECTION
+    mode_scope: LimitScope = LimitScope.CONNECTION
     modes: frozenset[Mode] = ALL_MODES
     exchanges: frozenset[str] | None = None
     may_open: bool = True

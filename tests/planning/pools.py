@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.core.enums import Mode
 from pipeline.planning.policies import Growth, PlacementPolicy, Policy
-from pipeline.planning.pool import ConnectionView, KeyView, Plan, PoolView, Scope, Want
+from pipeline.planning.pool import ConnectionView, KeyView, LimitScope, Plan, PoolView, Want
 
 
 def wants(count: int, *, first: int = 1, **fields: Any) -> list[Want]:
@@ -90,7 +90,7 @@ def exceeded(pool: PoolView) -> list[str]:
     modes: dict[object, Counter[Mode]] = {}
     for token, number in [*pool.placement.items(), *pool.moving.items()]:
         view = views[number]
-        by_key = keys[view.account].mode_scope is Scope.KEY
+        by_key = keys[view.account].mode_scope is LimitScope.KEY
         scope = (view.account, None if by_key else number)
         modes.setdefault(scope, Counter())[pool.want(token).mode] += 1
     for scope, by_mode in modes.items():

@@ -13,11 +13,11 @@ from pipeline.planning.policies import Growth, PlacementPolicy, Policy, Spread
 from pipeline.planning.pool import (
     ConnectionView,
     KeyView,
+    LimitScope,
     ModeLimit,
     PoolView,
     Priority,
     Refusal,
-    Scope,
     Turn,
     Want,
     Why,
@@ -452,8 +452,8 @@ V3 = {
 }
 
 
-@pytest.mark.parametrize("scope", Scope)
-def test_k17_modes_have_limits_alone_and_combined(scope: Scope) -> None:
+@pytest.mark.parametrize("scope", LimitScope)
+def test_k17_modes_have_limits_alone_and_combined(scope: LimitScope) -> None:
     pool = empty(key(capacity=9000, connections_max=1, mode_limits=V3, mode_scope=scope))
     alone = place(wants(5001, mode=Mode.LTP), pool, LAZY)
     assert [refusal.why for refusal in alone.refused] == [Why.MODE_LIMIT]

@@ -20,11 +20,11 @@ from pipeline.planning.policies import Growth, PlacementPolicy, Policy
 from pipeline.planning.pool import (
     ConnectionView,
     KeyView,
+    LimitScope,
     ModeLimit,
     Plan,
     PoolView,
     Priority,
-    Scope,
     Turn,
     Want,
 )
@@ -46,7 +46,7 @@ keys = st.builds(
     instruments_per_connection=st.integers(1, 8),
     instruments_per_key=st.none() | st.integers(0, 20),
     mode_limits=st.just({}) | st.dictionaries(st.sampled_from(MODES), limits),
-    mode_scope=st.sampled_from(Scope),
+    mode_scope=st.sampled_from(LimitScope),
     modes=st.sampled_from((frozenset(MODES), frozenset(MODES[:2]))),
 )
 policies = st.builds(
