@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipeline.core.errors import (
         CapacityError,
         ConfigError,
+        ControlUnavailable,
         InstanceEnded,
         InstanceError,
         InstanceNotFound,
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
         MissingExtra,
         NotSupportedYet,
         PipelineError,
+        RequestRefused,
         SegmentError,
+        UnknownInstruments,
     )
     from pipeline.core.errors import Overrun as OverrunError
     from pipeline.core.layout import tick_dtype
     from pipeline.strategy.conversions import to_arrow, to_pandas, to_polars
+    from pipeline.strategy.demand import SubscribeResult
     from pipeline.strategy.items import (
         Gap,
         Idle,
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CapacityError",
     "ConfigError",
+    "ControlUnavailable",
     "Gap",
     "Idle",
     "InstanceEnded",
@@ -54,10 +59,13 @@ __all__ = [
     "OverrunError",
     "PipelineError",
     "Quarantine",
+    "RequestRefused",
     "Restart",
     "SegmentError",
     "StateChange",
+    "SubscribeResult",
     "Ticks",
+    "UnknownInstruments",
     "attach",
     "decode_frame",
     "tick_dtype",
@@ -71,6 +79,7 @@ _ERRORS = "pipeline.core.errors"
 _HOMES = {
     "CapacityError": _ERRORS,
     "ConfigError": _ERRORS,
+    "ControlUnavailable": _ERRORS,
     "Gap": "pipeline.strategy.items",
     "Idle": "pipeline.strategy.items",
     "InstanceEnded": _ERRORS,
@@ -84,10 +93,13 @@ _HOMES = {
     "OverrunError": _ERRORS,
     "PipelineError": _ERRORS,
     "Quarantine": "pipeline.strategy.items",
+    "RequestRefused": _ERRORS,
     "Restart": "pipeline.strategy.items",
     "SegmentError": _ERRORS,
     "StateChange": "pipeline.strategy.items",
+    "SubscribeResult": "pipeline.strategy.demand",
     "Ticks": "pipeline.strategy.items",
+    "UnknownInstruments": _ERRORS,
     "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
     "tick_dtype": "pipeline.core.layout",

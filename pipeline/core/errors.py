@@ -19,6 +19,10 @@
     ├── AuthError              the token was rejected                                       stop
     ├── SecretError            a secret's reference cannot be read                          stop
     ├── CapacityError          more was asked for than the broker or a table can hold       stop
+    ├── ControlError
+    │   ├── ControlUnavailable   the control process does not answer, or not yet            retry
+    │   ├── RequestRefused       it refused a request, and nothing changed                  stop
+    │   └── UnknownInstruments   it knows no such instruments; names near ones              stop
     ├── Overrun                a reader was lapped and asked to be told                     retry
     ├── ProcessError
     │   ├── Crashed            died by its own fault                                        restart
@@ -34,7 +38,7 @@ is the code of a command that ends with it. In the data plane errors are counter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple
 
@@ -220,9 +224,54 @@ class SecretError(PipelineError):
 
 
 class CapacityError(PipelineError):
-    """More was asked for than the broker or a table can hold."""
+    """More was asked for than the broker or a table can hold.
+
+    Of a request to a pool it has the numbers: how many instruments were `requested`, how many
+    were `accepted`, for how many there is room (`available`). They are 0 where nothing was said.
+    """
 
     exit_code = ExitCode.CONFIG
+
+    def __init__(
+        self, text: str, *, requested: int = 0, accepted: int = 0, available: int = 0
+    ) -> None:
+        self.requested = requested
+        self.accepted = accepted
+        self.available = available
+        super().__init__(text)
+
+
+class ControlError(PipelineError):
+    """Something about a request to an instance's control process."""
+
+
+class ControlUnavailable(ControlError):
+    """The control process does not answer; what is streamed goes on without it."""
+
+    exit_code = ExitCode.TEMPORARY
+    remedy = Remedy.RETRY
+
+
+class RequestRefused(ControlError):
+    """A request was refused and nothing changed; `code` is one word, `detail` what belongs to it.
+
+    The codes are those of `pipeline.core.control.Problem`.
+    """
+
+    def __init__(self, text: str, *, code: str, detail: Mapping[str, Any]) -> None:
+        self.code = code
+        self.detail = dict(detail)
+        super().__init__(text)
+
+
+class UnknownInstruments(ControlError, LookupError):
+    """There are no such instruments: `unknown` has each as it was written, with near names."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, text: str, unknown: Mapping[str, Sequence[str]]) -> None:
+        self.unknown = {form: tuple(near) for form, near in unknown.items()}
+        super().__init__(text)
 
 
 class Overrun(PipelineError):

@@ -69,6 +69,7 @@ class ConnectionInfo(NamedTuple):
     connection_epoch: int
     assigned: int
     wire: int
+    account: str
 
 
 class _Stream(NamedTuple):
@@ -110,6 +111,11 @@ class Attachment:
 
     def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:
         return Segment.attach(self.paths.segment(kind, number), kind, writable=writable)
+
+    @property
+    def has_control(self) -> bool:
+        """Whether the instance has a control process, which says what is streamed."""
+        return any(e.kind is SegmentKind.CONTROL_STATUS for e in self.view.read().manifest)
 
     # ---- manifest ---------------------------------------------------------------------------
 
@@ -281,6 +287,7 @@ def _info(stream: _Stream) -> ConnectionInfo:
         connection_epoch=int(status["connection_epoch"]),
         assigned=int(status["assigned_count"]),
         wire=int(status["wire_count"]),
+        account=status["account"].tobytes().rstrip(b"\0").decode(errors="replace"),
     )
 
 

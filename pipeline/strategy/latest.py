@@ -60,21 +60,28 @@ class LatestTables:
     def _attach(self, kind: SegmentKind, number: int) -> Segment:
         return Segment.attach(self._paths.segment(kind, number), kind)
 
-    def read(self, tokens: ArrayLike) -> np.ndarray[Any, Any]:
-        """Return the newest tick of each token, in the order asked for; see Market.latest."""
+    def read(
+        self, tokens: ArrayLike, expected: frozenset[int] = frozenset()
+    ) -> np.ndarray[Any, Any]:
+        """Return the newest tick of each token, in the order asked for; see Market.latest.
+
+        `expected`: tokens that will be assigned soon, and have not ticked until then.
+        """
         wanted = _as_tokens(tokens)
         self._refresh()
         places = self._places
         index = np.searchsorted(places.tokens, wanted)
         known = index < len(places.tokens)
         known[known] = places.tokens[index[known]] == wanted[known]
-        if not known.all():
-            raise _not_assigned(wanted[~known], len(places.tokens))
+        missing = [token for token in wanted[~known].tolist() if token not in expected]
+        if missing:
+            raise _not_assigned(missing, len(places.tokens))
         ticks = np.zeros(len(wanted), layout.tick_dtype)
         target = ticks.view(np.uint8).reshape(len(wanted), layout.tick_dtype.itemsize)
-        decoders = places.decoders[index]
+        found = np.flatnonzero(known)
+        decoders = places.decoders[index[found]]
         for decoder in np.unique(decoders):
-            rows = np.flatnonzero(decoders == decoder)
+            rows = found[decoders == decoder]
             copy_latest(self._tables[int(decoder)].mapping, places.slots[index[rows]], rows, target)
         # A slot that another instrument had before keeps that one's tick until the first own.
         ticks[ticks["instrument_token"] != wanted] = 0
@@ -124,10 +131,11 @@ def _as_tokens(tokens: ArrayLike) -> np.ndarray[Any, np.dtype[np.uint32]]:
     return wanted.astype(np.uint32)
 
 
-def _not_assigned(missing: np.ndarray[Any, Any], count: int) -> CapacityError:
-    shown = ", ".join(map(str, missing[:_SHOWN].tolist()))
+def _not_assigned(missing: list[int], count: int) -> CapacityError:
+    shown = ", ".join(map(str, missing[:_SHOWN]))
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     return CapacityError(
         f"not among the {count} instruments of this instance: {shown}{more}; "
-        "add them to [[subscription]] instruments in its config file and start it again"
+        "subscribe to them if it has a [pool], else add them to [[subscription]] instruments in "
+        "its config file and start it again"
     )

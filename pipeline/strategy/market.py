@@ -1,15 +1,18 @@
 """`attach`, and the `Market` that it returns: what strategy code holds. Floor 3.
 
 One Market is one reader with a cursor per connection; it is used by one thread at a time, except
-`stop`, `latest` and `connections`. It starts nothing and slows nobody down: a strategy may be
-killed at any time. It does not survive a fork: a child attaches by itself.
+`stop`, `latest`, `connections` and what is said about subscriptions. It starts nothing and slows
+nobody down: a strategy may be killed at any time. It does not survive a fork: a child attaches by
+itself.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +23,20 @@ from numpy.typing import ArrayLike
 
 from ext.streams import ReaderPolicy
 from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
+from pipeline.core.control import Instrument, Subscribe, mode_of
 from pipeline.core.enums import Mode, Reason
-from pipeline.core.errors import InstanceEnded, InstanceNotFound, NotSupportedYet
+from pipeline.core.errors import (
+    ControlUnavailable,
+    InstanceEnded,
+    InstanceNotFound,
+    NotSupportedYet,
+)
 from pipeline.core.errors import Overrun as OverrunError
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.attachment import Attachment, ConnectionInfo, ReaderOptions, open_ready
+from pipeline.strategy.demand import DemandKeeper, SubscribeResult
+from pipeline.strategy.forms import as_forms
 from pipeline.strategy.helper import Helper
 from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, item_of_notice
 from pipeline.strategy.iterators import Batches, Items, OnEvent, Views
@@ -108,6 +119,8 @@ class Market:
         self.lost = 0
         self._notices: deque[Item] = deque()
         self._helper: Helper | None = None
+        self._keeper: DemandKeeper | None = None
+        self._keeper_lock = threading.Lock()
         self._ended_looks = 0
         self._next_look_ns = monotonic_ns() + _LOOK_INTERVAL_NS
         self._stopped = False
@@ -187,10 +200,12 @@ class Market:
         """Return the newest tick of each instrument: an (n,) array, each record consistent.
 
         tokens: instrument tokens, in any order. An instrument that has not ticked yet has
-        sequence 0 and mode 0. Raises CapacityError for tokens that the instance does not stream.
+        sequence 0 and mode 0. Raises CapacityError for tokens that the instance does not stream
+        and that this market has not subscribed to.
         """
         _refuse_names(tokens)
-        return self.attachment.latest().read(tokens)
+        expected = frozenset() if self._keeper is None else self._keeper.tokens()
+        return self.attachment.latest().read(tokens, expected)
 
     @property
     def tokens(self) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
@@ -206,17 +221,89 @@ class Market:
         """Return where each connection stands: state, reason, since when, and its counts."""
         return self.attachment.connections()
 
-    def subscribe(self, tokens: object, mode: str = "quote") -> NoReturn:
-        """Raise NotSupportedYet: the config says what is streamed."""
-        _config_only("Market.subscribe")
+    def subscribe(
+        self, instruments: Instrument | Iterable[Instrument], mode: str = "quote", *,
+        partial: bool = False, dry_run: bool = False, priority: str = "warm",
+        account: str | None = None, connection: int | None = None, group: str | None = None,
+    ) -> SubscribeResult:  # fmt: skip
+        """Want instruments, or want them in another mode: "ltp", "quote" or "full".
 
-    def unsubscribe(self, tokens: object) -> NoReturn:
-        """Raise NotSupportedYet: the config says what is streamed."""
-        _config_only("Market.unsubscribe")
+        instruments: tokens and names, one or many. What this market wants lives as long as it,
+        and a grace of `[pool] linger_s`; over a restart of the control process it is kept.
+        partial: take what there is room for; without it all are accepted or none.
+        dry_run: only say what would be.
+        priority: "critical", "hot", "warm" or "cold": who is kept when capacity is short.
+        account, connection, group: only there; or all of one group together, where the pool's
+          policy knows groups.
 
-    def set_mode(self, mode: str, tokens: object) -> NoReturn:
-        """Raise NotSupportedYet: the config says what is streamed."""
-        _config_only("Market.set_mode")
+        Raises CapacityError with the numbers, UnknownInstruments with near names, RequestRefused,
+        ControlUnavailable when the control process does not answer within 10 s: nothing has
+        changed then. Raises NotSupportedYet when the instance has no `[pool]`.
+        """
+        mode_of(mode)
+        request = Subscribe(
+            instruments=as_forms(instruments), mode=mode, partial=partial, dry_run=dry_run,
+            priority=priority, account=account, connection=connection, group=group,
+        )  # fmt: skip
+        return self._pool("Market.subscribe").subscribe(request)
+
+    def unsubscribe(self, instruments: Instrument | Iterable[Instrument]) -> int:
+        """Want instruments no longer; return how many of them this market had wanted.
+
+        Others may go on wanting them, and then they go on streaming. Raises as `subscribe` does.
+        """
+        forms = as_forms(instruments)
+        return self._pool("Market.unsubscribe").unsubscribe(forms)
+
+    def set_mode(
+        self, mode: str, instruments: Instrument | Iterable[Instrument]
+    ) -> SubscribeResult:
+        """Want those of the instruments that are wanted in another mode.
+
+        The highest mode that anybody wants is what comes. Raises as `subscribe` does.
+        """
+        mode_of(mode)
+        forms = as_forms(instruments)
+        return self._pool("Market.set_mode").set_mode(forms, mode)
+
+    def wants(self) -> dict[Instrument, str]:
+        """Return {instrument: mode} of what this market has subscribed to, as it was written."""
+        return {} if self._keeper is None else self._keeper.wants()
+
+    @property
+    def has_pool(self) -> bool:
+        """Whether instruments can be subscribed to: the instance has a control process."""
+        attachment = self.attachment
+        return attachment.has_control or attachment.paths.control_socket.exists()
+
+    def demand(self) -> DemandKeeper:
+        """Return what speaks with the control process; raise NotSupportedYet without a pool."""
+        return self._pool("this")
+
+    def _pool(self, feature: str) -> DemandKeeper:
+        with self._keeper_lock:
+            if self._keeper is None:
+                if not self.has_pool:
+                    _config_only(feature)
+                if self._closed:
+                    raise ControlUnavailable("this market is closed: attach again")
+                self._keeper = self._make_keeper()
+            return self._keeper
+
+    def _make_keeper(self) -> DemandKeeper:
+        view, follow = self.attachment.view, self.options.follow
+
+        def check() -> None:
+            if not follow and not view.is_live():
+                raise InstanceEnded(view.paths.name)
+
+        keeper = DemandKeeper(
+            self.attachment.paths.control_socket,
+            client=self.attachment.page.segment.path.name,
+            check=check,
+        )
+        weakref.finalize(self, keeper.close).atexit = False
+        return keeper
 
     def stop(self) -> None:
         """End every loop over this market, at once; from any thread or signal handler."""
@@ -231,6 +318,8 @@ class Market:
         self.stop()
         if self._helper is not None:
             self._helper.close()
+        if self._keeper is not None:
+            self._keeper.close()
         self.attachment.close()
 
     # ---- for the iterators ------------------------------------------------------------------
@@ -371,6 +460,6 @@ def _refuse_names(tokens: object) -> None:
 def _config_only(feature: str) -> NoReturn:
     raise NotSupportedYet(
         feature,
-        "list instrument tokens (numbers) in [[subscription]] instruments, with their mode, "
-        "in the instance's config file, and start it again",
+        "give the instance a [pool] in its config file, or list instrument tokens (numbers) in "
+        "[[subscription]] instruments, with their mode; and start it again",
     )

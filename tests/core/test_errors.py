@@ -27,6 +27,9 @@ EXAMPLES: list[PipelineError] = [
     errors.Crashed("decoder 0", 12, "signal 11"),
     errors.NotSupportedYet("subscribe", "name it in [[subscription]]"),
     errors.AuthError("403"),
+    errors.CapacityError("full", requested=5, available=3),
+    errors.RequestRefused("no such connection", code="not_found", detail={"connection": 7}),
+    errors.UnknownInstruments("INFI", {"INFI": ["INFY"]}),
 ]
 
 
