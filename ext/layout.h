@@ -365,8 +365,9 @@ typedef struct {
     uint16_t number;                /* of the connection; never used again in this instance */
     uint16_t account;               /* position of its [[account]] in the config */
     uint16_t decoder;
+    uint16_t seat;                  /* its place within its key, which a successor takes over */
     uint8_t wanted;                 /* 1: shall run; 0: shall end */
-    uint8_t _pad[5];
+    uint8_t _pad[3];
 } TopologyC;
 
 typedef struct {
@@ -578,6 +579,8 @@ typedef struct {
     uint64_t turns;                 /* of its loop */
     uint64_t requests;              /* of clients, answered */
     uint64_t refusals;              /* requests that were refused as a whole or in part */
+    uint64_t subscriptions;         /* instruments that were given a connection */
+    uint64_t unsubscriptions;       /* and that lost it because nobody wants them */
     uint64_t connections_opened;
     uint64_t connections_closed;
     uint64_t moves_begun;           /* instruments assigned to a second connection */

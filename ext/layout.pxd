@@ -330,8 +330,9 @@ cdef extern from "layout.h" nogil:
         uint16_t number
         uint16_t account
         uint16_t decoder
+        uint16_t seat
         uint8_t wanted
-        uint8_t _pad[5]
+        uint8_t _pad[3]
 
     ctypedef struct AccountC:
         uint64_t next_handshake_mono_ns
@@ -519,6 +520,8 @@ cdef extern from "layout.h" nogil:
         uint64_t turns
         uint64_t requests
         uint64_t refusals
+        uint64_t subscriptions
+        uint64_t unsubscriptions
         uint64_t connections_opened
         uint64_t connections_closed
         uint64_t moves_begun

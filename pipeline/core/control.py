@@ -10,6 +10,7 @@ Instruments are tokens or any of the names that `pipeline.instruments` knows.
 
 from __future__ import annotations
 
+import signal
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,9 @@ from pipeline.core.enums import Mode
 
 #: Longer lines are refused: 100,000 instruments with names take about 3 MiB.
 LINE_BYTES_MAX: Final = 16 * 2**20
+
+#: By this signal the supervisor is told that the topology table has changed; the table says how.
+TOPOLOGY_CHANGED: Final = signal.SIGUSR1
 
 MODES: Final = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
 

@@ -44,9 +44,22 @@ def be_strategy(task: Task) -> int:
     become_host(task)
 
 
+def be_control(task: Task) -> int:
+    """Be the control process of a pool."""
+    from pipeline.services.control.process import run_control
+
+    return run_control(task.config, task.paths)
+
+
+def load_control() -> None:
+    """Import the control process ahead of the fork, for an instance that has one."""
+    import pipeline.services.control.process  # noqa: F401 (for its side effect: it is loaded)
+
+
 ROLES: Final[RoleTable] = {
     Role.FEED: be_feed,
     Role.DECODER: be_decoder,
     Role.SIMULATOR: be_simulator,
     Role.STRATEGY: be_strategy,
+    Role.CONTROL: be_control,
 }

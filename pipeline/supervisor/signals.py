@@ -12,11 +12,10 @@ import signal
 from types import FrameType
 from typing import Any, Final
 
+from pipeline.core.control import TOPOLOGY_CHANGED
+
 #: What ends an instance in an orderly way; a terminal that is closed is one of them.
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-#: The control process says by it that the topology table has changed; the table says how.
-TOPOLOGY_CHANGED: Final = signal.SIGUSR1
 
 #: Where there is no pidfd, deaths are learnt from SIGCHLD.
 HAS_PIDFD: Final = hasattr(os, "pidfd_open")

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from pipeline.core import logs
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from pipeline.core.config import Config
+from pipeline.core.control import TOPOLOGY_CHANGED
 from pipeline.core.enums import InstanceState, Reason, Role, SegmentKind, State
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import ConnectionPlan, Topology, plan_topology
@@ -37,7 +38,7 @@ from pipeline.supervisor.notify import Notifier
 from pipeline.supervisor.readers import ReaderSweep
 from pipeline.supervisor.restart import Cause
 from pipeline.supervisor.roster import Roster
-from pipeline.supervisor.signals import TOPOLOGY_CHANGED, SignalInbox
+from pipeline.supervisor.signals import SignalInbox
 from pipeline.supervisor.task import RoleTable, Task
 
 #: How long nothing may happen before a look around, while all is well and while it is not.

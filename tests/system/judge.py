@@ -75,10 +75,7 @@ class Witness:
         if not self.is_attached():
             return False
         cursors = self.cursors()
-        return all(
-            cursors.get(number) == self.run.tick_tail(number)
-            for number in range(self.run.connections)
-        )
+        return all(cursors.get(number) == self.run.tick_tail(number) for number in self.run.numbers)
 
     def finish(self) -> None:
         """Wait until it has ended with its instance."""
@@ -126,12 +123,12 @@ def run_dry(run: Run, *witnesses: Witness) -> None:
         def is_dry() -> bool:
             control.command("quiet", seconds=3600)  # also connections that were opened meanwhile
             clients = control.command("stat")["clients"]
-            before = [run.tick_tail(number) for number in range(run.connections)]
+            before = [run.tick_tail(number) for number in run.numbers]
             time.sleep(0.1)  # longer than bytes stay in a socket that is read
             return (
                 not any(client["pending_bytes"] for client in clients if client["open"])
                 and run.has_decoded_all()
-                and before == [run.tick_tail(number) for number in range(run.connections)]
+                and before == [run.tick_tail(number) for number in run.numbers]
                 and all(witness.has_read_all() for witness in witnesses)
             )
 

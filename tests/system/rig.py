@@ -104,18 +104,22 @@ class Run:
         simulator: str = SIMULATOR,
         rings: str = RINGS,
         more: str = "",
+        pool: str | None = None,
         build: Path | None = None,
     ) -> None:
         self.folder = folder
         self.connections = connections
         self.instruments = connections * count
+        self.pooled = pool is not None
         self.build = build
         self.config = folder / "config.toml"
         text = CONFIG.format(
             name="system", shm=shm, instruments=self.instruments, account=account,
             simulator=simulator, rings=rings,
         )  # fmt: skip
-        for number in range(connections):
+        if pool is not None:
+            text += f"[pool]\n{pool}\n"
+        for number in range(connections if pool is None else 0):
             text += CONNECTION.format(
                 first=number * count, count=count, number=number, mode=MODES[number % len(MODES)]
             )
@@ -144,7 +148,7 @@ class Run:
         """Start it, and wait until every connection is live with all that was asked for."""
         self.start()
         wait_for(self.is_ready, "the instance to run")
-        for number in range(self.connections):
+        for number in self.numbers:
             wait_for(lambda number=number: self.is_complete(number), "a connection to be complete")
         return self
 
@@ -157,6 +161,14 @@ class Run:
         except (FileNotFoundError, SegmentError):
             return False  # not yet, or being made just now
         return info is not None and info.is_live and info.state is InstanceState.RUNNING
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the connections; a pool's are those of its manifest."""
+        if not self.pooled:
+            return list(range(self.connections))
+        manifest = InstanceView(self.paths).read().manifest
+        return sorted(entry.number for entry in manifest if entry.kind is SegmentKind.TICKS)
 
     def attach(self, kind: SegmentKind, number: int = 0) -> Segment:
         return Segment.attach(self.paths.segment(kind, number), kind)
@@ -174,7 +186,7 @@ class Run:
 
     def has_decoded_all(self) -> bool:
         """Whether every frame that was received is decoded."""
-        return not any(Backlog(self.paths, n).frames() for n in range(self.connections))
+        return not any(Backlog(self.paths, n).frames() for n in self.numbers)
 
     def pid(self, name: str) -> int:
         """Return the pid of a role's process, 0 while there is none."""

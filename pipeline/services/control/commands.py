@@ -1,0 +1,284 @@
+"""What a client's request does to the pool, and what it is answered. Floor 4; no I/O.
+
+A request is taken whole or changes nothing, unless it says `partial`. Every refusal has a code for
+programs and a sentence for people.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from pipeline.core.control import (
+    MODES,
+    Act,
+    Answer,
+    AnyRequest,
+    Ask,
+    Declare,
+    Hello,
+    Instrument,
+    Problem,
+    SetMode,
+    Subscribe,
+    Unsubscribe,
+    mode_of,
+)
+from pipeline.planning.pool import Plan, Priority, Refusal, Want, Why
+from pipeline.services.control.pool import Pool
+
+#: So many refused instruments are named in an answer; all are counted.
+_NAMED_MAX: Final = 1000
+_TOKEN_MAX: Final = 2**32 - 1
+
+_Function = TypeVar("_Function")
+
+#: Turns what people write into tokens, and says what it does not know, with near matches.
+Resolver = Callable[[Sequence[str]], tuple[dict[str, list[int]], dict[str, list[str]]]]
+
+
+class Refused(Exception):
+    """A request that is not done; becomes the answer's problem."""
+
+    def __init__(self, code: str, text: str, detail: dict[str, Any] | None = None) -> None:
+        self.problem = Problem(code=code, text=text, detail=detail or {})
+        super().__init__(text)
+
+
+class Commands:
+    """Serves the clients of one pool; `answer` never raises for what a client says.
+
+    `questions` and `actions` are what `Ask` and `Act` may name, each a function of the request.
+    """
+
+    def __init__(
+        self, pool: Pool, *, resolve: Resolver, about: Mapping[str, Any],
+        questions: Mapping[str, Callable[[Ask], Any]],
+        actions: Mapping[str, Callable[[Act], Any]],
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._resolve = resolve
+        self._about = dict(about)
+        self._questions: dict[str, Callable[[Ask], Any]] = {
+            "clients": self._clients, "subscriptions": self._subscriptions, **questions,
+        }  # fmt: skip
+        self._actions = dict(actions)
+
+    def answer(self, client: str, request: AnyRequest) -> Answer:
+        """Do what a client asks for, or say why not."""
+        try:
+            return Answer(id=request.id, result=self._do(client, request))
+        except Refused as refused:
+            return Answer(id=request.id, problem=refused.problem)
+
+    def _do(self, client: str, request: AnyRequest) -> Any:
+        match request:
+            case Hello():
+                return self._about
+            case Declare():
+                return self._declare(client, request)
+            case Subscribe():
+                return self._subscribe(client, request)
+            case SetMode():
+                return self._set_mode(client, request)
+            case Unsubscribe():
+                tokens = self._tokens(request.instruments, lenient=True)
+                removed = self._pool.ledger.remove(client, tokens)
+                return {"requested": len(set(tokens)), "removed": removed}
+            case Ask():
+                return _named(self._questions, request.about, "question")(request)
+            case Act():
+                return _named(self._actions, request.action, "action")(request)
+
+    # ---- demand -----------------------------------------------------------------------------
+
+    def _declare(self, client: str, request: Declare) -> dict[str, Any]:
+        """Take what there is room for: a client that comes back had all of it before."""
+        wants: dict[int, Want] = {}
+        unknown: dict[str, list[str]] = {}
+        for word in sorted(request.wants, key=lambda w: MODES.get(w, 0)):
+            mode = _mode(word)
+            found, strange = self._look_up(request.wants[word])
+            unknown.update(strange)
+            wants.update((token, Want(token, mode)) for token in found)
+        known = self._pool.ledger.clients[client].wants
+        wants = {t: known[t]._replace(mode=w.mode) if t in known else w for t, w in wants.items()}
+        added = self._pool.ledger.with_added(client, wants)
+        plan = self._pool.plan(added, all_or_nothing=False)
+        refused = {refusal.token for refusal in plan.refused}
+        self._pool.ledger.replace(client, {t: w for t, w in wants.items() if t not in refused})
+        result = _result(len(wants), plan)
+        result["requested"] += len(unknown)
+        result["refused_count"] += len(unknown)
+        result["refused"] += [
+            {"instrument": name, "why": "unknown", "text": _unknown_text(name, near)}
+            for name, near in unknown.items()
+        ]
+        return result
+
+    def _subscribe(self, client: str, request: Subscribe) -> dict[str, Any]:
+        tokens = self._tokens(request.instruments)
+        priority = request.priority.upper()
+        if priority not in Priority.__members__:
+            words = ", ".join(name.lower() for name in Priority.__members__)
+            raise Refused("bad_request", f"priority {request.priority[:40]!r}: expected {words}")
+        template = Want(
+            0, _mode(request.mode), Priority[priority], request.group, request.account,
+            request.connection,
+        )  # fmt: skip
+        wants = {token: template._replace(instrument_token=token) for token in tokens}
+        return self._add(client, wants, partial=request.partial, dry_run=request.dry_run)
+
+    def _set_mode(self, client: str, request: SetMode) -> dict[str, Any]:
+        mode = _mode(request.mode)
+        known = self._pool.ledger.clients[client].wants
+        tokens = self._tokens(request.instruments)
+        wants = {t: known[t]._replace(mode=mode) for t in tokens if t in known}
+        result = self._add(client, wants, partial=False, dry_run=False)
+        strangers = [token for token in tokens if token not in known]
+        result["requested"] = len(set(tokens))
+        result["refused"] += [
+            {"instrument": token, "why": "not_subscribed", "text": "subscribe to it first"}
+            for token in strangers[:_NAMED_MAX]
+        ]
+        return result
+
+    def _add(
+        self, client: str, wants: dict[int, Want], *, partial: bool, dry_run: bool
+    ) -> dict[str, Any]:
+        pool = self._pool
+        plan = pool.plan(pool.ledger.with_added(client, wants), all_or_nothing=not partial)
+        already = sum(token in pool.ledger.desired for token in wants)
+        refused = {refusal.token for refusal in plan.refused}
+        if refused and not partial:
+            raise _refusal(len(wants), plan)
+        result = _result(len(wants), plan)
+        result["already"] = already
+        if dry_run:
+            result["plan"] = _plan_document(plan)
+        else:
+            pool.ledger.add(client, {t: w for t, w in wants.items() if t not in refused})
+        return result
+
+    # ---- instruments ------------------------------------------------------------------------
+
+    def _tokens(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> list[int]:
+        """Return the tokens of what was named; refuse names that nobody knows, unless lenient."""
+        tokens, unknown = self._look_up(instruments)
+        if unknown and not lenient:
+            texts = [_unknown_text(name, near) for name, near in list(unknown.items())[:5]]
+            more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": unknown})
+        return tokens
+
+    def _look_up(self, instruments: Sequence[Instrument]) -> tuple[list[int], dict[str, list[str]]]:
+        names = [i for i in instruments if isinstance(i, str) and not i.isdecimal()]
+        known, unknown = self._resolve(names) if names else ({}, {})
+        tokens: list[int] = []
+        for instrument in instruments:
+            if isinstance(instrument, str) and instrument in known:
+                tokens += known[instrument]
+            elif isinstance(instrument, int) or instrument.isdecimal():
+                tokens.append(_token(instrument))
+        return list(dict.fromkeys(tokens)), unknown
+
+    # ---- questions --------------------------------------------------------------------------
+
+    def _clients(self, request: Ask) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": client.name,
+                "pid": client.pid,
+                "connected": client.gone_ns is None and not client.durable,
+                "durable": client.durable,
+                "instruments": len(client.wants),
+                "modes": _by_mode(client.wants.values()),
+            }
+            for client in self._pool.ledger.clients.values()
+        ]
+
+    def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
+        pool = self._pool
+        return [
+            {
+                "instrument_token": token,
+                "mode": want.mode.name.lower(),
+                "priority": want.priority.name.lower(),
+                "connection": pool.placement.get(token),
+                "moving_to": pool.moving[token].target if token in pool.moving else None,
+                "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
+                "clients": sorted(pool.ledger.holders(token)),
+            }
+            for token, want in sorted(pool.ledger.desired.items())
+        ]
+
+
+def _named(functions: Mapping[str, _Function], name: str, noun: str) -> _Function:
+    if name not in functions:
+        words = ", ".join(sorted(functions))
+        raise Refused("bad_request", f"{noun} {name[:40]!r}: expected one of {words}")
+    return functions[name]
+
+
+def _mode(word: str) -> Any:
+    try:
+        return mode_of(word)
+    except ValueError as error:
+        raise Refused("bad_request", str(error)) from None
+
+
+def _token(instrument: int | str) -> int:
+    text = str(instrument)
+    if len(text) > 10 or not 0 < int(text) <= _TOKEN_MAX:
+        raise Refused("bad_request", f"instrument token {text[:40]}: expected 1 to {_TOKEN_MAX}")
+    return int(text)
+
+
+def _unknown_text(name: str, near: Sequence[str]) -> str:
+    hint = f"; near: {', '.join(near)}" if near else ""
+    return f"{name[:60]!r} is not among the instruments{hint}"
+
+
+def _by_mode(wants: Iterable[Want]) -> dict[str, int]:
+    counts = Counter(want.mode for want in wants)
+    return {mode.name.lower(): counts[mode] for mode in MODES.values()}
+
+
+def _refused_document(refusal: Refusal) -> dict[str, Any]:
+    return {"instrument": refusal.token, "why": str(refusal.why), "text": refusal.why.text}
+
+
+def _result(requested: int, plan: Plan) -> dict[str, Any]:
+    refused = len(plan.refused)
+    return {
+        "requested": requested,
+        "accepted": requested - refused,
+        "already": plan.kept,
+        "refused": [_refused_document(refusal) for refusal in plan.refused[:_NAMED_MAX]],
+        "refused_count": refused,
+        "available": plan.available,
+    }
+
+
+def _refusal(requested: int, plan: Plan) -> Refused:
+    reasons = [r.why for r in plan.refused if r.why is not Why.OTHERS_REFUSED]
+    why = Counter(reasons or [Why.CAPACITY]).most_common(1)[0][0]
+    detail = {"requested": requested, "accepted": 0, "available": plan.available}
+    text = (
+        f"{requested} instruments asked for, room for {plan.available} more: {why.text}. "
+        "Nothing was changed; partial takes what there is room for"
+    )
+    return Refused("capacity", text, {**detail, "refused_count": len(reasons)})
+
+
+def _plan_document(plan: Plan) -> dict[str, Any]:
+    counts = Counter(plan.assign.values())
+    opened = {new.ref: new for new in plan.open}
+    return {
+        "connections": {str(n): count for n, count in sorted(counts.items()) if n not in opened},
+        "opened": [
+            {"account": new.account, "seat": new.seat, "instruments": counts[new.ref]}
+            for new in plan.open
+        ],
+    }

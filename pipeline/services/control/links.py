@@ -1,0 +1,117 @@
+"""What the pool has assigned: connections, their rows, and the slots of the latest tables. Floor 4.
+
+Pure; `outside` brings it into shared memory. A slot belongs to an instrument, not to a connection:
+while an instrument moves between two connections of a decoder, both assign it with one slot.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipeline.core.enums import Mode, Reason, State
+
+
+class Row(NamedTuple):
+    """An instrument on a connection, as the assignment table says it."""
+
+    mode: Mode
+    slot: int
+    owner_epoch: int
+
+
+class Report(NamedTuple):
+    """What a connection's pages say. `present`: its segments are there, and so is its table."""
+
+    present: bool = False
+    state: State = State.IDLE
+    reason: Reason = Reason.NONE
+    since_mono_ns: int = 0
+    heartbeat_mono_ns: int = 0
+    connection_epoch: int = 0
+    wire_count: int = 0
+    resubscriptions: int = 0
+
+
+@dataclass
+class Link:
+    """A connection, as the control process wants and sees it; `number` is never used again.
+
+    `wanted` False: it is being closed. `draining`: what it carries is to go elsewhere.
+    `healthy_mono_ns` is when it was last seen healthy, at first when it was opened.
+    """
+
+    number: int
+    account: str
+    account_index: int
+    decoder: int
+    seat: int
+    capacity: int
+    opened_mono_ns: int
+    healthy_mono_ns: int
+    rows: dict[int, Row] = field(default_factory=dict)
+    report: Report = Report()
+    wanted: bool = True
+    draining: bool = False
+    was_present: bool = False
+    is_healthy: bool = False
+    was_healthy: bool = False
+    is_down: bool = False
+    dirty: bool = True
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether it may be given instruments: it is up, or may be soon."""
+        return self.wanted and not self.draining and not self.is_down
+
+    def put(self, token: int, row: Row) -> None:
+        """Assign an instrument, or assign it otherwise."""
+        if self.rows.get(token) != row:
+            self.rows[token] = row
+            self.dirty = True
+
+    def take(self, token: int) -> None:
+        """Take an instrument away."""
+        if self.rows.pop(token, None) is not None:
+            self.dirty = True
+
+
+class Slots:
+    """The slots of one decoder's latest table; the one given back last is used again last."""
+
+    def __init__(self, count: int) -> None:
+        self._free = deque(range(count))
+        self._slots: dict[int, int] = {}
+        self._users: dict[int, int] = {}
+
+    def take(self, token: int) -> int:
+        """Return the instrument's slot, for one connection more that carries it."""
+        if token not in self._slots:
+            self._slots[token] = self._free.popleft()
+        self._users[token] = self._users.get(token, 0) + 1
+        return self._slots[token]
+
+    def give_back(self, token: int) -> None:
+        """Take note that a connection does not carry the instrument any more."""
+        self._users[token] -= 1
+        if not self._users[token]:
+            del self._users[token]
+            self._free.append(self._slots.pop(token))
+
+    def adopt(self, token: int, slot: int) -> bool:
+        """Note a use that is there already; False if the slot is another instrument's."""
+        if self._slots.get(token, slot) != slot:
+            return False
+        if token not in self._slots:
+            if slot not in self._free:
+                return False
+            self._free.remove(slot)
+            self._slots[token] = slot
+        self._users[token] = self._users.get(token, 0) + 1
+        return True
+
+    @property
+    def free(self) -> int:
+        """How many are left."""
+        return len(self._free)

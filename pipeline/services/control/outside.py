@@ -1,0 +1,172 @@
+"""The pool's side of shared memory: it writes topology and assignments, reads the rest. Floor 4.
+
+One writer per table: this process, for as long as it holds the lease. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pipeline.core import layout
+from pipeline.core.control import TOPOLOGY_CHANGED
+from pipeline.core.enums import Mode, Reason, Role, SegmentKind, State
+from pipeline.core.errors import LayoutMismatch, SegmentError
+from pipeline.services.control.links import Link, Report, Row
+from pipeline.shm.instance import InstanceView
+from pipeline.shm.names import InstancePaths
+from pipeline.shm.segment import Segment
+from pipeline.shm.tables import AssignmentTable, TopologyTable, confirmed_rows
+
+_ABSENT: Final = Report()
+
+
+class TopologyRow(NamedTuple):
+    """A connection that there is, or shall be."""
+
+    number: int
+    account: int
+    decoder: int
+    seat: int
+    instruments_max: int
+    wanted: bool
+
+
+class _Mapped(NamedTuple):
+    table: AssignmentTable
+    confirmed: np.ndarray[Any, Any]
+    feed: np.ndarray[Any, Any]
+
+
+class Outside:
+    """An instance's tables and pages, from within its control process."""
+
+    def __init__(self, paths: InstancePaths) -> None:
+        self._paths = paths
+        self._instance = InstanceView(paths)
+        self._version = -1
+        self._present: frozenset[int] = frozenset()
+        self._mapped: dict[int, _Mapped] = {}
+        kind = SegmentKind.TOPOLOGY
+        self._topology = TopologyTable(Segment.attach(paths.segment(kind), kind, writable=True))
+        self._topology.segment.claim(Role.CONTROL)
+
+    # ---- topology ---------------------------------------------------------------------------
+
+    def read_topology(self) -> list[TopologyRow]:
+        """Return the topology as it is: written by this process or by one before it."""
+        _, rows = self._topology.read()
+        return [
+            TopologyRow(
+                int(row["number"]), int(row["account"]), int(row["decoder"]), int(row["seat"]),
+                int(row["instruments_max"]), bool(row["wanted"]),
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
+        """Say which connections there shall be, and tell the supervisor that it was said."""
+        wanted = list(rows)
+        table = np.zeros(len(wanted), layout.dtypes["TopologyC"])
+        for name in TopologyRow._fields:
+            table[name] = [getattr(row, name) for row in wanted]
+        self._topology.write(table)
+        info = self._instance.read()
+        if info.supervisor_alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(info.supervisor_pid, TOPOLOGY_CHANGED)
+
+    # ---- connections ------------------------------------------------------------------------
+
+    @property
+    def present(self) -> frozenset[int]:
+        """The connections that are in the manifest."""
+        version = self._instance.version
+        if version != self._version:
+            manifest = self._instance.read().manifest
+            self._present = frozenset(
+                entry.number for entry in manifest if entry.kind is SegmentKind.FEED_STATUS
+            )
+            for number in self._mapped.keys() - self._present:
+                del self._mapped[number]
+            self._version = version
+        return self._present
+
+    def report(self, number: int) -> Report:
+        """Return what a connection's pages say now."""
+        mapped = self._map(number)
+        if mapped is None:
+            return _ABSENT
+        head = mapped.feed["head"]
+        return Report(
+            present=True,
+            state=State(int(head["state"])),
+            reason=Reason(int(head["reason"])),
+            since_mono_ns=int(head["state_since_mono_ns"]),
+            heartbeat_mono_ns=int(head["heartbeat_mono_ns"]),
+            connection_epoch=int(mapped.feed["connection_epoch"]),
+            wire_count=int(mapped.feed["wire_count"]),
+            resubscriptions=int(mapped.feed["resubscriptions"]),
+        )
+
+    def write(self, link: Link) -> bool:
+        """Make a connection's table say what the link has; False when it has no table (yet)."""
+        mapped = self._map(link.number)
+        if mapped is None:
+            return False
+        rows = np.zeros(len(link.rows), layout.dtypes["AssignmentC"])
+        rows["instrument_token"] = list(link.rows)
+        rows["mode"] = [row.mode for row in link.rows.values()]
+        rows["slot"] = [row.slot for row in link.rows.values()]
+        rows["owner_epoch"] = [row.owner_epoch for row in link.rows.values()]
+        mapped.table.write(rows)
+        return True
+
+    def read_rows(self, number: int) -> dict[int, Row]:
+        """Return what a connection's table says: written by a control process before this one."""
+        mapped = self._map(number)
+        if mapped is None:
+            return {}
+        _, rows = mapped.table.read()
+        return {
+            int(row["instrument_token"]): Row(
+                Mode(int(row["mode"])), int(row["slot"]), int(row["owner_epoch"])
+            )
+            for row in rows
+        }
+
+    def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
+        """Return for each instrument when its first packet came on this connection.
+
+        Monotonic ns of the present connection epoch; 0 = none yet.
+        """
+        wanted, places = np.fromiter(tokens, np.uint32), np.fromiter(slots, np.intp)
+        mapped = self._map(number)
+        if mapped is None:
+            return [0] * len(wanted)
+        rows = mapped.confirmed[places]
+        epoch = int(mapped.feed["connection_epoch"])
+        seen = (rows["instrument_token"] == wanted) & (rows["connection_epoch"] == epoch)
+        times: list[int] = np.where(seen, rows["first_packet_mono_ns"], 0).tolist()
+        return times
+
+    def _map(self, number: int) -> _Mapped | None:
+        if number not in self.present:
+            return None
+        if number not in self._mapped:
+            try:
+                table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number, writable=True))
+                confirmed = confirmed_rows(self._attach(SegmentKind.CONFIRMED, number))
+                feed = self._attach(SegmentKind.FEED_STATUS, number).record("FeedStatusC")
+            except (FileNotFoundError, SegmentError, LayoutMismatch):
+                return None  # it is being taken away at this moment
+            table.take_over(Role.CONTROL)
+            self._mapped[number] = _Mapped(table, confirmed, feed)
+        return self._mapped[number]
+
+    def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:
+        return Segment.attach(self._paths.segment(kind, number), kind, writable=writable)

@@ -1,0 +1,126 @@
+"""The control process's body: a loop that turns the pool, and the socket beside it. Floor 4."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.core.clock import monotonic_ns, real_ns
+from pipeline.core.config import Config
+from pipeline.core.control import MODES
+from pipeline.core.enums import Reason, Role, SegmentKind, State
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.plan import plan_topology
+from pipeline.planning.pool import Want
+from pipeline.services.control.commands import Commands
+from pipeline.services.control.outside import Outside
+from pipeline.services.control.pool import Counters, Pool
+from pipeline.services.control.server import Server
+from pipeline.shm.names import InstancePaths
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.segment import Segment
+
+#: How often the pool is looked at while something is under way, and while nothing is.
+BUSY_TURN_S: Final = 0.02
+CALM_TURN_S: Final = 0.25
+
+#: The client that wants what the config's [[subscription]] tables say.
+CONFIG_CLIENT: Final = "config"
+
+_log = logging.getLogger(__name__)
+
+
+def run_control(config: Config, paths: InstancePaths) -> int:
+    """Be the control process of an instance with a pool until SIGTERM; return the exit code."""
+    return asyncio.run(Control(config, paths).run())
+
+
+class Control:
+    """The pool, its page and its socket."""
+
+    def __init__(self, config: Config, paths: InstancePaths) -> None:
+        self._config = config
+        self._paths = paths
+        kind = SegmentKind.CONTROL_STATUS
+        self.page = StatusPage(Segment.attach(paths.segment(kind), kind, writable=True))
+        self.page.begin(Role.CONTROL)
+        self.pool = Pool(config, plan_topology(config), Outside(paths), monotonic_ns())
+        for field in dataclasses.fields(Counters):
+            setattr(self.pool.counters, field.name, int(self.page.record[field.name]))
+        self._want_what_the_config_says()
+        about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
+        self.commands = Commands(
+            self.pool,
+            resolve=_resolve,
+            about={**about, "started_ts_ns": real_ns()},
+            questions={},
+            actions={},
+        )
+        self._wake = asyncio.Event()
+        self.server = Server(self.commands, self.pool.ledger, self._wake.set)
+        self._stopping = False
+
+    def _want_what_the_config_says(self) -> None:
+        wants = {
+            token: Want(token, MODES[subscription.mode])
+            for subscription in self._config.subscriptions
+            for token in subscription.tokens
+        }
+        ledger = self.pool.ledger
+        ledger.join(CONFIG_CLIENT, durable=True)
+        ledger.replace(CONFIG_CLIENT, wants)
+
+    async def run(self) -> int:
+        """Turn until SIGTERM."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
+        self._turn()  # before anybody asks: what was there goes on being assigned
+        await self.server.listen(self._paths.control_socket)
+        self.page.set_state(State.LIVE, Reason.STARTED)
+        while not self._stopping:
+            await self._pause()
+            self._turn()
+        self.page.set_state(State.DRAINING, Reason.SHUTDOWN)
+        await self.server.close()
+        self.page.set_state(State.CLOSED, Reason.DRAINED)
+        return int(ExitCode.DONE)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        """Wait for a request or for the next turn."""
+        busy = self.pool.is_busy
+        try:
+            async with asyncio.timeout(BUSY_TURN_S if busy else CALM_TURN_S):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+
+    def _turn(self) -> None:
+        now_ns = monotonic_ns()
+        self.page.beat(now_ns)
+        self.pool.turn(now_ns)
+        self._show()
+
+    def _show(self) -> None:
+        record, pool = self.page.record, self.pool
+        record["turns"] += 1
+        record["requests"], record["refusals"] = self.server.requests, self.server.refusals
+        for name, count in dataclasses.asdict(pool.counters).items():
+            record[name] = count
+        record["clients"] = self.server.clients
+        record["desired"] = len(pool.ledger.desired)
+        record["assigned"] = len(pool.placement)
+        record["orphaned"] = len(pool.orphans)
+        record["moving"] = len(pool.moving)
+
+
+def _resolve(names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[str]]]:
+    """Know no names."""
+    return {}, {name: [] for name in names}

@@ -1,0 +1,104 @@
+"""The pool's side of shared memory, over real segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.config import Config
+from pipeline.core.enums import Mode, Reason, SegmentKind, State
+from pipeline.core.plan import plan_connection, plan_topology
+from pipeline.services.control.links import Link, Row
+from pipeline.services.control.outside import Outside, TopologyRow
+from pipeline.shm.instance import InstanceFile
+from pipeline.shm.names import InstancePaths
+from pipeline.shm.pages import StatusPage
+from pipeline.shm.plan import plan_segments
+from pipeline.shm.segment import Segment
+from pipeline.shm.tables import confirmed_rows
+from pipeline.supervisor.establish import make_connection, make_segments
+from tests.services.control.world import pool_config
+
+
+class Ground:
+    """An instance's files without any process."""
+
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self.config: Config = pool_config(pool="instruments_per_connection = 10", more=more)
+        self.paths = InstancePaths("test", folder)
+        self.instance = InstanceFile.claim(self.paths)
+        topology = plan_topology(self.config)
+        make_segments(self.instance, plan_segments(topology), topology, gated=False)
+
+    def open(self, number: int) -> None:
+        """Make a connection, as the supervisor does."""
+        plan = plan_connection(self.config, number, account=0, decoder=0, instruments_max=10)
+        entries = make_connection(self.instance, plan, slots=30)
+        self.instance.set_manifest([*self.instance.manifest, *entries])
+
+    def attach(self, kind: SegmentKind, number: int) -> Segment:
+        return Segment.attach(self.paths.segment(kind, number), kind, writable=True)
+
+
+@pytest.fixture
+def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    ground = Ground(tmp_path)
+    # This process supervises the instance, and has no handler for the signal.
+    monkeypatch.setattr("pipeline.services.control.outside.os.kill", lambda pid, number: None)
+    return ground
+
+
+def _link(number: int, rows: dict[int, Row]) -> Link:
+    return Link(
+        number=number, account="a", account_index=0, decoder=0, seat=0, capacity=10,
+        opened_mono_ns=0, healthy_mono_ns=0, rows=rows,
+    )  # fmt: skip
+
+
+def test_topology_is_read_as_it_was_written(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    assert outside.read_topology() == []
+    rows = [TopologyRow(4, 0, 0, 2, 10, True), TopologyRow(5, 0, 0, 1, 7, False)]
+    outside.write_topology(rows)
+    assert Outside(ground.paths).read_topology() == rows
+
+
+def test_a_connection_is_written_once_it_is_there(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    rows = {408065: Row(Mode.FULL, 3, 1), 265: Row(Mode.LTP, 0, 2)}
+    assert not outside.write(_link(0, rows)) and not outside.report(0).present
+    ground.open(0)
+    assert outside.present == {0}
+    assert outside.write(_link(0, rows))
+    assert Outside(ground.paths).read_rows(0) == rows
+
+
+def test_pages_and_first_packets(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    ground.open(0)
+    page = StatusPage(ground.attach(SegmentKind.FEED_STATUS, 0))
+    page.set_state(State.LIVE, Reason.FIRST_DATA)
+    page.beat(77)
+    page.record["connection_epoch"] = 4
+    report = outside.report(0)
+    assert report.present and report.state is State.LIVE and report.heartbeat_mono_ns == 77
+    assert outside.first_packets(0, [408065], [3]) == [0]
+    confirmed = confirmed_rows(ground.attach(SegmentKind.CONFIRMED, 0))
+    confirmed["instrument_token"][3] = 408065
+    confirmed["first_packet_mono_ns"][3] = 99
+    confirmed["connection_epoch"][3] = 4
+    assert outside.first_packets(0, [408065, 265], [3, 3]) == [99, 0]
+    page.record["connection_epoch"] = 5  # of the connection before
+    assert outside.first_packets(0, [408065], [3]) == [0]
+
+
+def test_a_connection_that_left_is_absent(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    ground.open(0)
+    assert outside.write(_link(0, {}))
+    kept = [entry for entry in ground.instance.manifest if entry.kind is not SegmentKind.TICKS]
+    kept = [entry for entry in kept if entry.kind is not SegmentKind.FEED_STATUS]
+    ground.instance.set_manifest(kept)
+    assert outside.present == frozenset() and outside.first_packets(0, [1], [0]) == [0]
+    assert not outside.write(_link(0, {}))

@@ -1,0 +1,207 @@
+"""The socket: who comes, who is cut off, and what is left when they go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.control import (
+    Answer,
+    AnyRequest,
+    Ask,
+    Hello,
+    Subscribe,
+    read_answer,
+    to_line,
+)
+from pipeline.services.control import server as module
+from pipeline.services.control.server import Server
+from tests.services.control.test_commands import Desk
+
+DEADLINE_S = 30.0
+
+
+class Visitor:
+    """A client's end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def say(self, line: bytes) -> Answer | None:
+        """Send a line and return the answer; None when cut off without one."""
+        self.writer.write(line)
+        async with asyncio.timeout(DEADLINE_S):
+            answer = await self.reader.readline()
+        return read_answer(answer) if answer else None
+
+    async def ask(self, request: AnyRequest) -> Answer:
+        answer = await self.say(to_line(request))
+        assert answer is not None
+        return answer
+
+    async def is_cut_off(self) -> bool:
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.reader.read() == b""
+
+    def leave(self) -> None:
+        self.writer.close()
+
+
+class House:
+    """A server over a pool, and the way in."""
+
+    def __init__(self, path: Path) -> None:
+        self.desk = Desk(pool="instruments_per_connection = 10")
+        self.changes = 0
+        self.visitors: list[Visitor] = []
+        self.server = Server(self.desk.commands, self.desk.ledger, self._note)
+        self.path = path
+
+    def _note(self) -> None:
+        self.changes += 1
+
+    async def visit(self, name: str = "", pid: int = 1) -> Visitor:
+        visitor = Visitor(*await asyncio.open_unix_connection(str(self.path)))
+        self.visitors.append(visitor)
+        if name:
+            assert (await visitor.ask(Hello(client=name, pid=pid))).problem is None
+        return visitor
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def _house(tmp_path: Path) -> AsyncIterator[House]:
+    house = House(tmp_path / "control.sock")
+    await house.server.listen(house.path)
+    try:
+        yield house
+    finally:
+        await house.server.close()
+        for visitor in house.visitors:
+            visitor.writer.transport.abort()
+        await asyncio.sleep(0)  # transports close in the loop's next round
+
+
+def _run(tmp_path: Path, scene: Callable[[House], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with _house(tmp_path) as house:
+            await scene(house)
+
+    asyncio.run(play())
+
+
+def test_a_demand_lives_as_long_as_its_connection_and_lingers(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        visitor = await house.visit("a")
+        assert (await visitor.ask(Subscribe(instruments=[1]))).problem is None
+        assert house.server.clients == 1 and house.changes == 2
+        client = house.desk.ledger.clients["a"]
+        assert client.gone_ns is None and client.pid == 1
+        visitor.leave()
+        await house.until(lambda: client.gone_ns is not None)
+        assert 1 in house.desk.ledger.desired and house.server.clients == 0
+
+    _run(tmp_path, scene)
+
+
+def test_refusals_are_counted_and_end_nothing(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        visitor = await house.visit("a")
+        answer = await visitor.ask(Subscribe(id=5, instruments=list(range(1, 99))))
+        assert answer.id == 5 and answer.problem is not None
+        assert (await visitor.ask(Ask(about="clients"))).problem is None
+        assert (house.server.requests, house.server.refusals) == (3, 1)
+
+    _run(tmp_path, scene)
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"{}\n", b"[" * 9999 + b"\n", b"\xff\n", b"\n"])
+def test_who_speaks_nonsense_is_told_and_cut_off(tmp_path: Path, line: bytes) -> None:
+    async def scene(house: House) -> None:
+        for name in ("", "a"):
+            visitor = await house.visit(name)
+            answer = await visitor.say(line)
+            assert answer is not None and answer.problem is not None
+            assert answer.problem.code == "bad_request"
+            assert await visitor.is_cut_off()
+        assert (await (await house.visit("b")).ask(Ask(about="health"))).result == "well"
+
+    _run(tmp_path, scene)
+
+
+def test_the_first_line_says_who(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        for request in (Ask(about="health"), Hello(client="no blanks"), Hello(client="x" * 65)):
+            visitor = await house.visit()
+            answer = await visitor.ask(request)
+            assert answer.problem is not None
+            assert await visitor.is_cut_off()
+        assert house.desk.ledger.clients.keys() == {"t"}
+
+    _run(tmp_path, scene)
+
+
+def test_a_name_is_one_process(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        first = await house.visit("a", pid=1)
+        other = await house.visit()
+        answer = await other.ask(Hello(client="a", pid=2))
+        assert answer.problem is not None and answer.problem.code == "conflict"
+        again = await house.visit("a", pid=1)  # which takes the place of its first connection
+        assert await first.is_cut_off()
+        assert (await again.ask(Ask(about="health"))).result == "well"
+        await house.until(lambda: house.server.clients == 1)
+        assert house.desk.ledger.clients["a"].gone_ns is None
+
+    _run(tmp_path, scene)
+
+
+def test_a_line_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINE_BYTES_MAX", 4096)
+
+    async def scene(house: House) -> None:
+        visitor = await house.visit("a")
+        answer = await visitor.say(b"x" * 20_000)
+        assert answer is not None and answer.problem is not None
+        assert "more than 4096 bytes" in answer.problem.text
+
+    _run(tmp_path, scene)
+
+
+def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.2)
+
+    async def scene(house: House) -> None:
+        house.desk.ask(Subscribe(instruments=list(range(1, 31))))
+        house.desk.rig.turn()
+        deaf = await house.visit("deaf")
+        deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        line = to_line(Ask(about="subscriptions"))
+        for _ in range(5000):
+            deaf.writer.write(line)
+        await house.until(lambda: house.desk.ledger.clients["deaf"].gone_ns is not None)
+        assert (await (await house.visit("b")).ask(Ask(about="health"))).result == "well"
+        deaf.writer.transport.abort()
+
+    _run(tmp_path, scene)
+
+
+def test_many_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        for number in range(100):
+            (await house.visit(f"c{number}")).leave()
+        await house.until(lambda: house.server.clients == 0)
+        house.desk.ledger.expire(2**62, 0)
+        assert set(house.desk.ledger.clients) == {"t"}
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    _run(tmp_path, scene)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

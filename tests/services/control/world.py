@@ -1,0 +1,137 @@
+"""A stand-in for shared memory and everybody behind it: supervisor, feeds, decoder, exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.core.capacity import BrokerLimits
+from pipeline.core.clock import NS_PER_S
+from pipeline.core.config import Config, parse
+from pipeline.core.enums import Mode, State
+from pipeline.core.plan import plan_topology
+from pipeline.planning.pool import Want
+from pipeline.services.control.links import Link, Report, Row
+from pipeline.services.control.outside import TopologyRow
+from pipeline.services.control.pool import Pool
+
+LIMITS = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
+ACCOUNT = '[[account]]\nname = "{0}"\nurl = "simulator"\napi_key = "{1}"\n'
+#: The first moment; monotonic clocks do not begin at 0.
+START_NS = 1_000 * NS_PER_S
+TURN_NS = NS_PER_S // 50
+
+
+def pool_config(*, keys: int = 1, pool: str = "", more: str = "") -> Config:
+    """Return a config with a pool over so many API keys of the simulated exchange."""
+    names = (("a", "demo"), ("b", "demo2"), ("c", "demo3"))
+    accounts = "".join(ACCOUNT.format(*name) for name in names[:keys])
+    return parse(f"{accounts}[simulator]\n[pool]\n{pool}\n{more}", limits=LIMITS)
+
+
+class World:
+    """Makes what is wanted after a turn; `down` connections are RECONNECTING, `mute` ones give
+    no first packet."""
+
+    def __init__(self) -> None:
+        self.topology: list[TopologyRow] = []
+        self.tables: dict[int, dict[int, Row]] = {}
+        self.down: set[int] = set()
+        self.mute: set[int] = set()
+        self.hung: dict[int, int] = {}  # the last beat of feeds that hang
+        self.refuses = False  # to make any more connections
+        self.now_ns = START_NS
+        self.written_ns: dict[tuple[int, int], int] = {}
+        self.writes = 0
+
+    @property
+    def present(self) -> frozenset[int]:
+        return frozenset(self.tables)
+
+    def read_topology(self) -> list[TopologyRow]:
+        return list(self.topology)
+
+    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
+        self.topology = list(rows)
+
+    def report(self, number: int) -> Report:
+        if number not in self.tables:
+            return Report()
+        state = State.RECONNECTING if number in self.down else State.LIVE
+        return Report(
+            present=True, state=state, connection_epoch=1, heartbeat_mono_ns=self._beat(number)
+        )
+
+    def _beat(self, number: int) -> int:
+        return self.hung.get(number, self.now_ns)
+
+    def write(self, link: Link) -> bool:
+        if link.number not in self.tables:
+            return False
+        before = self.tables[link.number]
+        for token in link.rows.keys() - before.keys():
+            self.written_ns[link.number, token] = self.now_ns
+        self.tables[link.number] = dict(link.rows)
+        self.writes += 1
+        return True
+
+    def read_rows(self, number: int) -> dict[int, Row]:
+        return dict(self.tables.get(number, {}))
+
+    def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
+        silent = number in self.down | self.mute
+        return [0 if silent else self.written_ns.get((number, token), 0) for token in tokens]
+
+    def step(self) -> None:
+        """Let the supervisor follow the topology, and time pass."""
+        self.now_ns += TURN_NS
+        wanted = {row.number for row in self.topology if row.wanted}
+        self.tables = {n: rows for n, rows in self.tables.items() if n in wanted}
+        if not self.refuses:
+            for number in wanted:
+                self.tables.setdefault(number, {})
+
+
+class Rig:
+    """A pool in a world."""
+
+    def __init__(self, config: Config, world: World | None = None) -> None:
+        self.config = config
+        self.world = world or World()
+        self.pool = Pool(config, plan_topology(config), self.world, self.world.now_ns)
+
+    def turn(self, seconds: float = 0.1) -> None:
+        """Turn for so long."""
+        end_ns = self.world.now_ns + round(seconds * NS_PER_S)
+        while self.world.now_ns < end_ns:
+            self.pool.turn(self.world.now_ns)
+            self.world.step()
+
+    def want(self, client: str, tokens: Iterable[int], mode: Mode = Mode.QUOTE) -> None:
+        """Add to a client's demand, unasked."""
+        ledger = self.pool.ledger
+        if client not in ledger.clients:
+            ledger.join(client)
+        ledger.add(client, {token: Want(token, mode) for token in tokens})
+
+    def counts(self) -> dict[int, int]:
+        """Return how many instruments each table has."""
+        return {number: len(rows) for number, rows in sorted(self.world.tables.items())}
+
+    def check(self) -> None:
+        """Fail unless the tables say what is desired, once each, and slots are unique."""
+        pool = self.pool
+        carried: dict[int, int] = {}
+        slots: dict[tuple[int, int], int] = {}
+        for number, link in pool.links.items():
+            rows = link.rows if link.dirty else self.world.tables[number]
+            assert rows == link.rows and len(rows) <= link.capacity
+            for token, row in rows.items():
+                assert slots.setdefault((link.decoder, row.slot), token) == token
+                assert row.mode is pool.ledger.desired[token].mode
+                if token in pool.moving:
+                    assert number in (pool.moving[token].source, pool.moving[token].target)
+                else:
+                    assert token not in carried, f"{token} on {carried[token]} and {number}"
+                carried[token] = number
+        assert carried.keys() | pool.unplaced.keys() == pool.ledger.desired.keys()
+        assert not carried.keys() & pool.unplaced.keys()
