@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.enums import Broker as BrokerCode
 from pipeline.core.enums import Mode
+from pipeline.core.instrument import Instrument, Skips
 from pipeline.core.rates import RestLimits
 from pipeline.core.secrets import Secret
 
@@ -205,26 +206,6 @@ class Rest(Protocol):
         ...
 
 
-class Instrument(NamedTuple):
-    """A row of a broker's instrument list, as far as we need it."""
-
-    instrument_token: int
-    exchange: str
-    tradingsymbol: str
-    name: str
-    segment: str
-    instrument_type: str
-    expiry: str  # YYYY-MM-DD, or empty
-    strike: float
-    tick_size: float
-    lot_size: int
-
-    @property
-    def key(self) -> str:
-        """The name that people write, such as `NSE:INFY`."""
-        return f"{self.exchange}:{self.tradingsymbol}"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Broker:
     """A broker's parts; `decode_frame` is the compiled decoder, `reference_decode` its twin."""
@@ -236,6 +217,6 @@ class Broker:
     rest_limits: RestLimits
     session: Session
     rest: Rest
-    read_instruments: Callable[[Iterable[str]], Iterator[Instrument]]
+    read_instruments: Callable[[Iterable[str], Skips | None], Iterator[Instrument]]
     decode_frame: Callable[..., NDArray[Any]]
     reference_decode: Callable[..., NDArray[Any]]

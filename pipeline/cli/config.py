@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.configuration import load_config
+from pipeline.cli.configuration import load_config, read_config
 from pipeline.core.config import text
 from pipeline.core.errors import ConfigError
 from pipeline.core.exit_codes import ExitCode
@@ -48,7 +48,7 @@ def check(file: File, as_json: Json = False) -> None:
 @command.command()
 def show(file: File, as_json: Json = False) -> None:
     """Print every value that is in force, the defaults too; secrets are references only."""
-    config = load_config(file, read_secrets=False)
+    config = read_config(file)
     print(json.dumps(text.as_dict(config)) if as_json else text.show(config), end="")
     if as_json:
         print()

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from pipeline.brokers.registry import broker_limits, load_broker
 from pipeline.core.config import Config, load
+from pipeline.instruments.configured import resolve_config
 from pipeline.rest.own_limits import read_limits
 
 
-def load_config(path: Path, *, read_secrets: bool = True) -> Config:
-    """Return the checked config of a file; raise ConfigError with every problem.
+def load_config(
+    path: Path, *, read_secrets: bool = True, warnings: list[str] | None = None
+) -> Config:
+    """Return the checked config of a file, each instrument found; raise ConfigError.
+
+    What is worth a warning is added to `warnings`; without that it goes to stderr.
+    """
+    told: list[str] = []
+    config = resolve_config(read_config(path, read_secrets=read_secrets), warnings=told)
+    if warnings is not None:
+        warnings += told
+    else:
+        for line in told:
+            print(f"warning: {line}", file=sys.stderr)
+    return config
+
+
+def read_config(path: Path, *, read_secrets: bool = False) -> Config:
+    """Return the checked config of a file, with instruments as they are written.
 
     A file of limits that it names is checked, too.
     """

@@ -40,6 +40,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "stat": Entry("pipeline.cli.stat:command", "Show an instance's counters, live or dead."),
     "top": Entry("pipeline.cli.top:command", "Watch an instance."),
     "config": Entry("pipeline.cli.config:command", "Check and print config files."),
+    "instruments": Entry(
+        "pipeline.cli.instruments:command", "Keep the list of instruments, and look things up."
+    ),
     "doctor": Entry("pipeline.cli.doctor:command", "Say what is wrong here, and how to mend it."),
     "bench": Entry("pipeline.cli.bench:command", "Measure the pipeline beside its peers."),
     "clean": Entry("pipeline.cli.clean:command", "Remove what a crashed instance left."),

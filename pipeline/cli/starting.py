@@ -12,6 +12,7 @@ from pipeline.core.errors import ConfigError, Problem
 from pipeline.supervisor.roles import ROLES, load_control, load_simulator
 from pipeline.supervisor.start import supervise
 
+_log = logs.get_logger(__name__)
 LOG_FORMATS = ("text", "json")
 
 
@@ -30,7 +31,8 @@ def run_instance(
     _check_choices(
         ("--log-level", log_level, tuple(logs.LEVELS)), ("--log-format", log_format, LOG_FORMATS)
     )
-    config = load_config(path)
+    warnings: list[str] = []
+    config = load_config(path, warnings=warnings)
     if config.simulator is not None:
         load_simulator()
     if config.pool is not None:
@@ -38,6 +40,8 @@ def run_instance(
     instance = _overridden(config.instance, exit_on_auth, log_level, log_format)
     config = dataclasses.replace(config, instance=instance)
     logs.set_up(role="supervisor", level=instance.log_level, log_format=instance.log_format)
+    for warning in warnings:
+        _log.warning("%s", warning)
     return supervise(config, ROLES, run_s=run_s)
 
 

@@ -18,6 +18,11 @@
     ├── RequestError           the broker understood a REST call and refused it             stop
     ├── AuthError              the token was rejected                                       stop
     ├── SecretError            a secret's reference cannot be read                          stop
+    ├── InstrumentError
+    │   ├── BadForm            what was written names no instrument; a ValueError, too      stop
+    │   ├── UnknownInstrument  not in the list; names near ones; a LookupError, too         stop
+    │   ├── NoInstruments      there is no list yet                                         stop
+    │   └── BadInstruments     a list that cannot be used, or may not replace another       stop
     ├── CapacityError          more was asked for than the broker or a table can hold       stop
     ├── ControlError
     │   ├── ControlUnavailable   the control process does not answer, or not yet            retry
@@ -221,6 +226,53 @@ class SecretError(PipelineError):
     """A secret's reference cannot be read; the text never holds the secret."""
 
     exit_code = ExitCode.CONFIG
+
+
+class InstrumentError(PipelineError):
+    """Something about an instrument or the list of them."""
+
+
+class BadForm(InstrumentError, ValueError):
+    """What was written is in no form that names instruments."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, text: object, found: str, allowed: str) -> None:
+        self.text = text
+        self.found = found
+        self.allowed = allowed
+        super().__init__(f"{_shortened(text)}: {self.hint}")
+
+    @property
+    def hint(self) -> str:
+        """What was found and what is allowed, without the text itself."""
+        return f"found {self.found}; expected {self.allowed}"
+
+
+class UnknownInstrument(InstrumentError, LookupError):
+    """Nothing of that name is listed; `near` has names that look like it."""
+
+    def __init__(self, form: object, reason: str, near: Sequence[str] = ()) -> None:
+        self.form = form
+        self.reason = reason
+        self.near = tuple(near)
+        hint = f"; did you mean {', '.join(self.near)}?" if self.near else ""
+        super().__init__(f"{_shortened(form)}: {reason}{hint}")
+
+
+class NoInstruments(InstrumentError):
+    """There is no instrument list yet; the text has the command that makes one."""
+
+
+class BadInstruments(InstrumentError):
+    """An instrument list cannot be used, or may not replace the one that is there."""
+
+
+def _shortened(value: object, length_max: int = 80) -> str:
+    text = ascii(value) if isinstance(value, str) else type(value).__name__
+    if isinstance(value, int) and value.bit_length() < 200:
+        text = str(value)
+    return text if len(text) <= length_max else text[: length_max - 3] + "..."
 
 
 class CapacityError(PipelineError):

@@ -27,6 +27,7 @@ FLOORS = {
     "pipeline.brokers": 2,
     "pipeline.shm": 2,
     "pipeline.planning": 2,
+    "pipeline.instruments": 2,
     "pipeline.core": 1,
     "ext": 0,
 }

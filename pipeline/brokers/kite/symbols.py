@@ -7,10 +7,15 @@ columns), and "WebSocket streaming" (the token's low byte is the segment).
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
-from typing import Final
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from operator import itemgetter
+from typing import Any, Final
 
-from pipeline.brokers.contract import Instrument
+from pipeline.core.errors import BadInstruments
+from pipeline.core.instrument import EXCHANGE, SYMBOL, Instrument, Skips
 
 SEGMENT_MASK: Final = 0xFF
 EXCHANGE_TOKEN_SHIFT: Final = 8
@@ -30,19 +35,28 @@ EXCHANGES: Final = {
 }
 INDICES_SEGMENT: Final = 9
 
-#: The columns that an instrument list must have.
+#: The columns that an instrument list must have; it may have others, and in any order.
 COLUMNS: Final = (
     "instrument_token",
-    "exchange",
+    "exchange_token",
     "tradingsymbol",
     "name",
-    "segment",
-    "instrument_type",
+    "last_price",
     "expiry",
     "strike",
     "tick_size",
     "lot_size",
+    "instrument_type",
+    "segment",
+    "exchange",
 )
+_TOKEN_MAX: Final = 2**32 - 1
+_QUANTITY_MAX: Final = 2**31 - 1
+_PRICE_MAX: Final = 1e9
+_NAME_LENGTH_MAX: Final = 128
+_WORD: Final = re.compile(r"[!-~]{0,24}")
+_DIGITS: Final = re.compile(r"[0-9]{1,10}")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def segment_of(instrument_token: int) -> int:
@@ -66,34 +80,110 @@ def is_index(instrument_token: int) -> bool:
     return segment_of(instrument_token) == INDICES_SEGMENT
 
 
-def read_instruments(lines: Iterable[str]) -> Iterator[Instrument]:
+def read_instruments(lines: Iterable[str], skips: Skips | None = None) -> Iterator[Instrument]:
     """Yield the rows of an instrument list (CSV lines with a header).
 
-    Raises ValueError with the line number for a missing column or a field that is no number.
+    A row that cannot be one is counted in `skips` with its line number; without `skips` it raises
+    BadInstruments. That is raised for missing columns, too. Of two rows with one token or name the
+    first counts.
     """
-    reader = csv.DictReader(lines)
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        raise ValueError(f"instrument list: no column {', '.join(missing)} in line 1")
-    for row in reader:
+    reader = csv.reader(lines)
+    take = _columns(reader)
+    seen: set[int | str] = set()
+    while True:
         try:
-            if None in row.values():
-                raise ValueError("too few columns")
-            yield _instrument(row)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"instrument list, line {reader.line_num}: {error}") from None
+            row = next(reader, None)
+            if row is None:
+                return
+            if not row:
+                continue  # an empty line
+            instrument = _instrument(take(row))
+            for identity in (instrument.instrument_token, instrument.key):
+                if identity in seen:
+                    raise ValueError(f"{identity} again")
+        except (IndexError, ValueError, csv.Error) as error:
+            reason = "too few columns" if isinstance(error, IndexError) else str(error)
+            if skips is None:
+                text = f"instrument list, line {reader.line_num}: {reason}"
+                raise BadInstruments(text) from None
+            skips.add(reader.line_num, reason)
+            continue
+        seen |= {instrument.instrument_token, instrument.key}
+        yield instrument
 
 
-def _instrument(row: dict[str, str]) -> Instrument:
+def _columns(reader: Any) -> Callable[[list[str]], tuple[str, ...]]:
+    """Read the header; return what takes the columns out of a row, in our order."""
+    try:
+        header = [name.strip().lstrip("\ufeff") for name in next(reader, ())]
+    except csv.Error as error:
+        raise BadInstruments(f"instrument list, line 1: {error}") from None
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        found = ascii(",".join(header))[:80]
+        raise BadInstruments(
+            f"instrument list: no column {', '.join(missing)} in line 1, found {found}; expected "
+            f"Kite's instrument list, with {','.join(COLUMNS)}"
+        )
+    return itemgetter(*(header.index(column) for column in COLUMNS))
+
+
+def _instrument(row: tuple[str, ...]) -> Instrument:
+    token, number, symbol, name, last, expiry, strike, tick, lot, kind, segment, exchange = row
     return Instrument(
-        instrument_token=int(row["instrument_token"]),
-        exchange=row["exchange"],
-        tradingsymbol=row["tradingsymbol"],
-        name=row["name"],
-        segment=row["segment"],
-        instrument_type=row["instrument_type"],
-        expiry=row["expiry"] or "",
-        strike=float(row["strike"] or 0),
-        tick_size=float(row["tick_size"] or 0),
-        lot_size=int(float(row["lot_size"] or 0)),
+        instrument_token=_integer("instrument_token", token, 1, _TOKEN_MAX),
+        exchange=_matching("exchange", exchange, EXCHANGE),
+        tradingsymbol=_matching("tradingsymbol", symbol, SYMBOL),
+        name=_name(name),
+        segment=_matching("segment", segment, _WORD),
+        instrument_type=_matching("instrument_type", kind, _WORD),
+        expiry=_expiry(expiry),
+        strike=_number("strike", strike),
+        tick_size=_number("tick_size", tick),
+        lot_size=int(_number("lot_size", lot, _QUANTITY_MAX)),
+        exchange_token=_integer("exchange_token", number or "0", 0, _TOKEN_MAX),
+        last_price=_number("last_price", last),
     )
+
+
+def _integer(column: str, text: str, low: int, high: int) -> int:
+    if not _DIGITS.fullmatch(text) or not low <= int(text) <= high:
+        raise ValueError(f"{column} {_short(text)}: expected {low} to {high}")
+    return int(text)
+
+
+def _number(column: str, text: str, high: float = _PRICE_MAX) -> float:
+    try:
+        value = float(text) if text else 0.0
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= high:
+        raise ValueError(f"{column} {_short(text)}: expected a number from 0 to {high:g}")
+    return value
+
+
+def _matching(column: str, text: str, pattern: re.Pattern[str]) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"{column} {_short(text)}: not one that can be typed")
+    return text
+
+
+def _name(text: str) -> str:
+    if len(text) > _NAME_LENGTH_MAX or not text.isprintable():
+        raise ValueError(f"name {_short(text)}: expected at most {_NAME_LENGTH_MAX} printable")
+    return text
+
+
+def _expiry(text: str) -> str:
+    if text:
+        try:
+            valid = _DAY.fullmatch(text) is not None and date.fromisoformat(text) is not None
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError(f"expiry {_short(text)}: expected a day such as 2024-11-28")
+    return text
+
+
+def _short(text: str) -> str:
+    return ascii(text if len(text) <= 24 else f"{text[:21]}...")

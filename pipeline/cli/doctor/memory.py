@@ -44,7 +44,8 @@ def read_config(path: Path | None) -> tuple[Config | None, list[Finding]]:
     if path is None:
         return default_config(), []
     try:
-        config = load_config(path)
+        warnings: list[str] = []
+        config = load_config(path, warnings=warnings)
     except ConfigError as error:
         found = [
             Finding(Level.BAD, "config", f"{problem.path}: found {problem.found}",
@@ -52,7 +53,8 @@ def read_config(path: Path | None) -> tuple[Config | None, list[Finding]]:
             for problem in error.problems
         ]  # fmt: skip
         return None, found
-    return config, [Finding(Level.OK, "config", f"{path} is in order")]
+    told = [Finding(Level.WARN, "config", warning) for warning in warnings]
+    return config, [Finding(Level.OK, "config", f"{path} is in order"), *told]
 
 
 def check_room(machine: Machine, plan: MemoryPlan, directory: Path) -> Iterator[Finding]:

@@ -41,14 +41,18 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *(_pool(config, limits) if config.pool else _connections(config, limits)),
         *_connections_per_key(config, limits),
         *_subscriptions(config),
-        *_repeats(config),
         *_strategies(config),
-        *_room(config),
+        *check_places(config),
         *_timers(config),
         *_rings(config),
         *_supervisor(config),
         *_simulator(config),
     ]
+
+
+def check_places(config: Config) -> list[Problem]:
+    """Return every instrument that is wanted twice or finds no room; again once names are known."""
+    return [*_repeats(config), *_room(config)]
 
 
 def _accounts(config: Config) -> Iterator[Problem]:

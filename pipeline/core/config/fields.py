@@ -13,6 +13,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.core.errors import BadForm
+from pipeline.core.forms import FORMS_ALLOWED, ByToken, parse_form
+
 _METADATA_KEY: Final = "pipeline"
 MISSING: Final = dataclasses.MISSING
 
@@ -138,6 +141,22 @@ class Word(Kind):
         if not isinstance(value, str) or value not in self.words:
             raise Refused
         return value
+
+
+@dataclass(frozen=True)
+class InstrumentForm(Kind):
+    """An instrument, or many, in any form; a token in digits is kept as the number."""
+
+    @property
+    def allowed(self) -> str:
+        return FORMS_ALLOWED
+
+    def read(self, value: object) -> int | str:
+        try:
+            form = parse_form(value)
+        except BadForm as error:
+            raise Refused("" if error.allowed == FORMS_ALLOWED else error.hint) from None
+        return form.token if isinstance(form, ByToken) else str(value)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.core.capacity import BrokerLimits
 from pipeline.core.config.checks import check
 from pipeline.core.config.entries import check_entry
-from pipeline.core.config.fields import shorten
+from pipeline.core.config.fields import InstrumentForm, Refused, shorten
 from pipeline.core.config.reading import read_section
 from pipeline.core.config.sections import Config, SubscriptionConfig
 from pipeline.core.errors import ConfigError, Problem, SecretError
@@ -22,8 +22,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _UTF16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 _CONFIG_BYTES_MAX: Final = 4 * 2**20
 _LINES_SHOWN_MAX: Final = 5
-_TOKEN: Final = re.compile("[0-9]{1,10}")
-_TOKEN_MAX: Final = 2**32 - 1
+_COMMENT: Final = re.compile("(?<!:)#")
 
 
 def load(path: Path, *, limits: Mapping[str, BrokerLimits], read_secrets: bool = True) -> Config:
@@ -116,42 +115,51 @@ def _decode(source: str, content: bytes) -> str:
 def _with_tokens(
     subscription: SubscriptionConfig, number: int, folder: Path, problems: list[Problem]
 ) -> SubscriptionConfig:
-    tokens: tuple[int, ...] = subscription.instruments or ()
+    forms: tuple[int | str, ...] = subscription.instruments or ()
     simulated = subscription.simulated
     if subscription.file is not None:
         path = folder / subscription.file
-        tokens = _read_tokens(path, f"subscription[{number}].file", problems)
+        forms = _read_forms(path, f"subscription[{number}].file", problems)
     elif simulated is not None and simulated.count is not None:
         count = min(simulated.count, SIMULATED_INSTRUMENTS_MAX - simulated.first)
-        tokens = simulated_tokens(simulated.first, count)
-    return dataclasses.replace(subscription, tokens=tokens)
+        forms = simulated_tokens(simulated.first, count)
+    tokens = tuple(form for form in forms if isinstance(form, int))
+    names = forms if len(tokens) < len(forms) else ()
+    return dataclasses.replace(subscription, tokens=tokens, forms=names)
 
 
-def _read_tokens(path: Path, key: str, problems: list[Problem]) -> tuple[int, ...]:
-    """Read a token on each line; blank lines and what follows a # are passed over."""
+def _read_forms(path: Path, key: str, problems: list[Problem]) -> tuple[int | str, ...]:
+    """Read an instrument on each line; blank lines and comments are passed over.
+
+    A comment begins with a #, except after a colon: NSE:#1594 is an instrument.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         problems.append(Problem(key, f"{path}: {error.strerror}", "a readable file"))
         return ()
     except UnicodeDecodeError:
-        problems.append(Problem(key, f"{path}: not UTF-8", "a text file, a token on each line"))
+        problems.append(
+            Problem(key, f"{path}: not UTF-8", "a text file, an instrument on each line")
+        )
         return ()
-    tokens: list[int] = []
+    forms: list[int | str] = []
     wrong: list[str] = []
+    kind = InstrumentForm()
     for number, line in enumerate(lines, 1):
-        word = line.partition("#")[0].strip()
-        if _TOKEN.fullmatch(word) and 0 < int(word) <= _TOKEN_MAX:
-            tokens.append(int(word))
-        elif word:
-            wrong.append(f"line {number}: {shorten(word, 20)}")
+        word = _COMMENT.split(line, maxsplit=1)[0].strip()
+        if word:
+            try:
+                forms.append(kind.read(word))
+            except Refused:
+                wrong.append(f"line {number}: {shorten(word, 20)}")
     if wrong:
         more = len(wrong) - _LINES_SHOWN_MAX
         found = ", ".join(wrong[:_LINES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
-        problems.append(Problem(key, found, f"integers from 1 to {_TOKEN_MAX}"))
-    elif not tokens:
-        problems.append(Problem(key, f"{path}: no token", "at least one token"))
-    return tuple(tokens)
+        problems.append(Problem(key, found, kind.allowed))
+    elif not forms:
+        problems.append(Problem(key, f"{path}: no instrument", "at least one"))
+    return tuple(forms)
 
 
 def _unreadable(config: Config, *, read_secrets: bool) -> list[Problem]:

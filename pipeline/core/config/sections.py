@@ -20,6 +20,7 @@ from pipeline.core.config.fields import (
     Day,
     Flag,
     FreeTable,
+    InstrumentForm,
     Integer,
     ListOf,
     Number,
@@ -227,15 +228,15 @@ class SimulatedRange:
 class SubscriptionConfig:
     """Instruments to stream; name them by exactly one of instruments, file, simulated."""
 
-    instruments: tuple[int, ...] | None = key(
-        ListOf(Integer(1, 2**32 - 1), 100_000),
-        "instrument tokens",
+    instruments: tuple[int | str, ...] | None = key(
+        ListOf(InstrumentForm(), 100_000),
+        "tokens, or names that are looked up in [instruments] file at the start",
         default=None,
         example=[408065, 256265],
         essential=True,
     )
     file: str | None = key(
-        _PATH, "a text file with a token on each line", default=None, example="tokens.txt"
+        _PATH, "a text file with an instrument on each line", default=None, example="tokens.txt"
     )
     simulated: SimulatedRange | None = table(
         SimulatedRange, "a range of the simulated exchange's instruments", optional=True
@@ -249,6 +250,20 @@ class SubscriptionConfig:
     )
     #: What the three come to, once read.
     tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)
+    #: With names among them, all as they are written; `pipeline.instruments` makes them tokens.
+    forms: tuple[int | str, ...] = dataclasses.field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstrumentsConfig:
+    """The list in which names such as NSE:INFY are looked up; `instruments sync` makes it."""
+
+    file: str | None = key(
+        _PATH,
+        "where it is; if absent, where `instruments sync` puts it",
+        default=None,
+        example="instruments.sqlite",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -519,6 +534,7 @@ class Config:
     subscriptions: tuple[SubscriptionConfig, ...] = tables(
         SubscriptionConfig, "", name="subscription"
     )
+    instruments: InstrumentsConfig = table(InstrumentsConfig, "")
     strategies: tuple[StrategyConfig, ...] = tables(StrategyConfig, "", name="strategy")
     feed: FeedConfig = table(FeedConfig, "")
     decoder: DecoderConfig = table(DecoderConfig, "")
@@ -542,6 +558,12 @@ class Config:
         if account.access_token is None:
             return SecretReference("key", account.api_key)
         return parse_reference(account.access_token, self.folder)
+
+    @property
+    def instruments_file(self) -> Path | None:
+        """Return the instrument list that the config names, None for the usual one."""
+        name = self.instruments.file
+        return None if name is None else self.path(name)
 
     def path(self, relative: str) -> Path:
         """Return a path of the file as one that can be opened."""

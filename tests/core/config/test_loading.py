@@ -227,11 +227,11 @@ def test_token_list_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"NSE:INFY\n1\n", "line 1: 'NSE:INFY'"),
+        (b"INFY\n1\n", "line 1: 'INFY'"),
         (b"0\n", "line 1"),
         (b"4294967296\n", "line 1"),
         (b"9" * 5000, "line 1"),
-        (b"\n", "no token"),
+        (b"\n", "no instrument"),
         (b"\xff\xff\xff", "not UTF-8"),
     ],
 )
