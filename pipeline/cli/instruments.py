@@ -64,7 +64,7 @@ def sync(
     simulated: Annotated[
         bool, typer.Option("--simulated", help="make up a list for the simulated exchange")
     ] = False,
-    rows: Annotated[int, typer.Option(min=1, max=1_000_000, help="of a made-up list")] = ROWS,
+    rows: Annotated[int, typer.Option(min=1, max=ROWS, help="of a made-up list")] = ROWS,
     seed: Annotated[int, typer.Option(min=0, help="of a made-up list")] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="replace the old list by a smaller or broken one, too")

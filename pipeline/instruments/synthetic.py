@@ -120,8 +120,8 @@ def synthetic_instruments(
 
     listed: the first so many positions of the exchange's list are all in it.
     """
-    if rows < 1:
-        raise ValueError(f"rows {rows}: expected at least 1")
+    if not 1 <= rows <= ROWS:
+        raise ValueError(f"rows {rows}: expected 1 to {ROWS}")
     sources = _sources(day, random.Random(seed))
     left: dict[int, int] | None = None
     given = dict.fromkeys(MIX, 0)

@@ -55,7 +55,7 @@ class Underlying(NamedTuple):
 
 
 def derivative_rows(exchange: str, underlyings: Sequence[Underlying], day: date) -> Iterator[Row]:
-    """Yield futures and options, what people trade most first; ends when strikes reach 0."""
+    """Yield futures and options, what people trade most first; ends at twice the price."""
     first = [underlying for underlying in underlyings if underlying.first]
     rest = [underlying for underlying in underlyings if not underlying.first]
     for underlying in first:
@@ -113,7 +113,7 @@ def _options(
     for distance in distances:
         for place in dict.fromkeys((middle + distance, middle - distance)):
             strike = place * underlying.step
-            if place <= 0 or (underlying.name, expiry, strike) in seen:
+            if not 0 < place <= 2 * middle or (underlying.name, expiry, strike) in seen:
                 continue
             seen.add((underlying.name, expiry, strike))
             for side in OPTION_TYPES:

@@ -83,6 +83,7 @@ def test_other_sizes(rows: int) -> None:
     assert len({row.instrument_token for row in found}) == len(found) == rows
 
 
-def test_no_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        next(synthetic_instruments(DAY, rows=0))
+@pytest.mark.parametrize("rows", [0, ROWS + 1])
+def test_sizes_that_are_refused(rows: int) -> None:
+    with pytest.raises(ValueError, match="expected 1 to 110000"):
+        next(synthetic_instruments(DAY, rows=rows))
