@@ -51,6 +51,9 @@ def _count(default: int | None, minimum: int = 1) -> Parameter:
 
 _OPTIONAL_COUNT: Final = Parameter((int,), optional=True, minimum=1)
 _OPTIONAL_SECONDS: Final = Parameter((int, float), optional=True, minimum=0)
+_PATH: Final = Parameter((str,), "")
+_LIMIT: Final = Parameter((int,), optional=True, minimum=0)
+_REST: Final = {"path": _PATH, "count": _OPTIONAL_COUNT, "seconds": _OPTIONAL_SECONDS}
 _REPEAT: Final = {"count": _count(1), "packets": _count(3, 0)}
 _KEY: Final = Parameter((str,))
 
@@ -96,6 +99,16 @@ ACTIONS: Final[Mapping[str, Mapping[str, Parameter]]] = {
     "revoke_token": {"key": _KEY},
     "restore_token": {"key": _KEY},
     "rotate_token": {"key": _KEY, "token": Parameter((str,))},
+    "rest_refuse": {
+        "status": Parameter((int,), choices=(400, 401, 403, 404, 429, 500, 502, 503, 504)),
+        "retry_after_s": Parameter((int,), optional=True, minimum=0),
+        **_REST,
+    },
+    "rest_delay": {"ms": _seconds(), **_REST},
+    "rest_drop": _REST,
+    "rest_garble": _REST,
+    "rest_limits": {"quote": _LIMIT, "default": _LIMIT},
+    "rest_calm": {},
     "stat": {},
 }
 

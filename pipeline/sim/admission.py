@@ -68,8 +68,7 @@ class Admission:
         for window in self._windows:
             if window.applies(key, now_s):
                 return window.refusal
-        expected = self._tokens.get(key)
-        if expected is None or not hmac.compare_digest(expected.encode(), token.encode()):
+        if not self.knows(key, token):
             return Refusal(HTTPStatus.FORBIDDEN, "Authentication failed")
         if self.limit_policy == "refuse" and live.get(key, 0) >= self.connection_limit:
             return Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too many connections", 5)
@@ -79,6 +78,11 @@ class Admission:
         """Say whether the key's oldest connection has to go for the one just admitted."""
         del key
         return self.limit_policy == "evict" and live >= self.connection_limit
+
+    def knows(self, key: str, token: str) -> bool:
+        """Say whether this is the key's token of now."""
+        expected = self._tokens.get(key)
+        return expected is not None and hmac.compare_digest(expected.encode(), token.encode())
 
     def revoke(self, key: str) -> None:
         """Refuse this key's token from now on; open connections stay."""

@@ -119,14 +119,19 @@ class Client:
                 return
             if data is None:
                 break
-            self._protocol.receive_data(data) if data else self._protocol.receive_eof()
-            for event in self._protocol.events_received():
-                self._on_event(event)
-            self._take_protocol_bytes(now_s)
+            self.take(data, now_s)
             if not data:
-                self.flush(now_s)  # a peer that has only stopped sending still hears the answer
-                self.drop()
                 return
+
+    def take(self, data: bytes, now_s: float) -> None:
+        """Act on what has arrived; b"" is the end of the stream."""
+        self._protocol.receive_data(data) if data else self._protocol.receive_eof()
+        for event in self._protocol.events_received():
+            self._on_event(event)
+        self._take_protocol_bytes(now_s)
+        if not data:
+            self.flush(now_s)  # a peer that has only stopped sending still hears the answer
+            self.drop()
 
     def _on_event(self, event: object) -> None:
         if isinstance(event, Request):

@@ -22,6 +22,7 @@ from pipeline.sim.conditions import FOREVER
 from pipeline.sim.gate import Gate
 from pipeline.sim.market import Listing
 from pipeline.sim.options import LOAD, SimulatorOptions
+from pipeline.sim.rest import Desk
 from pipeline.sim.transport import PlainTransport
 
 MODE_QUOTE: Final = 2
@@ -44,6 +45,7 @@ class Exchange:
         self.options = options
         self.admission = Admission(options.keys, options.connection_limit, options.limit_policy)
         self.listing = Listing(options.instruments, seed=options.seed, now_s=int(time.time()))
+        self.desk = Desk(self.admission, self.listing, seed=options.seed, state=self.stat)
         self.clients: list[Client] = []
         self.sessions = 0
         self.orders = 0
@@ -171,6 +173,7 @@ class Exchange:
             "sessions": self.sessions,
             "handshakes_refused": self.handshakes_refused,
             "orders": self.orders,
+            "rest": self.desk.stat(),
             "clients": [
                 {
                     "session": client.number,

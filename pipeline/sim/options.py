@@ -24,6 +24,11 @@ DEFAULT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
+def api_secret(key: str) -> str:
+    """Return what goes with an API key when a request token is exchanged; no secret here."""
+    return f"{key}-secret"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimulatorOptions:
     """Everything that a simulated exchange can be told; `checked()` before use.

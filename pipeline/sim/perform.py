@@ -19,6 +19,7 @@ from pipeline.sim.client import Client
 from pipeline.sim.conditions import Conditions
 from pipeline.sim.exchange import Exchange
 from pipeline.sim.malformed import Broken, Packet
+from pipeline.sim.perform_rest import ON_REST
 
 
 def select(exchange: Exchange, selector: Mapping[str, int | str]) -> list[Client]:
@@ -204,5 +205,6 @@ _ON_EXCHANGE: Final[Mapping[str, Callable[[Exchange, Action, float], dict[str, A
     "revoke_token": _revoke,
     "restore_token": _restore,
     "rotate_token": _restore,
+    **ON_REST,
     "stat": _stat,
 }

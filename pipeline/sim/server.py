@@ -29,6 +29,7 @@ from pipeline.sim.control import ControlPeer
 from pipeline.sim.exchange import Exchange
 from pipeline.sim.faults import Script, load_script, parse_script
 from pipeline.sim.gate import Delivered, Gate
+from pipeline.sim.lobby import Lobby
 from pipeline.sim.options import SimulatorOptions
 from pipeline.sim.pulse import Pulse
 from pipeline.sim.reader_page import ReaderPage
@@ -127,6 +128,7 @@ class Server:
         else:
             self._script = load_script(options.faults, start_s=now_s)
         self._selector = stack.enter_context(selectors.DefaultSelector())
+        self._lobby = Lobby(self._selector, self.exchange.desk, self._on_opening)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         stack.callback(os.close, self._wake_read)
         stack.callback(os.close, self._wake_write)
@@ -174,7 +176,8 @@ class Server:
 
     def _wake_s(self, now_s: float) -> float:
         wakes = [client.next_wake_s(now_s) for client in self.exchange.clients]
-        return min([self.exchange.next_wake_s(now_s), self._script.next_wake_s(), *wakes])
+        own = (self.exchange.next_wake_s(now_s), self._script.next_wake_s())
+        return min(*own, self._lobby.next_wake_s(), *wakes)
 
     def _turn(self, now_s: float) -> None:
         self._script.step(self.exchange, now_s)
@@ -182,6 +185,7 @@ class Server:
         if now_s >= self._next_sweep_s:
             self._next_sweep_s = now_s + _HALF_OPEN_SWEEP_S
             self._sweep_half_open()
+        self._lobby.turn(now_s)
         for client in list(self.exchange.clients):
             client.flush(now_s)
             if client.gone:
@@ -207,9 +211,14 @@ class Server:
             time.sleep(_NO_DESCRIPTOR_WAIT_S)  # it stays in the backlog until there is room
             return
         transport = PlainTransport(sock) if self._tls is None else TlsTransport(sock, self._tls)
+        self._lobby.accept(transport, now_s)
+
+    def _on_opening(self, transport: PlainTransport, arrived: list[bytes], now_s: float) -> None:
         client = self.exchange.accept(transport, now_s)
         self._watched.add(client)
         self._register(transport, lambda e, now: self._on_client(client, e, now))
+        for data in arrived:
+            client.take(data, now_s)
 
     def _on_client(self, client: Client, events: int, now_s: float) -> None:
         if client.gone:
@@ -267,6 +276,7 @@ class Server:
                 client.drop()
 
     def _close_all(self) -> None:
+        self._lobby.close()
         for client in list(self.exchange.clients):
             self._forget(client)
         for peer in self._peers:

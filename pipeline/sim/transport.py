@@ -55,6 +55,13 @@ class PlainTransport:
         """Hand at most `limit` waiting bytes over; return how many were taken, or raise OSError."""
         return output.send(self.sock.fileno(), limit)
 
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Hand bytes over that are in no Output; return how many were taken, or raise OSError."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
     def established(self) -> bool:
         """Whether the peer is still there, without reading; True where the system cannot say."""
         if not hasattr(socket, "TCP_INFO"):
@@ -113,6 +120,13 @@ class TlsTransport(PlainTransport):
             output.hand(taken, **times)
             total += taken
         return total
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Hand bytes over that are in no Output; after 0 the next call begins with the same."""
+        try:
+            return self.sock.send(memoryview(data)[:_TLS_RECORD_BYTES])
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
 
     def finish(self, *, orderly: bool = True) -> None:
         """Send FIN, after TLS's farewell if `orderly`; reading goes on."""

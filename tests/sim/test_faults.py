@@ -64,6 +64,8 @@ def test_an_action_with_every_default_is_complete() -> None:
         "delay": {"ms": 1},
         "text": {"text": "x"},
         "refuse": {"status": 403},
+        "rest_refuse": {"status": 403},
+        "rest_delay": {"ms": 1},
         "connection_limit": {"policy": "soft"},
         "revoke_token": {"key": "demo"},
         "restore_token": {"key": "demo"},
