@@ -61,12 +61,21 @@ def redistribute(
     return _move_out(wants, lost, pool, policy, turn)
 
 
-def drain(number: int, pool: PoolView, policy: PlacementPolicy, *, may_open: bool = False) -> Drain:
+def drain(
+    number: int,
+    pool: PoolView,
+    policy: PlacementPolicy,
+    *,
+    to: Collection[int] | None = None,
+    may_open: bool = False,
+) -> Drain:
     """Return the moves that empty a connection, by `policy`; `plan.refused` have nowhere to go.
 
+    `to` are the only connections that take them (its successor, when it is recycled), None = any.
     Targets that the plan opens are negative references; pins to this connection yield.
     """
-    emptied = _without(pool, (number,), may_open=may_open)
+    barred = {view.number for view in pool.connections if to is not None and view.number not in to}
+    emptied = _without(pool, {number} | barred, may_open=may_open)
     wants = _wants_on((number,), emptied, policy, Priority.COLD)
     plan = _move_out(wants, (number,), emptied, policy, _ANYWHERE)
     return Drain(moves_of(plan, pool), plan)

@@ -81,10 +81,11 @@ class Opening(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """A connection to drain and close."""
+    """A connection to drain and close; `to` are those that take its instruments."""
 
     number: int
     why: ScaleReason
+    to: tuple[int, ...] = ()
 
 
 class Recycling(NamedTuple):
@@ -286,8 +287,11 @@ class _Judge:
             old = [number for number, age_ns in ages.items() if age_ns >= oldest_ns]
             yield ScaleReason.AGE, sorted(old, key=lambda number: -ages[number])
 
-    def fitting(self, is_warm: bool) -> tuple[int, ...]:
-        """Return connections without which the rest would still be well below full."""
+    def fitting(self, is_warm: bool) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Return connections without which the rest would still be well below full, and the rest.
+
+        Those that are kept warm are no part of the rest.
+        """
         if len(self._views) <= self._scaling.connections_min:
             return ()
         warm = self._scaling.warm_connections if is_warm else 0
@@ -298,15 +302,16 @@ class _Judge:
             working = [seat for seat in self._of(keys) if seat not in kept_warm]
             smallest = min(working, key=lambda seat: (seat.count, -seat.number), default=None)
             if smallest is not None and self._fits_without(smallest, working):
-                found.append(smallest.number)
+                rest = tuple(seat.number for seat in working if seat is not smallest)
+                found.append((smallest.number, rest))
         return tuple(found)
 
     def _fits_without(self, seat: Seat, seats: Sequence[Seat]) -> bool:
-        if seat.count == 0:
-            return True
         total = sum(other.count for other in seats)
         rest = sum(other.capacity for other in seats if other is not seat)
-        return total <= self._scaling.shrink_fill_max * rest and not self._is_pinned_to(seat)
+        # Without the headroom it would be opened again at once.
+        most = min(self._scaling.shrink_fill_max, 1 - self._scaling.headroom) * rest
+        return total <= most and not self._is_pinned_to(seat)
 
     def _is_pinned_to(self, seat: Seat) -> bool:
         placed = self._pool.placement
@@ -315,12 +320,12 @@ class _Judge:
             for token, want in self._pool.wants.items()
         )
 
-    def close(self, fitting: Sequence[int]) -> tuple[Closing, ...]:
+    def close(self, fitting: Sequence[tuple[int, tuple[int, ...]]]) -> tuple[Closing, ...]:
         """Return the first connection that can be emptied without losing or interrupting."""
-        for number in fitting:
-            moves, plan = drain(number, self._pool, self._placement)
+        for number, rest in fitting:
+            moves, plan = drain(number, self._pool, self._placement, to=rest)
             crosses = any(move.break_before_make for move in moves)
             if not plan.refused and (not crosses or self._scaling.shrink_across_decoders):
                 why = ScaleReason.FITS_WITHOUT if moves else ScaleReason.EMPTY
-                return (Closing(number, why),)
+                return (Closing(number, why, rest),)
         return ()

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.core.enums import Mode
 from pipeline.planning.placement import place
@@ -27,6 +29,7 @@ from tests.planning.pools import applied, connections, counts, exceeded, key, po
 LAZY = PlacementPolicy()
 FIRST_FIT = policy(Policy.FIRST_FIT)
 ROUND_ROBIN = policy(Policy.ROUND_ROBIN, Growth.ALL)
+EVEN = (Policy.ROUND_ROBIN, Policy.LEAST_LOADED, Policy.AFFINITY, Policy.WEIGHTED, Policy.LATENCY)
 UNPINNED = [name for name in Policy if name is not Policy.MANUAL]
 
 
@@ -153,6 +156,15 @@ def test_turns_go_on_over_calls_restarts_and_closed_connections() -> None:
     assert plan.assign == {2: 1}
     gone = replace(pool, connections=(pool.connections[0], pool.connections[2]))
     assert place(wants(1, first=3), gone, ROUND_ROBIN, turn=plan.turn).assign == {3: 2}
+
+
+@given(count=st.integers(0, 900), size=st.integers(1, 5), name=st.sampled_from(EVEN))
+def test_counts_differ_by_one_at_most(count: int, size: int, name: Policy) -> None:
+    pool = PoolView(keys=(key(connections_max=size),), connections=connections(size))
+    found = Counter(place(wants(count), pool, policy(name)).assign.values())
+    sizes = [found[number] for number in range(size)]
+    assert sum(sizes) == count
+    assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_full_pool_costs_nobody_the_turn() -> None:
@@ -515,16 +527,15 @@ def test_spread_can_be_chosen_apart_from_the_policy() -> None:
     assert counts(shared.assign) == [3, 3]
 
 
-@pytest.mark.parametrize("growth", Growth)
 @pytest.mark.parametrize("name", Policy)
-def test_a_hundred_thousand_instruments_find_their_places(name: Policy, growth: Growth) -> None:
+def test_a_hundred_thousand_instruments_find_their_places(name: Policy) -> None:
     pool = PoolView(keys=tuple(KeyView(account=f"key-{n}") for n in range(12)))
     asked = [Want(n, priority=Priority(n % 4), account=f"key-{n % 12}") for n in range(100_000)]
     if name is not Policy.MANUAL:
         asked = [want._replace(account=None) for want in asked]
-    plan = place(asked, pool, policy(name, growth))
+    plan = place(asked, pool, policy(name, Growth.ALL))
     assert (len(plan.assign), plan.refused) == (100_000, ())
-    assert 34 <= len(plan.open) <= 36
+    assert len(plan.open) == 36
     assert max(Counter(plan.assign.values()).values()) <= 3000
 
 

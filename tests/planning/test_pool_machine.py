@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.core.enums import Mode
+from pipeline.planning.balance import fair_counts
+from pipeline.planning.hashing import Winners, seat_key
 from pipeline.planning.placement import place
 from pipeline.planning.policies import Growth, PlacementPolicy, Policy
 from pipeline.planning.pool import (
@@ -243,10 +245,29 @@ class PoolMachine(RuleBasedStateMachine):
         plain = not any(w.account or w.connection is not None or w.group for w in known)
         same = len({v.account for v in views}) == 1 and len({v.decoder for v in views}) == 1
         limited = any(k.mode_limits or k.instruments_per_key is not None for k in self.pool.keys)
-        if self.policy.policy is Policy.ROUND_ROBIN and plain and same and not limited:
-            found = Counter(self.pool.placement.values())
-            sizes = [found[view.number] for view in views]
+        if not plain or not same or limited:
+            return
+        found = Counter(self.pool.placement.values())
+        sizes = [found[view.number] for view in views]
+        if self.policy.policy is Policy.ROUND_ROBIN:
             assert max(sizes) - min(sizes) <= 1
+        elif self.policy.policy in (Policy.LEAST_LOADED, Policy.AFFINITY):
+            fair = fair_counts(sizes, [view.capacity for view in views], by_fill=True)
+            assert fair == tuple(sizes)
+        elif self.policy.policy is Policy.HASH:
+            self._belongs(views, found)
+
+    def _belongs(self, views: list[ConnectionView], found: Counter[int]) -> None:
+        """Each is where it belongs, or there is no room."""
+        numbers = {view.number for view in views}
+        tokens = [t for t, number in self.pool.placement.items() if number in numbers]
+        winners = Winners(tokens)
+        for view in views:
+            place = view.number if view.seat is None else view.seat
+            winners.add(seat_key(view.account, place))
+        for token in tokens:
+            own = views[winners.winner(token)]
+            assert self.pool.placement[token] == own.number or found[own.number] == own.capacity
 
 
 PoolMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
@@ -254,6 +275,7 @@ TestPoolMachine = PoolMachine.TestCase
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 class TestManyPools(PoolMachine.TestCase):
     """The same with many more histories."""
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.core.enums import Mode
 from pipeline.planning.placement import place
@@ -37,15 +40,15 @@ def loaded(*numbers: int, **fields: object) -> PoolView:
 def done(pool: PoolView, moves: Iterable[Move]) -> PoolView:
     """Return the pool after the moves, one after the other, each within every limit."""
     placement = dict(pool.placement)
+    carried = Counter(placement.values())
     for move in moves:
         assert placement[move.token] == move.source
-        if not move.break_before_make:
-            both = replace(pool, placement=placement, moving={move.token: move.target})
-            room = sum(n == move.target for n in placement.values())
-            view = both.connection(move.target)
-            assert view is not None
-            assert room < view.capacity
+        view = pool.connection(move.target)
+        assert view is not None
+        assert carried[move.target] < view.capacity
         placement[move.token] = move.target
+        carried[move.target] += 1
+        carried[move.source] -= 1
     after = replace(pool, placement=placement)
     assert exceeded(after) == []
     return after
@@ -152,6 +155,23 @@ def test_weighted_moves_a_few_heavy_ones() -> None:
     assert max(values) - min(values) <= 0.10 * sum(values) / 3
     assert len({move.token for move in moves}) == len(moves)
     assert rebalance(done(pool, moves), weighted) == []
+
+
+@given(heavy=st.lists(st.floats(1, 20), max_size=60), where=st.randoms(use_true_random=False))
+def test_weighted_reaches_a_tenth_where_no_single_one_is_too_heavy(
+    heavy: list[float], where: Random
+) -> None:
+    rates = dict(enumerate([1.0] * 1200 + heavy, 1))
+    placement = {token: where.choice((0, 0, 0, 1, 2)) for token in rates}
+    pool = PoolView(
+        keys=(key(capacity=3000),), connections=connections(3), placement=placement,
+        packet_rates=rates,
+    )  # fmt: skip
+    weighted = policy(Policy.WEIGHTED)
+    after = done(pool, rebalance(pool, weighted))
+    loads = [sum(r for t, r in rates.items() if after.placement[t] == n) for n in range(3)]
+    assert max(loads) - min(loads) <= 0.10 * sum(loads) / 3
+    assert rebalance(after, weighted) == []
 
 
 def test_hash_moves_only_what_the_new_connection_wins() -> None:

@@ -133,6 +133,12 @@ def test_draining_may_open_a_successor() -> None:
     assert counts(plan.assign) == [10]
 
 
+def test_a_successor_takes_exactly_what_its_predecessor_had() -> None:
+    pool = pool_of(300, 0, 0)
+    moves, _ = drain(0, pool, EVEN, to={2})
+    assert {move.token: move.target for move in moves} == dict.fromkeys(pool.placement, 2)
+
+
 def test_what_is_under_way_is_left_to_its_move() -> None:
     pool = pool_of(10, 0, moving=dict.fromkeys(range(1, 4), 1))
     assert set(redistribute({0}, pool, EVEN).assign) == set(range(4, 11))

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.core.clock import IST, NS_PER_S
 from pipeline.planning.policies import PlacementPolicy, Policy, Spread
 from pipeline.planning.pool import Plan, PoolView, Want
 from pipeline.planning.redistribution import drain
 from pipeline.planning.scaling import (
-    Closing,
     History,
     Recycling,
     ScaleAdvice,
@@ -22,7 +23,7 @@ from pipeline.planning.scaling import (
     is_warm_time,
     judge_scaling,
 )
-from tests.planning.pools import applied, connections, key, policy
+from tests.planning.pools import applied, connections, exceeded, key, policy
 
 EVEN = PlacementPolicy()
 FIXED = ScalingPolicy()
@@ -149,15 +150,15 @@ def test_a_schedule_may_pass_midnight() -> None:
 # --- shrinking ------------------------------------------------------------------------------
 
 
-def settle(pool: PoolView, scaling: ScalingPolicy = FIXED) -> list[Closing]:
+def settle(pool: PoolView, scaling: ScalingPolicy = FIXED) -> list[tuple[int, ScaleReason]]:
     """Return what is closed when nothing else happens, one after the other."""
     closed, history = [], History()
     for second in range(0, 6000, 60):
         advice = judge(pool, scaling, history, at_s=second)
         history = advice.history
         for closing in advice.close:
-            closed.append(closing)
-            pool = applied(pool, drain(closing.number, pool, EVEN)[1], [])
+            closed.append((closing.number, closing.why))
+            pool = applied(pool, drain(closing.number, pool, EVEN, to=closing.to)[1], [])
             left = tuple(v for v in pool.connections if v.number != closing.number)
             pool = replace(pool, connections=left)
     return closed
@@ -166,21 +167,22 @@ def settle(pool: PoolView, scaling: ScalingPolicy = FIXED) -> list[Closing]:
 def test_three_become_two_and_one_and_stay() -> None:
     found = settle(pool_of(200, 150, 100))
     assert found == [
-        Closing(2, ScaleReason.FITS_WITHOUT),
-        Closing(1, ScaleReason.FITS_WITHOUT),
+        (2, ScaleReason.FITS_WITHOUT),
+        (1, ScaleReason.FITS_WITHOUT),
     ]
 
 
 def test_an_empty_pool_goes_back_to_none() -> None:
-    assert settle(pool_of(0)) == [Closing(0, ScaleReason.EMPTY)]
+    assert settle(pool_of(0)) == [(0, ScaleReason.EMPTY)]
     assert len(settle(pool_of(0, 0, 0), ScalingPolicy(connections_min=1))) == 2
     assert len(settle(pool_of(0, 0, 0), ScalingPolicy(warm_connections=1))) == 2
 
 
 def test_what_would_be_too_full_stays() -> None:
-    assert settle(pool_of(701, 0, 700)) == [Closing(1, ScaleReason.EMPTY)]
+    assert settle(pool_of(701, 0, 700)) == []
+    assert settle(pool_of(700, 0, 700)) == [(1, ScaleReason.EMPTY)]
     assert settle(pool_of(400, 301)) == []
-    assert settle(pool_of(400, 300)) == [Closing(1, ScaleReason.FITS_WITHOUT)]
+    assert settle(pool_of(400, 300)) == [(1, ScaleReason.FITS_WITHOUT)]
 
 
 def test_a_connection_is_closed_when_the_hold_time_has_passed_and_no_sooner() -> None:
@@ -206,6 +208,33 @@ def test_what_is_pinned_or_would_be_interrupted_stays() -> None:
     apart = replace(with_each(pool_of(100, 10), {}, {"decoder": 1}), decoders=2)
     assert settle(apart) == []
     assert settle(apart, ScalingPolicy(shrink_across_decoders=True)) != []
+
+
+@settings(max_examples=50)
+@given(
+    counts=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+    scaling=st.builds(
+        ScalingPolicy, connections_min=st.integers(0, 3), warm_connections=st.integers(0, 2),
+        headroom=st.floats(0, 0.3), shrink_fill_max=st.floats(0, 0.7),
+    ),
+)  # fmt: skip
+def test_advice_that_is_followed_comes_to_an_end(counts: list[int], scaling: ScalingPolicy) -> None:
+    keys = (key(capacity=20, connections_max=5),)
+    pool = with_each(pool_of(*counts, keys=keys), *[{"capacity": 20} for _ in counts])
+    history, last = History(), 0
+    for check in range(30):
+        advice = judge(pool, scaling, history, at_s=check * 600)
+        history = advice.history
+        last = check if advice.open or advice.close else last
+        pool = applied(pool, Plan(assign={}, open=tuple(o.new for o in advice.open)), [])
+        for closing in advice.close:
+            pool = applied(pool, drain(closing.number, pool, EVEN, to=closing.to)[1], [])
+            left = tuple(v for v in pool.connections if v.number != closing.number)
+            pool = replace(pool, connections=left)
+        assert exceeded(pool) == []
+        assert len(pool.placement) == sum(counts)
+    assert last < 15
+    assert len(pool.connections) >= scaling.connections_min
 
 
 # --- recycling ------------------------------------------------------------------------------
