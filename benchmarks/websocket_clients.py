@@ -26,6 +26,7 @@ from pipeline.shm.segment import Segment
 
 MESSAGE_BYTES_MAX = 1 << 20
 RECEIVE_BUFFER_BYTES = 256 << 10
+_TURN_NS = 50_000_000
 
 
 class Client(Protocol):
@@ -58,7 +59,9 @@ class PipelineClient:
         """See Client."""
         self._goal += frames
         while int(self._counted["frames_out"]) < self._goal:
-            result = self._transport.read(self._reader, wait_ns=50_000_000, want_write=False)
+            result = self._transport.read(
+                self._reader, wait_ns=_TURN_NS, want_write=False, turn_ns=_TURN_NS
+            )
             if result == StreamResult.STREAM_ENDED:
                 raise ConnectionError(f"the stream ended, reason {self._reader.reason}")
 

@@ -228,6 +228,14 @@ static inline void ws_stream_drain_wake(ws_stream *s) {
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) s->wake_fd = -1; /* of no use */
 }
 
+/* Whether a signal has come, for who never waits. */
+static inline int ws_stream_was_woken(ws_stream *s) {
+    struct pollfd wanted = {s->wake_fd, POLLIN, 0};
+    if (s->wake_fd < 0 || poll(&wanted, 1, 0) <= 0) return 0;
+    ws_stream_drain_wake(s);
+    return 1;
+}
+
 /* A signal that comes outside of ppoll, or to another thread, does not interrupt it: `wake_fd` does. */
 static inline int ws_stream_poll(ws_stream *s, int fd, int want_write, int64_t wait_ns) {
     struct pollfd wanted[2] = {{fd, (short)(POLLIN | (want_write ? POLLOUT : 0)), 0},
@@ -243,9 +251,10 @@ static inline int ws_stream_poll(ws_stream *s, int fd, int want_write, int64_t w
     return wanted[0].revents & ~POLLOUT ? STREAM_BUSY : STREAM_WRITABLE;
 }
 
-/* Whether the caller has more to do than to go on waiting. */
+/* Whether the caller has more to do than to go on. An incomplete frame's deadline is looked at with
+ * every read: it takes a caller only where there is none. */
 static inline int ws_stream_has_duty(const ws_stream *s) {
-    if (s->frame_since_mono_ns || s->pings.waiting) return 1; /* both have a deadline */
+    if (s->pings.waiting) return 1; /* for its turn to be answered */
     return s->watch && __atomic_load_n(s->watch, __ATOMIC_ACQUIRE) != s->watch_seen;
 }
 
@@ -264,7 +273,7 @@ static inline int ws_stream_sleep(ws_stream *s, int fd, int want_write, int64_t 
         now_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
         ws_stream_beat(s, now_mono_ns);
         wait_ns = until_mono_ns - now_mono_ns;
-        if (wait_ns <= 0 || ws_stream_has_duty(s)) return STREAM_IDLE;
+        if (wait_ns <= 0 || s->frame_since_mono_ns || ws_stream_has_duty(s)) return STREAM_IDLE;
     }
 }
 
@@ -312,6 +321,7 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         if (reads && s->receive_mono_ns >= until_mono_ns) return STREAM_BUSY;
         if (reads >= reads_max || (reads && s->receive_mono_ns >= duty_mono_ns)) {
             if (turn_ns == busy_ns || ws_stream_has_duty(s)) return STREAM_BUSY;
+            if (ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
             ws_stream_beat(s, s->receive_mono_ns);
             duty_mono_ns = s->receive_mono_ns + busy_ns;
             reads = 1;

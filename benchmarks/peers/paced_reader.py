@@ -30,6 +30,7 @@ from pipeline.shm import specs
 from pipeline.shm.segment import Segment
 
 _RECEIVE_BYTES: Final = 256 << 10
+_TURN_NS: Final = 50_000_000
 _HEADER_BYTES: Final = 4  # of an unmasked frame of 126 to 65,535 bytes
 
 
@@ -79,7 +80,7 @@ def pipeline(url: str, size: int, count: int) -> dict[str, float]:
         while writer.tail < count:
             if not began_cpu_s and writer.tail >= late.skipped:
                 began_cpu_s, late.skipped = time.process_time(), writer.tail
-            result = transport.read(reader, wait_ns=50_000_000, want_write=False)
+            result = transport.read(reader, wait_ns=_TURN_NS, want_write=False, turn_ns=_TURN_NS)
             if result == StreamResult.STREAM_ENDED:
                 sys.exit(f"the stream ended, reason {reader.reason}")
         cpu_s = time.process_time() - began_cpu_s

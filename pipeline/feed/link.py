@@ -1,9 +1,9 @@
 """One open connection, from the upgrade to its end. Floor 3.
 
-The loop reads, and at least every 50 ms of reading does its duties: pings and pongs,
-timers, the assignment's changes. With nothing to read it sleeps until a duty may be due; the
-heartbeat and a look at the assignment every 50 ms are the compiled reader's meanwhile. Nothing is
-carried over from one connection to the next.
+The loop reads, and between reads does its duties: pings and pongs, timers, the assignment's
+changes. While nothing is due soon, whether much comes or nothing, that is twice a second: the
+heartbeat and a look at the assignment and for signals, every 50 ms and less, are the compiled
+reader's meanwhile. Nothing is carried over from one connection to the next.
 Decisions on silence are `pipeline.planning.liveness`'; the wire's rules are `ext.websocket`'s.
 """
 
@@ -149,7 +149,11 @@ class Link:
         want_write = len(self._outbox) > 0
         is_soon = want_write or self._commands_left
         wait_ns = WAIT_NS if is_soon else self._idle_wait_ns
-        return self._transport.read(self._reader, wait_ns=wait_ns, want_write=want_write)
+        # Until it is live, the first data are news.
+        turn_ns = wait_ns if self._status.state is State.LIVE else WAIT_NS
+        return self._transport.read(
+            self._reader, wait_ns=wait_ns, want_write=want_write, turn_ns=turn_ns
+        )
 
     # ---- what came -------------------------------------------------------------------------
 

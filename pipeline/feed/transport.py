@@ -19,8 +19,6 @@ from pipeline.feed.tls import FETCH_BYTES, TlsSocket
 
 READS_MAX: Final = 64
 BUSY_NS: Final = 10 * NS_PER_MS
-#: So long the compiled loop reads before the interpreter has its turn.
-TURN_NS: Final = 50 * NS_PER_MS
 
 _IDLE: Final = StreamResult.STREAM_IDLE
 _BUSY: Final = StreamResult.STREAM_BUSY
@@ -32,8 +30,11 @@ _ENDED: Final = StreamResult.STREAM_ENDED
 class Transport(Protocol):
     """A connected, non-blocking socket that this object owns."""
 
-    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
-        """Read into the reader; return a StreamResult. Waits at most `wait_ns` for a byte."""
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
+        """Read into the reader; return a StreamResult. Waits at most `wait_ns` for a byte.
+
+        May go on reading without the interpreter for `turn_ns`.
+        """
         ...
 
     def send(self, data: bytearray) -> int:
@@ -60,14 +61,14 @@ class PlainTransport:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
 
-    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         """See Transport."""
         return reader.read_fd(
             self._sock.fileno(),
             reads_max=READS_MAX,
             busy_ns=BUSY_NS,
             wait_ns=wait_ns,
-            turn_ns=TURN_NS,
+            turn_ns=turn_ns,
             want_write=want_write,
         )
 
@@ -97,7 +98,7 @@ class TlsTransport:
         self._send_wants_read = False
         self._stamped = False
 
-    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         """See Transport."""
         if not self._stamped:  # what came with the handshake's last bytes was received just now
             self._stamped = True

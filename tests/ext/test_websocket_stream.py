@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import socket
 import struct
@@ -163,6 +165,35 @@ def test_a_signal_ends_the_wait(pair: Pair) -> None:
         signal.signal(signal.SIGALRM, before)
     assert result == StreamResult.STREAM_INTERRUPTED
     assert heard == [signal.SIGALRM]
+
+
+def test_a_signal_is_heard_however_much_comes(pair: Pair, ring: Segment) -> None:
+    server, client = pair
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    reader = FrameReader(4096, 2048, ring=FrameRingWriter(ring.mapping), wake_fd=wake)
+    over = threading.Event()
+
+    def flood() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            if number == 100:
+                os.write(waker, b"\x0f")
+            server.sendall(server_frame(BINARY, bytes(1000)) * 8)
+
+    sender = threading.Thread(target=flood)
+    sender.start()
+    result = reader.read_fd(
+        client.fileno(), wait_ns=LONG_NS, busy_ns=1_000_000, turn_ns=LONG_NS
+    )
+    over.set()
+    while sender.is_alive():
+        reader.read_fd(client.fileno(), wait_ns=1_000_000)
+    sender.join()
+    os.close(waker)
+    os.close(wake)
+    assert result == StreamResult.STREAM_INTERRUPTED
 
 
 def test_a_broken_rule_between_good_messages_keeps_the_good_ones(pair: Pair, ring: Segment) -> None:

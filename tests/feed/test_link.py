@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ext.websocket import FrameReader, StreamResult
 from pipeline.core.enums import Mode, Reason, SegmentKind, State
 from pipeline.feed import link as link_module
+from pipeline.feed.link import Link
 from pipeline.shm.tables import confirmed_rows
 from tests.ext.frames import BINARY, CONTINUATION, PING, PONG, TEXT, server_frame
 from tests.feed.link_scripts import TICK, beating, commands_of
@@ -161,3 +163,42 @@ def test_what_arrives_in_another_mode_is_asked_for_once_more(
         {"a": "mode", "v": ["full", [884737]]},
     ]
     assert stage.counter("resubscriptions") == 1
+
+
+class NotingTransport:
+    """Takes everything, says nothing, and notes for how long it might have read on."""
+
+    def __init__(self) -> None:
+        self.turns_ns: list[int] = []
+
+    def read(
+        self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0
+    ) -> int:
+        self.turns_ns.append(turn_ns)
+        return StreamResult.STREAM_BUSY
+
+    def send(self, data: bytearray) -> int:
+        return len(data)
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        raise AssertionError("nothing is wrong")
+
+
+def test_only_a_live_feed_reads_on_for_long_without_the_interpreter(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "ws://127.0.0.1:9")
+    parts, transport = stage.link_parts(), NotingTransport()
+    link = Link(parts, transport, connection_epoch=1)
+    parts.status.enter(State.SUBSCRIBING, Reason.CONNECTED)
+    goes = iter([True] * 5)
+
+    def keep_going() -> bool:
+        if len(transport.turns_ns) == 3:
+            parts.status.enter(State.LIVE, Reason.FIRST_DATA)
+        return next(goes, False)
+
+    assert link.serve(keep_going) is None
+    assert transport.turns_ns[1:5] == [link_module.WAIT_NS] * 2 + [link_module.IDLE_WAIT_NS] * 2
+    assert transport.turns_ns[-1] == link_module.WAIT_NS  # what ends a drain is heard at once

@@ -23,7 +23,7 @@ class SlowTransport:
         self.taken += data[:count]
         return min(count, len(data))
 
-    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool) -> int:
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         raise AssertionError("an outbox does not read")
 
     def close(self) -> None:
