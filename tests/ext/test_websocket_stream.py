@@ -184,9 +184,7 @@ def test_a_signal_is_heard_however_much_comes(pair: Pair, ring: Segment) -> None
 
     sender = threading.Thread(target=flood)
     sender.start()
-    result = reader.read_fd(
-        client.fileno(), wait_ns=LONG_NS, busy_ns=1_000_000, turn_ns=LONG_NS
-    )
+    result = reader.read_fd(client.fileno(), wait_ns=LONG_NS, busy_ns=1_000_000, turn_ns=LONG_NS)
     over.set()
     while sender.is_alive():
         reader.read_fd(client.fileno(), wait_ns=1_000_000)

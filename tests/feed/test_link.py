@@ -171,9 +171,7 @@ class NotingTransport:
     def __init__(self) -> None:
         self.turns_ns: list[int] = []
 
-    def read(
-        self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0
-    ) -> int:
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         self.turns_ns.append(turn_ns)
         return StreamResult.STREAM_BUSY
 

@@ -146,9 +146,7 @@ class DeafTransport:
 
     aborted = False
 
-    def read(
-        self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0
-    ) -> int:
+    def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         assert want_write
         time.sleep(0.005)
         return StreamResult.STREAM_IDLE
