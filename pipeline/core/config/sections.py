@@ -404,6 +404,15 @@ class PoolConfig:
     warm_connections: int = key(
         Integer(0, 256), "connections kept open while nothing is wanted", default=0
     )
+    warm_at: datetime.time | None = key(
+        TimeOfDay(),
+        "keep them for an hour from then on each day, in India's time; if absent always",
+        default=None,
+        example=datetime.time(9, 0),
+    )
+    recycle_after_s: float = key(
+        Number(0, 10_000_000), "replace a connection of that age; 0: at no age", default=0.0
+    )
     min_health: float = key(
         Number(0, 100), "a connection below this score gets no new instruments", default=30.0
     )

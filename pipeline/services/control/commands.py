@@ -206,7 +206,7 @@ class Commands:
                 "mode": want.mode.name.lower(),
                 "priority": want.priority.name.lower(),
                 "connection": pool.placement.get(token),
-                "moving_to": pool.moving[token].target if token in pool.moving else None,
+                "moving_to": pool.moves.targets.get(token),
                 "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
                 "clients": sorted(pool.ledger.holders(token)),
             }

@@ -16,9 +16,11 @@ from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
+from pipeline.services.control.acts import actions_of
+from pipeline.services.control.assigned import Counters
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.outside import Outside
-from pipeline.services.control.pool import Counters, Pool
+from pipeline.services.control.pool import Pool
 from pipeline.services.control.server import Server
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
@@ -58,7 +60,7 @@ class Control:
             resolve=_resolve,
             about={**about, "started_ts_ns": real_ns()},
             questions={},
-            actions={},
+            actions=actions_of(self.pool),
         )
         self._wake = asyncio.Event()
         self.server = Server(self.commands, self.pool.ledger, self._wake.set)
@@ -118,7 +120,7 @@ class Control:
         record["desired"] = len(pool.ledger.desired)
         record["assigned"] = len(pool.placement)
         record["orphaned"] = len(pool.orphans)
-        record["moving"] = len(pool.moving)
+        record["moving"] = len(pool.moves.under_way)
 
 
 def _resolve(names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[str]]]:

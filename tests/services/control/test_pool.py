@@ -137,7 +137,7 @@ def test_a_move_is_made_before_it_is_broken() -> None:
     target = (source + 1) % 3
     before = rig.world.tables[source][token]
     rig.world.mute = {target}
-    rig.pool.begin_move(Move(token, source, target), rig.world.now_ns)
+    rig.move(token, source, target)
     rig.turn(1.0)
     assert token in rig.world.tables[source] and token in rig.world.tables[target]
     assert rig.world.tables[target][token] == before._replace(owner_epoch=2)
@@ -158,7 +158,7 @@ def test_a_move_without_a_first_packet_is_given_up() -> None:
     source = rig.pool.placement[1]
     target = (source + 1) % 3
     rig.world.mute = {target}
-    rig.pool.begin_move(Move(1, source, target), rig.world.now_ns)
+    rig.move(1, source, target)
     rig.turn(1.0)
     assert rig.pool.placement[1] == source and 1 not in rig.world.tables[target]
     assert rig.pool.counters.moves_failed == 1
@@ -173,9 +173,9 @@ def test_a_first_packet_of_before_the_move_is_none() -> None:
     target = (source + 1) % 3
     rig.world.written_ns[target, 1] = rig.world.now_ns - 1
     rig.world.write = lambda link: False  # type: ignore[method-assign]
-    rig.pool.begin_move(Move(1, source, target), rig.world.now_ns)
+    rig.move(1, source, target)
     rig.turn(0.2)
-    assert 1 in rig.pool.moving
+    assert 1 in rig.pool.moves.under_way
 
 
 def test_who_unsubscribes_in_the_middle_of_a_move_leaves_both() -> None:
@@ -185,12 +185,12 @@ def test_who_unsubscribes_in_the_middle_of_a_move_leaves_both() -> None:
     source = rig.pool.placement[1]
     target = (source + 1) % 3
     rig.world.mute = {target}
-    rig.pool.begin_move(Move(1, source, target), rig.world.now_ns)
+    rig.move(1, source, target)
     rig.turn(0.1)
     rig.pool.ledger.remove("a", [1])
     rig.turn(0.1)
     assert not any(1 in rows for rows in rig.world.tables.values())
-    assert not rig.pool.moving
+    assert not rig.pool.moves.under_way
     rig.check()
 
 
@@ -217,10 +217,10 @@ def test_a_move_under_way_is_adopted_too() -> None:
     source = rig.pool.placement[1]
     target = (source + 1) % 3
     rig.world.mute = {target}
-    rig.pool.begin_move(Move(1, source, target), rig.world.now_ns)
+    rig.move(1, source, target)
     rig.turn()
     again = Rig(rig.config, rig.world)
-    assert again.pool.placement[1] == source and 1 in again.pool.moving
+    assert again.pool.placement[1] == source and 1 in again.pool.moves.under_way
     again.world.mute = set()
     again.world.written_ns[target, 1] = again.world.now_ns
     again.turn()
@@ -279,7 +279,7 @@ def test_random_wishes_outages_and_restarts_lose_nothing(seed: int) -> None:
 
 
 def _move_one(pool: Pool, draw: random.Random, now_ns: int) -> None:
-    movable = [t for t in pool.placement if t not in pool.moving]
+    movable = [t for t in pool.placement if t not in pool.moves.under_way]
     if not movable:
         return
     token = draw.choice(movable)
@@ -289,4 +289,5 @@ def _move_one(pool: Pool, draw: random.Random, now_ns: int) -> None:
         if link.number != source and link.takes_more and len(link.rows) < link.capacity
     ]  # fmt: skip
     if targets:
-        pool.begin_move(Move(token, source, draw.choice(targets).number), now_ns)
+        move = Move(token, source, draw.choice(targets).number)
+        pool.moves.begin(move, pool.ledger.desired[token], now_ns)

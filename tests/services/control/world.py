@@ -9,7 +9,7 @@ from pipeline.core.clock import NS_PER_S
 from pipeline.core.config import Config, parse
 from pipeline.core.enums import Mode, State
 from pipeline.core.plan import plan_topology
-from pipeline.planning.pool import Want
+from pipeline.planning.pool import Move, Want
 from pipeline.services.control.links import Link, Report, Row
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.pool import Pool
@@ -113,6 +113,11 @@ class Rig:
             ledger.join(client)
         ledger.add(client, {token: Want(token, mode) for token in tokens})
 
+    def move(self, token: int, source: int, target: int) -> None:
+        """Begin a move."""
+        want = self.pool.ledger.desired[token]
+        self.pool.moves.begin(Move(token, source, target), want, self.world.now_ns)
+
     def counts(self) -> dict[int, int]:
         """Return how many instruments each table has."""
         return {number: len(rows) for number, rows in sorted(self.world.tables.items())}
@@ -128,8 +133,8 @@ class Rig:
             for token, row in rows.items():
                 assert slots.setdefault((link.decoder, row.slot), token) == token
                 assert row.mode is pool.ledger.desired[token].mode
-                if token in pool.moving:
-                    assert number in (pool.moving[token].source, pool.moving[token].target)
+                if moving := pool.moves.under_way.get(token):
+                    assert number in (moving.source, moving.target)
                 else:
                     assert token not in carried, f"{token} on {carried[token]} and {number}"
                 carried[token] = number

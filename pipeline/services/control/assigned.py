@@ -1,0 +1,231 @@
+"""The assigned set: which connection carries which instrument, with which slot. Floor 4.
+
+Bookkeeping only: who decides is `pool`, `moves` and `upkeep`. `placement` says who owns each
+instrument; while it moves, a second connection has a row of it, too. `write` brings what changed
+into the tables, `adopt` takes over what a control process before this one has left there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.core.config import Config
+from pipeline.core.enums import Mode
+from pipeline.core.plan import Topology
+from pipeline.planning.pool import NewConnection
+from pipeline.services.control.links import Link, Report, Row, Slots
+from pipeline.services.control.outside import TopologyRow
+
+
+class Surroundings(Protocol):
+    """What the pool needs of the world: shared memory, or a test's stand-in."""
+
+    @property
+    def present(self) -> frozenset[int]:
+        """The connections that have segments."""
+
+    def read_topology(self) -> list[TopologyRow]:
+        """The topology as it is."""
+
+    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
+        """Say which connections there shall be."""
+
+    def report(self, number: int) -> Report:
+        """What a connection's pages say."""
+
+    def write(self, link: Link) -> bool:
+        """Write a connection's assignment; False when it has no table yet."""
+
+    def read_rows(self, number: int) -> dict[int, Row]:
+        """A connection's assignment as it is."""
+
+    def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
+        """When each instrument's first packet came, monotonic ns; 0 = not yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key, by the first account that has it; `index` is that account's position."""
+
+    account: str
+    index: int
+    broker: str
+    connections_max: int
+    instruments_per_connection: int
+
+
+@dataclass
+class Counters:
+    """What the pool has done since its instance began; the page keeps it over restarts."""
+
+    subscriptions: int = 0
+    unsubscriptions: int = 0
+    connections_opened: int = 0
+    connections_closed: int = 0
+    moves_begun: int = 0
+    moves_done: int = 0
+    moves_failed: int = 0
+    moves_broken: int = 0
+
+
+class Assigned:
+    """Connections and their rows."""
+
+    def __init__(self, config: Config, topology: Topology, outside: Surroundings) -> None:
+        self.links: dict[int, Link] = {}
+        self.placement: dict[int, int] = {}
+        self.counters = Counters()
+        self.keys = keys_of(config)
+        self.slots = {decoder.number: Slots(decoder.slots) for decoder in topology.decoders}
+        self._outside = outside
+        self._next_number = 0
+        self._topology_changed = False
+
+    # ---- connections ------------------------------------------------------------------------
+
+    def open(self, new: NewConnection, now_ns: int) -> Link:
+        """Want a connection more; return it."""
+        key = next(key for key in self.keys if key.account == new.account)
+        number, self._next_number = self._next_number, self._next_number + 1
+        link = self.links[number] = Link(
+            number=number,
+            account=new.account,
+            account_index=key.index,
+            decoder=new.decoder,
+            seat=new.seat,
+            capacity=key.instruments_per_connection,
+            opened_mono_ns=now_ns,
+            healthy_mono_ns=now_ns,
+        )
+        self.counters.connections_opened += 1
+        self._topology_changed = True
+        return link
+
+    def close(self, link: Link) -> None:
+        """Want a connection no more; it is forgotten once it is gone."""
+        link.wanted = False
+        self._topology_changed = True
+
+    def empty(self, link: Link) -> list[int]:
+        """Take all rows from a connection; return the instruments that have no owner now."""
+        owned = [token for token in link.rows if self.placement.get(token) == link.number]
+        for token in list(link.rows):
+            self.unassign(token, link)
+        for token in owned:
+            del self.placement[token]
+        return owned
+
+    def forget(self, link: Link) -> None:
+        """Take note that a connection is gone, which was emptied before."""
+        del self.links[link.number]
+        self.counters.connections_closed += 1
+        self._topology_changed = True
+
+    # ---- instruments ------------------------------------------------------------------------
+
+    def assign(self, token: int, mode: Mode, link: Link, owner_epoch: int = 1) -> None:
+        """Give a connection a row; whose the instrument is, `placement` says."""
+        slot = self.slots[link.decoder].take(token)
+        link.put(token, Row(mode, slot, owner_epoch))
+
+    def unassign(self, token: int, link: Link) -> None:
+        """Take a row from a connection."""
+        link.take(token)
+        self.slots[link.decoder].give_back(token)
+
+    def let_go(self, token: int) -> None:
+        """Take an instrument from every connection."""
+        if self.placement.pop(token, None) is not None:
+            self.counters.unsubscriptions += 1
+        for link in self.links.values():
+            if token in link.rows:
+                self.unassign(token, link)
+
+    def set_mode(self, token: int, mode: Mode) -> None:
+        """Change an instrument's mode wherever it is."""
+        for link in self.links.values():
+            row = link.rows.get(token)
+            if row is not None:
+                link.put(token, row._replace(mode=mode))
+
+    # ---- tables -----------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Bring what has changed into the tables; what has no table yet stays to be written."""
+        if self._topology_changed:
+            self._outside.write_topology(map(_topology_row, self.links.values()))
+            self._topology_changed = False
+        for link in self.links.values():
+            if link.dirty and self._outside.write(link):
+                link.dirty = False
+
+    def adopt(self, now_ns: int) -> dict[int, tuple[int, int]]:
+        """Take over what is in the tables; return {token: (source, target)} of what was moving."""
+        accounts = {key.index: key for key in self.keys}
+        for row in self._outside.read_topology():
+            self._next_number = max(self._next_number, row.number + 1)
+            key = accounts.get(row.account)
+            if key is not None and row.decoder in self.slots:
+                self.links[row.number] = _adopted_link(row, key, now_ns)
+        moving: dict[int, tuple[int, int]] = {}
+        for link in self.links.values():
+            for token, found in self._outside.read_rows(link.number).items():
+                self._adopt_row(token, found, link, moving)
+        return moving
+
+    def _adopt_row(
+        self, token: int, row: Row, link: Link, moving: dict[int, tuple[int, int]]
+    ) -> None:
+        if not self.slots[link.decoder].adopt(token, row.slot):
+            link.dirty = True  # a row that cannot be: written anew without it
+            return
+        link.rows[token] = row
+        owner = self.links[self.placement.setdefault(token, link.number)]
+        if owner is not link:
+            # A move was under way: who has the lower epoch is the source, and still the owner.
+            source, target = sorted((owner, link), key=lambda one: one.rows[token].owner_epoch)
+            self.placement[token] = source.number
+            moving[token] = (source.number, target.number)
+
+
+def keys_of(config: Config) -> list[Key]:
+    """Return a key per API key of a config with a pool."""
+    pool = config.pool
+    assert pool is not None and pool.connections_per_key is not None
+    assert pool.instruments_per_connection is not None
+    found: dict[tuple[str, str], Key] = {}
+    for index, account in enumerate(config.accounts):
+        key = Key(
+            account.name, index, account.broker,
+            pool.connections_per_key, pool.instruments_per_connection,
+        )  # fmt: skip
+        found.setdefault((account.broker, account.api_key), key)
+    return list(found.values())
+
+
+def _topology_row(link: Link) -> TopologyRow:
+    return TopologyRow(
+        number=link.number,
+        account=link.account_index,
+        decoder=link.decoder,
+        seat=link.seat,
+        instruments_max=link.capacity,
+        wanted=link.wanted,
+    )
+
+
+def _adopted_link(row: TopologyRow, key: Key, now_ns: int) -> Link:
+    return Link(
+        number=row.number,
+        account=key.account,
+        account_index=row.account,
+        decoder=row.decoder,
+        seat=row.seat,
+        capacity=row.instruments_max,
+        opened_mono_ns=now_ns,
+        healthy_mono_ns=now_ns,
+        wanted=row.wanted,
+        dirty=False,
+    )

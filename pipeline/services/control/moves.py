@@ -1,0 +1,135 @@
+"""Moving instruments between connections: made before it is broken. Floor 4.
+
+An instrument is assigned to its target under a higher owner epoch and with its own slot; the
+target's first packet flips the owner, and only then the source lets go. In between both deliver,
+and the decoder drops what is not newer. Between decoders there is no such overlap: there the
+source lets go first, and readers see the instrument on another connection. Begun are no more in a
+second than `[pool] moves_per_s`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pipeline.planning.pacing import MovePacer
+from pipeline.planning.pool import Move, Want
+from pipeline.services.control.assigned import Assigned, Surroundings
+from pipeline.services.control.links import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """An instrument under way: assigned to both, owned by the source until `target` delivers."""
+
+    source: int
+    target: int
+    begun_mono_ns: int
+
+
+class Moves:
+    """Moves under way, and those that wait for their turn."""
+
+    def __init__(
+        self, assigned: Assigned, outside: Surroundings, *, moves_per_s: int, confirm_ns: int
+    ) -> None:
+        self.under_way: dict[int, Moving] = {}
+        self._waiting: deque[Move] = deque()
+        self._assigned = assigned
+        self._outside = outside
+        self._pacer = MovePacer(moves_per_s)
+        self._confirm_ns = confirm_ns
+
+    @property
+    def waiting(self) -> int:
+        """How many moves wait for their turn."""
+        return len(self._waiting)
+
+    @property
+    def targets(self) -> dict[int, int]:
+        """Where each instrument under way goes."""
+        return {token: moving.target for token, moving in self.under_way.items()}
+
+    def replace_waiting(self, moves: Iterable[Move]) -> int:
+        """Plan these moves instead of those that wait; return how many they are."""
+        self._waiting = deque(moves)
+        return len(self._waiting)
+
+    def adopt(self, moving: Mapping[int, tuple[int, int]], now_ns: int) -> None:
+        """Go on with moves that a control process before this one began."""
+        for token, (source, target) in moving.items():
+            self.under_way[token] = Moving(source, target, now_ns)
+
+    def drop(self, token: int) -> None:
+        """Forget a move: nobody wants the instrument any more."""
+        self.under_way.pop(token, None)
+
+    def begin_some(self, desired: Mapping[int, Want], now_ns: int) -> None:
+        """Begin as many as may begin now; those that make no sense any more are passed over."""
+        allowed = self._pacer.take(now_ns, len(self._waiting)) if self._waiting else 0
+        for _ in range(allowed):
+            move = self._waiting.popleft()
+            if self._is_sensible(move, desired):
+                self.begin(move, desired[move.token], now_ns)
+
+    def _is_sensible(self, move: Move, desired: Mapping[int, Want]) -> bool:
+        links = self._assigned.links
+        target = links.get(move.target)
+        return (
+            move.token in desired
+            and move.token not in self.under_way
+            and self._assigned.placement.get(move.token) == move.source
+            and target is not None
+            and target.takes_more
+            and len(target.rows) < target.capacity
+        )
+
+    def begin(self, move: Move, want: Want, now_ns: int) -> None:
+        """Assign an instrument to its target, too; or, between decoders, leave the source first."""
+        assigned = self._assigned
+        source, target = assigned.links[move.source], assigned.links[move.target]
+        epoch = source.rows[move.token].owner_epoch + 1
+        if move.break_before_make:
+            assigned.unassign(move.token, source)
+            assigned.placement[move.token] = target.number
+            assigned.counters.moves_broken += 1
+        else:
+            self.under_way[move.token] = Moving(source.number, target.number, now_ns)
+            assigned.counters.moves_begun += 1
+        assigned.assign(move.token, want.mode, target, epoch)
+
+    def finish(self, now_ns: int) -> None:
+        """Flip the owner of whatever has arrived; give up what has not in time."""
+        links = self._assigned.links
+        by_target: dict[int, list[int]] = {}
+        for token, moving in list(self.under_way.items()):
+            target = links.get(moving.target)
+            if target is not None and token in target.rows:
+                by_target.setdefault(moving.target, []).append(token)
+            else:
+                del self.under_way[token]  # the target was closed; the source never let go
+        for number, tokens in by_target.items():
+            target = links[number]
+            slots = [target.rows[token].slot for token in tokens]
+            times = self._outside.first_packets(number, tokens, slots)
+            for token, first_ns in zip(tokens, times, strict=True):
+                self._judge(token, target, first_ns, now_ns)
+
+    def _judge(self, token: int, target: Link, first_ns: int, now_ns: int) -> None:
+        moving = self.under_way[token]
+        source = self._assigned.links.get(moving.source)
+        is_alone = source is None or (source.is_down and not target.is_down)
+        if first_ns >= moving.begun_mono_ns or is_alone:
+            self._assigned.placement[token] = target.number
+            self._assigned.counters.moves_done += 1
+            loser = source
+        elif target.is_down or now_ns - moving.begun_mono_ns >= self._confirm_ns:
+            # Without a first packet the source goes on carrying it: it does so as well.
+            self._assigned.counters.moves_failed += 1
+            loser = target
+        else:
+            return
+        del self.under_way[token]
+        if loser is not None and token in loser.rows:
+            self._assigned.unassign(token, loser)

@@ -1,0 +1,184 @@
+"""Keeping the pool in shape: growing, shrinking, draining, recycling, balancing. Floor 4.
+
+What is to be done is advice of `pipeline.planning`; here it becomes connections that open, drain
+and close, and moves that wait for their turn. What people ask for goes the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from pipeline.core.clock import NS_PER_S, real_ns
+from pipeline.core.config import PoolConfig
+from pipeline.planning.pacing import Steady
+from pipeline.planning.policies import PlacementPolicy
+from pipeline.planning.pool import Move, PoolView
+from pipeline.planning.rebalance import rebalance
+from pipeline.planning.redistribution import drain
+from pipeline.planning.scaling import History, Recycling, ScalingPolicy, judge_scaling
+from pipeline.services.control.assigned import Assigned
+from pipeline.services.control.links import Link
+from pipeline.services.control.moves import Moves
+
+#: How often the shape of the pool is looked at.
+CHECK_NS: Final = NS_PER_S
+
+_log = logging.getLogger(__name__)
+
+
+class CannotBeDone(Exception):
+    """What was asked for is not possible now; says why, and nothing has changed."""
+
+
+class Upkeep:
+    """The pool's shape; `view` gives the pool as planning sees it."""
+
+    def __init__(
+        self, settings: PoolConfig, policy: PlacementPolicy, assigned: Assigned, moves: Moves,
+        view: Callable[[], PoolView],
+    ) -> None:  # fmt: skip
+        self.recycle_asked: set[int] = set()
+        self._policy = policy
+        self._scaling = scaling_of(settings)
+        self._assigned = assigned
+        self._moves = moves
+        self._view = view
+        self._history = History()
+        self._check_at_ns = 0
+        self._steady = Steady(round(settings.rebalance_after_s * NS_PER_S))
+        self._usable: frozenset[int] = frozenset()
+        self._balance_due = False
+
+    def turn(self, now_ns: int) -> None:
+        """Look at the shape once a second, and bring what drains one step on."""
+        if now_ns >= self._check_at_ns:
+            self._check_at_ns = now_ns + CHECK_NS
+            self._scale(now_ns)
+            self._plan_moves(now_ns)
+        for link in self._assigned.links.values():
+            if link.draining and link.wanted and not link.rows:
+                self._assigned.close(link)
+
+    # ---- by itself --------------------------------------------------------------------------
+
+    def _scale(self, now_ns: int) -> None:
+        advice = judge_scaling(
+            self._view(), self._policy, self._scaling, self._history,
+            now_ns=now_ns, wall_ts_ns=real_ns(), recycle=sorted(self.recycle_asked),
+        )  # fmt: skip
+        self._history = advice.history
+        for opening in advice.open:
+            link = self._assigned.open(opening.new, now_ns)
+            _log.info(f"connection {link.number}: opened ahead of need ({opening.why})")
+        for closing in advice.close:
+            _log.info(f"connection {closing.number}: to be closed ({closing.why})")
+            self._assigned.links[closing.number].draining = True
+        for recycling in advice.recycle:
+            self._recycle(recycling)
+
+    def _recycle(self, recycling: Recycling) -> None:
+        link = self._assigned.links[recycling.number]
+        self.recycle_asked.discard(link.number)
+        plan = drain(link.number, self._view(), self._policy, may_open=True).plan
+        _log.info(f"connection {link.number}: to be replaced ({recycling.why})")
+        link.draining = True
+        if plan.refused:
+            # Its key has no connection to spare and the others no room: it has to go first.
+            _log.warning(
+                f"connection {link.number}: {len(link.rows)} instruments are interrupted until its "
+                "successor is up"
+            )
+            self._assigned.close(link)
+
+    def _plan_moves(self, now_ns: int) -> None:
+        """Plan what drains, else the balance, if the same connections have long been well."""
+        draining = [
+            link for link in self._assigned.links.values()
+            if link.draining and link.wanted and link.rows
+        ]  # fmt: skip
+        if draining:
+            self._empty(draining[0], now_ns)
+            return
+        usable = frozenset(link.number for link in self._assigned.links.values() if _is_well(link))
+        self._balance_due = self._balance_due or usable != self._usable
+        self._usable = usable
+        if self._steady.observe(now_ns, usable) and self._balance_due:
+            self._balance_due = False
+            count = self._moves.replace_waiting(self.plan_balance())
+            if count:
+                _log.info(f"{count} instruments are to move, to restore the balance")
+
+    def _empty(self, link: Link, now_ns: int) -> None:
+        found = drain(link.number, self._view(), self._policy, may_open=True)
+        numbers = {new.ref: self._assigned.open(new, now_ns).number for new in found.plan.open}
+        self._moves.replace_waiting(
+            move._replace(target=numbers.get(move.target, move.target)) for move in found.moves
+        )
+
+    # ---- because somebody asks --------------------------------------------------------------
+
+    def plan_balance(self) -> list[Move]:
+        """Return the moves that would restore the policy's balance."""
+        return rebalance(self._view(), self._policy)
+
+    def drain(self, number: int) -> int:
+        """Empty a connection and close it; return how many instruments move."""
+        link = self._link(number)
+        found = drain(number, self._view(), self._policy, may_open=False)
+        if found.plan.refused:
+            raise CannotBeDone(
+                f"connection {number} carries {len(link.rows)} instruments, and the others have "
+                f"room for {len(found.moves)}: unsubscribe some, or recycle it instead"
+            )
+        link.draining = True
+        self._check_at_ns = 0
+        return len(found.moves)
+
+    def recycle(self, number: int) -> None:
+        """Replace a connection by a new one, at the next check."""
+        self._link(number)
+        self.recycle_asked.add(number)
+        self._check_at_ns = 0
+
+    def scale(self, connections: int, now_ns: int) -> int:
+        """Have so many connections; return how many open (or, negative, close)."""
+        links = [link for link in self._assigned.links.values() if link.wanted]
+        most = sum(key.connections_max for key in self._assigned.keys)
+        if not 0 <= connections <= most:
+            raise CannotBeDone(f"{connections} connections: 0 to {most} are allowed by the keys")
+        self._scaling = _with_minimum(self._scaling, connections)
+        self._check_at_ns = 0
+        surplus = len(links) - connections
+        for link in sorted(links, key=lambda link: len(link.rows))[: max(surplus, 0)]:
+            self.drain(link.number)
+        return -surplus
+
+    def _link(self, number: int) -> Link:
+        link = self._assigned.links.get(number)
+        if link is None or not link.wanted:
+            numbers = ", ".join(map(str, sorted(self._assigned.links))) or "none"
+            raise CannotBeDone(f"connection {number} does not exist; there are: {numbers}")
+        return link
+
+
+def scaling_of(settings: PoolConfig) -> ScalingPolicy:
+    """Return how a config wants its pool to grow and shrink."""
+    never = 2**62
+    return ScalingPolicy(
+        headroom=settings.headroom,
+        shrink_hold_ns=round(settings.shrink_after_s * NS_PER_S) or never,
+        warm_connections=settings.warm_connections,
+        warm_at=settings.warm_at,
+        recycle_age_ns=round(settings.recycle_after_s * NS_PER_S) or None,
+    )
+
+
+def _with_minimum(scaling: ScalingPolicy, connections: int) -> ScalingPolicy:
+    return replace(scaling, connections_min=connections)
+
+
+def _is_well(link: Link) -> bool:
+    return link.takes_more and link.is_healthy

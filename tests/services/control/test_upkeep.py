@@ -1,0 +1,157 @@
+"""The pool's shape: it grows, shrinks, drains, recycles and returns to its balance."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.services.control.upkeep import CannotBeDone
+from tests.services.control.world import Rig, pool_config
+
+CAP_100 = "instruments_per_connection = 100"
+ALL = 'open = "all"\nheadroom = 0.0\nshrink_after_s = 0.0'
+
+
+def _rig(pool: str, **options: int) -> Rig:
+    return Rig(pool_config(pool=f"{CAP_100}\n{pool}", **options))
+
+
+def test_a_connection_is_opened_before_the_others_are_full() -> None:
+    rig = _rig("headroom = 0.05")
+    rig.want("a", range(1, 90))
+    rig.turn(2.0)
+    assert rig.counts() == {0: 89}
+    rig.want("a", range(90, 98))
+    rig.turn(2.0)
+    assert rig.counts() == {0: 97, 1: 0}
+    rig.check()
+
+
+def test_what_was_not_needed_for_long_is_closed_one_by_one() -> None:
+    rig = _rig(f"{ALL}\nshrink_after_s = 5.0".replace("shrink_after_s = 0.0\n", ""))
+    rig.want("a", range(1, 31))
+    rig.turn(4.0)
+    assert rig.counts() == {0: 10, 1: 10, 2: 10}
+    rig.turn(30.0)
+    assert list(rig.counts().values()) == [30]
+    rig.pool.ledger.forget("a")
+    rig.turn(30.0)
+    assert rig.counts() == {} and rig.world.topology == []
+
+
+def test_warm_connections_are_kept_and_used() -> None:
+    rig = _rig("warm_connections = 2\nshrink_after_s = 3.0")
+    rig.turn(2.0)
+    assert rig.counts() == {0: 0, 1: 0}
+    rig.turn(10.0)
+    assert rig.counts() == {0: 0, 1: 0}
+    rig.want("a", [1])
+    rig.turn(2.0)
+    assert sum(rig.counts().values()) == 1 and len(rig.counts()) == 3
+
+
+def test_the_balance_returns_after_the_outage_and_not_at_once() -> None:
+    rig = _rig(f"{ALL}\nredistribute_after_s = 0.5\nrebalance_after_s = 5.0\nmoves_per_s = 10")
+    rig.want("a", range(1, 61))
+    rig.turn(8.0)
+    rig.world.down = {1}
+    rig.turn(2.0)
+    assert rig.counts() == {0: 30, 1: 0, 2: 30}
+    rig.world.down = set()
+    rig.turn(4.0)
+    assert rig.counts()[1] == 0
+    rig.turn(1.5)
+    assert 0 < rig.counts()[1] < 20  # so many in a second
+    rig.turn(5.0)
+    assert rig.counts() == {0: 20, 1: 20, 2: 20}
+    assert rig.pool.counters.moves_broken == 0
+    rig.check()
+
+
+def test_who_comes_and_goes_gets_nothing_back() -> None:
+    rig = _rig(f"{ALL}\nredistribute_after_s = 0.5\nrebalance_after_s = 5.0")
+    rig.want("a", range(1, 31))
+    rig.turn(8.0)
+    for _ in range(5):
+        rig.world.down = {1}
+        rig.turn(1.5)
+        rig.world.down = set()
+        rig.turn(3.0)
+    assert rig.counts()[1] == 0 and rig.pool.counters.moves_begun == 0
+
+
+def test_draining_moves_everything_and_closes() -> None:
+    rig = _rig(ALL)
+    rig.want("a", range(1, 61))
+    rig.turn()
+    assert rig.pool.upkeep.drain(1) == 20
+    rig.turn(3.0)
+    assert rig.counts() == {0: 30, 2: 30}
+    assert rig.pool.counters.moves_done == 20
+    rig.check()
+
+
+def test_what_the_others_have_no_room_for_cannot_be_drained() -> None:
+    rig = _rig(ALL)
+    rig.want("a", range(1, 271))
+    rig.turn()
+    with pytest.raises(CannotBeDone, match="the others have room for 20"):
+        rig.pool.upkeep.drain(1)
+    rig.turn(3.0)
+    assert rig.counts() == {0: 90, 1: 90, 2: 90}
+
+
+def test_a_connection_is_replaced_without_a_break_where_there_is_room() -> None:
+    rig = _rig('policy = "first_fit"\nheadroom = 0.0')
+    rig.want("a", range(1, 51))
+    rig.turn()
+    rig.pool.upkeep.recycle(0)
+    rig.turn(3.0)
+    assert rig.counts() == {1: 50}
+    assert rig.pool.counters.moves_done == 50 and rig.pool.counters.moves_broken == 0
+    rig.check()
+
+
+def test_and_with_one_where_there_is_none() -> None:
+    rig = _rig(ALL)
+    rig.want("a", range(1, 301))
+    rig.turn()
+    before = {row.seat for row in rig.world.topology if row.number == 1}
+    rig.pool.upkeep.recycle(1)
+    rig.turn(4.0)
+    assert rig.counts() == {0: 100, 2: 100, 3: 100}
+    assert {row.seat for row in rig.world.topology if row.number == 3} == before
+    assert rig.pool.unplaced == {}
+    rig.check()
+
+
+def test_an_old_connection_is_replaced() -> None:
+    rig = _rig('policy = "first_fit"\nheadroom = 0.0\nrecycle_after_s = 10.0')
+    rig.want("a", range(1, 51))
+    rig.turn(9.0)
+    assert rig.counts() == {0: 50}
+    rig.turn(4.0)
+    assert rig.counts() == {1: 50}
+
+
+def test_scaling_by_hand() -> None:
+    rig = _rig("headroom = 0.0\nshrink_after_s = 2.0")
+    rig.want("a", range(1, 31))
+    rig.turn()
+    assert rig.pool.upkeep.scale(3, rig.world.now_ns) == 2
+    rig.turn(10.0)
+    assert len(rig.counts()) == 3
+    assert rig.pool.upkeep.scale(1, rig.world.now_ns) == -2
+    rig.turn(10.0)
+    assert list(rig.counts().values()) == [30]
+    with pytest.raises(CannotBeDone, match="0 to 3 are allowed"):
+        rig.pool.upkeep.scale(4, rig.world.now_ns)
+    rig.check()
+
+
+def test_what_does_not_exist_is_named() -> None:
+    rig = _rig(ALL)
+    rig.want("a", [1])
+    rig.turn()
+    for act in (rig.pool.upkeep.drain, rig.pool.upkeep.recycle):
+        with pytest.raises(CannotBeDone, match="there are: 0, 1, 2"):
+            act(7)
