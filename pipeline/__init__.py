@@ -35,12 +35,15 @@ if TYPE_CHECKING:
         OrderUpdate,
         Overrun,
         Quarantine,
+        RawFrame,
         Restart,
         StateChange,
+        TaggedTicks,
         Ticks,
     )
     from pipeline.strategy.kite_dicts import to_kite_dicts
     from pipeline.strategy.market import attach
+    from pipeline.strategy.pool_client import PoolClient
 
 __all__ = [
     "CapacityError",
@@ -58,12 +61,15 @@ __all__ = [
     "Overrun",
     "OverrunError",
     "PipelineError",
+    "PoolClient",
     "Quarantine",
+    "RawFrame",
     "RequestRefused",
     "Restart",
     "SegmentError",
     "StateChange",
     "SubscribeResult",
+    "TaggedTicks",
     "Ticks",
     "UnknownInstruments",
     "attach",
@@ -92,12 +98,15 @@ _HOMES = {
     "Overrun": "pipeline.strategy.items",
     "OverrunError": _ERRORS,
     "PipelineError": _ERRORS,
+    "PoolClient": "pipeline.strategy.pool_client",
     "Quarantine": "pipeline.strategy.items",
+    "RawFrame": "pipeline.strategy.items",
     "RequestRefused": _ERRORS,
     "Restart": "pipeline.strategy.items",
     "SegmentError": _ERRORS,
     "StateChange": "pipeline.strategy.items",
     "SubscribeResult": "pipeline.strategy.demand",
+    "TaggedTicks": "pipeline.strategy.items",
     "Ticks": "pipeline.strategy.items",
     "UnknownInstruments": _ERRORS,
     "attach": "pipeline.strategy.market",

@@ -15,8 +15,9 @@ import numpy as np
 
 from ext.rings import FrameRingReader
 from pipeline.core.clock import NS_PER_MS, monotonic_ns
-from pipeline.core.enums import FrameKind, SegmentKind
+from pipeline.core.enums import SegmentKind
 from pipeline.shm.segment import Segment
+from pipeline.strategy.frames import read_messages
 from pipeline.strategy.items import (
     Item,
     OrderUpdate,
@@ -204,9 +205,5 @@ def _frame_of(tick: Any) -> tuple[int, int]:
 
 
 def _messages(reader: FrameRingReader, connection: int, *, is_binary: bool) -> Iterator[Message]:
-    while reader.cursor < reader.tail:
-        found = reader.poll()
-        if found is not None and found["kind"] == FrameKind.MESSAGE:
-            yield Message(
-                found["payload"], is_binary, found["receive_mono_ns"], connection, found["sequence"]
-            )
+    for found in read_messages(reader, connection):
+        yield Message(found.payload, is_binary, found.receive_mono_ns, connection, found.sequence)

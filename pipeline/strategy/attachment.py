@@ -103,6 +103,7 @@ class Attachment:
             spin_ns=options.spin_us * NS_PER_US,
         )
         self.streams: dict[int, _Stream] = {}
+        self._accounts: dict[int, str] = {}
         self._positions = options.positions
         self._version = -1
         self._latest = LatestTables(self.paths)
@@ -227,6 +228,13 @@ class Attachment:
         """Return all connections by number, as their feeds' pages say."""
         return [_info(stream) for _, stream in sorted(self.streams.items())]
 
+    def account(self, number: int) -> str:
+        """Return the name of a connection's account, also of one that was let go of since."""
+        name = self._accounts.get(number, "")
+        if not name and number in self.streams:
+            name = self._accounts[number] = _account(self.streams[number])
+        return name
+
     def position(self, number: int) -> Position:
         """Return how far the connection was taken over; what of it waits to be told counts too."""
         orders = self.streams[number].orders
@@ -287,8 +295,13 @@ def _info(stream: _Stream) -> ConnectionInfo:
         connection_epoch=int(status["connection_epoch"]),
         assigned=int(status["assigned_count"]),
         wire=int(status["wire_count"]),
-        account=status["account"].tobytes().rstrip(b"\0").decode(errors="replace"),
+        account=_account(stream),
     )
+
+
+def _account(stream: _Stream) -> str:
+    raw: bytes = stream.feed_status["account"].tobytes()
+    return raw.partition(b"\0")[0].decode(errors="replace")
 
 
 def _unlink(path: Path, pid: int) -> None:

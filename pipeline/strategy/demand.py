@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from pipeline.core.control import AnyRequest, Instrument, SetMode, Subscribe, Unsubscribe
 from pipeline.core.errors import (
     CapacityError,
@@ -84,6 +86,7 @@ class DemandKeeper:
         self._current: ControlClient | None = None  # it may still be told
         self._closed = False
         self._told = ""
+        self._token_array: np.ndarray[Any, np.dtype[np.uint32]] | None = None
         self._thread = threading.Thread(target=self._keep, name=f"{client}-demand", daemon=True)
         self._thread.start()
 
@@ -127,6 +130,13 @@ class DemandKeeper:
         with self._state:
             return self._wants.tokens()
 
+    def token_array(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Return `tokens` as an array, the same one until what is wanted changes."""
+        with self._state:
+            if self._token_array is None:
+                self._token_array = np.array(sorted(self._wants.tokens()), np.uint32)
+            return self._token_array
+
     def tokens_of(self, instruments: Iterable[Instrument]) -> frozenset[int]:
         """Return the tokens of these, as the control process answered last."""
         with self._state:
@@ -167,6 +177,7 @@ class DemandKeeper:
                         raise
                     continue
                 with self._state:
+                    self._token_array = None
                     if isinstance(answer, dict):
                         self._wants.resolve(answer.get("tokens") or {})
                     note(answer)
@@ -275,6 +286,7 @@ class DemandKeeper:
         with self._state:
             gone = [form for form in self._wants.modes() if str(form) in unknown]
             self._wants.remove(gone)
+            self._token_array = None
         shown = ", ".join(map(str, gone[:_SHOWN])) + (", ..." if len(gone) > _SHOWN else "")
         if gone:
             _log.error("%d instruments do not exist any more: %s", len(gone), shown)

@@ -35,6 +35,30 @@ class Ticks:
         return len(self.ticks)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TaggedTicks:
+    """New ticks of one connection, with its account's name; valid as those of `Ticks` are."""
+
+    account: str
+    connection: int
+    ticks: TickArray
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawFrame:
+    """A binary message as it came from the broker; a heartbeat is one byte."""
+
+    connection: int
+    connection_epoch: int
+    sequence: int
+    receive_ts_ns: int
+    receive_mono_ns: int
+    payload: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
     """Nothing was received of a connection from `start` (the last message) to `end` (the next)."""
@@ -75,12 +99,13 @@ class Overrun:
     stage "reader": this strategy was too slow; `lost` ticks from `first_sequence` on.
     stage "events": this strategy was too slow for events; `lost` of them.
     stage "orders": this strategy was too slow for order updates; `lost` of them.
+    stage "frames": this strategy was too slow for raw frames; `lost` of them.
     stage "decoder": the decoder was away too long; `lost` frames, `lost_bytes` bytes, received
     from `start_ts_ns` to `end_ts_ns` (both 0 in the other stages).
     """
 
     connection: int
-    stage: Literal["reader", "events", "orders", "decoder"]
+    stage: Literal["reader", "events", "orders", "frames", "decoder"]
     lost: int
     first_sequence: int = 0
     lost_bytes: int = 0

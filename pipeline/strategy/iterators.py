@@ -1,4 +1,4 @@
-"""Batches, views and items, each for `for` and for `async for`. Floor 3.
+"""Batches, views, items and tagged ticks, each for `for` and for `async for`. Floor 3.
 
 All of them take from the same reader: leaving one loop and starting another goes on where the
 first one stopped. What a step finds without waiting is handed out at once; else the iterator waits
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.errors import Overrun as OverrunError
-from pipeline.strategy.items import Idle, Item, TickArray, Ticks
+from pipeline.strategy.items import Idle, Item, TaggedTicks, TickArray, Ticks
 
 if TYPE_CHECKING:
     from pipeline.strategy.market import Market
@@ -29,13 +30,33 @@ _ANY: Final = -1
 _FOREVER_NS: Final = 1 << 62
 
 
-class _Taker(ABC, Generic[T]):
-    """What the three have in common: when to wait, and when to end."""
+class Source(Protocol):
+    """What is taken from: how to wait for it, and whether it was stopped."""
 
-    def __init__(self, market: Market, timeout_s: float | None, connection: int = _ANY) -> None:
+    @property
+    def stopped(self) -> bool:
+        """Whether there shall be no more."""
+
+    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
+        """Wait for news, at most 100 ms."""
+
+    async def wait_async(self, timeout_ns: int, connection: int) -> None:
+        """As `wait`, in a helper thread."""
+
+    def settle(self) -> None:
+        """Block until no wait of a cancelled `async for` is under way."""
+
+    async def settle_async(self) -> None:
+        """As `settle`, without blocking."""
+
+
+class Taker(ABC, Generic[T]):
+    """What all have in common: when to wait, and when to end."""
+
+    def __init__(self, source: Source, timeout_s: float | None, connection: int = _ANY) -> None:
         if timeout_s is not None and timeout_s < 0:
             raise ValueError(f"timeout_s is {timeout_s}: expected 0 or more, or None")
-        self._market = market
+        self._source = source
         self._timeout_s = timeout_s
         self._connection = connection
 
@@ -57,9 +78,9 @@ class _Taker(ABC, Generic[T]):
 
     def __next__(self) -> T:
         deadline = self._deadline_ns()
-        self._market.settle()
+        self._source.settle()
         while True:
-            if self._market.stopped:
+            if self._source.stopped:
                 raise StopIteration
             found = self._take()
             if found is not None:
@@ -67,7 +88,7 @@ class _Taker(ABC, Generic[T]):
             left = deadline - monotonic_ns()
             if left <= 0:
                 return self._nothing()
-            self._market.wait(left, self._connection, poll=self._connection == _ANY)
+            self._source.wait(left, self._connection, poll=self._connection == _ANY)
 
     def __aiter__(self) -> Self:
         return self
@@ -75,9 +96,9 @@ class _Taker(ABC, Generic[T]):
     async def __anext__(self) -> T:
         deadline = self._deadline_ns()
         await asyncio.sleep(0)  # others get their turn, however much there is to take
-        await self._market.settle_async()
+        await self._source.settle_async()
         while True:
-            if self._market.stopped:
+            if self._source.stopped:
                 raise StopAsyncIteration
             found = self._take()
             if found is not None:
@@ -85,14 +106,15 @@ class _Taker(ABC, Generic[T]):
             left = deadline - monotonic_ns()
             if left <= 0:
                 return self._nothing()
-            await self._market.wait_async(left, self._connection)
+            await self._source.wait_async(left, self._connection)
 
 
-class Batches(_Taker[TickArray]):
+class Batches(Taker[TickArray]):
     """Ticks of all connections, copied and checked; events go to `on_event`, if given."""
 
     def __init__(self, market: Market, timeout_s: float | None, on_event: OnEvent | None) -> None:
         super().__init__(market, timeout_s)
+        self._market = market
         self._on_event = on_event
 
     def _take(self) -> TickArray | None:
@@ -107,13 +129,14 @@ class Batches(_Taker[TickArray]):
         return np.empty(0, layout.tick_dtype)
 
 
-class Views(_Taker[TickArray]):
+class Views(Taker[TickArray]):
     """Read-only ticks of one connection in place, checked when the loop comes back."""
 
     def __init__(
         self, market: Market, timeout_s: float | None, on_event: OnEvent | None, connection: int
     ) -> None:
         super().__init__(market, timeout_s, connection)
+        self._market = market
         self._on_event = on_event
         self._handed: tuple[int, int] | None = None
         market.attachment.require(connection)
@@ -145,11 +168,47 @@ class Views(_Taker[TickArray]):
         return empty
 
 
-class Items(_Taker[Item]):
+class Items(Taker[Item]):
     """Everything that a strategy can be told, one after another."""
+
+    def __init__(self, market: Market, timeout_s: float | None) -> None:
+        super().__init__(market, timeout_s)
+        self._market = market
 
     def _take(self) -> Item | None:
         return self._market.take(orders=True)
+
+    def _nothing(self) -> Item:
+        assert self._timeout_s is not None
+        return Idle(self._timeout_s)
+
+
+class Tagged(Taker[TaggedTicks | Item]):
+    """As Items, with the ticks of each connection apart, under its account's name."""
+
+    def __init__(self, market: Market, timeout_s: float | None) -> None:
+        super().__init__(market, timeout_s)
+        self._market = market
+        self._parts: deque[TaggedTicks] = deque()
+
+    def _take(self) -> TaggedTicks | Item | None:
+        if self._parts:
+            return self._parts.popleft()
+        item = self._market.take(orders=True)
+        if not isinstance(item, Ticks):
+            return item
+        self._parts.extend(self._split(item.ticks))
+        return self._parts.popleft()
+
+    def _split(self, ticks: TickArray) -> Iterator[TaggedTicks]:
+        connections = ticks["connection"]
+        account = self._market.attachment.account
+        if connections[0] == connections[-1] and (connections == connections[0]).all():
+            number = int(connections[0])
+            yield TaggedTicks(account(number), number, ticks)
+            return
+        for number in np.unique(connections).tolist():
+            yield TaggedTicks(account(number), number, ticks[connections == number])
 
     def _nothing(self) -> Item:
         assert self._timeout_s is not None

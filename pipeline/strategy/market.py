@@ -37,9 +37,10 @@ from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.attachment import Attachment, ConnectionInfo, ReaderOptions, open_ready
 from pipeline.strategy.demand import DemandKeeper, SubscribeResult
 from pipeline.strategy.forms import as_forms
+from pipeline.strategy.frames import Frames, open_frames
 from pipeline.strategy.helper import Helper
 from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, item_of_notice
-from pipeline.strategy.iterators import Batches, Items, OnEvent, Views
+from pipeline.strategy.iterators import Batches, Items, OnEvent, Tagged, Views
 from pipeline.strategy.page import default_name
 
 BUFFER_TICKS_MIN: Final = 256
@@ -82,8 +83,7 @@ def attach(
     """
     if policy not in _POLICIES:
         raise ValueError(f'policy {policy!r}: expected "resume", "skip" or "raise"')
-    if from_ not in ("now", "oldest"):
-        raise ValueError(f'from_ {from_!r}: expected "now" or "oldest"')
+    _check_from(from_)
     if not BUFFER_TICKS_MIN <= buffer_ticks <= BUFFER_TICKS_MAX:
         raise ValueError(
             f"buffer_ticks {buffer_ticks}: expected {BUFFER_TICKS_MIN} to {BUFFER_TICKS_MAX}"
@@ -97,6 +97,11 @@ def attach(
         follow=follow,
     )
     return Market(_find(instance, Path(shm_directory), wait_s, options), options)
+
+
+def _check_from(from_: str) -> None:
+    if from_ not in ("now", "oldest"):
+        raise ValueError(f'from_ {from_!r}: expected "now" or "oldest"')
 
 
 def _find(instance: str, root: Path, wait_s: float, options: ReaderOptions) -> Attachment:
@@ -119,6 +124,7 @@ class Market:
         self.lost = 0
         self._notices: deque[Item] = deque()
         self._helper: Helper | None = None
+        self._helpers: list[Helper] = []
         self._keeper: DemandKeeper | None = None
         self._keeper_lock = threading.Lock()
         self._ended_looks = 0
@@ -176,6 +182,30 @@ class Market:
         updates are not ordered against ticks. Raises InstanceEnded as `batches` does.
         """
         return Items(self, timeout_s)
+
+    def tagged(self, timeout_s: float | None = None) -> Tagged:
+        """Iterate as `stream` does, with TaggedTicks (account, connection, ticks) for Ticks.
+
+        The ticks of each connection come apart from those of the others, in their order.
+        """
+        return Tagged(self, timeout_s)
+
+    def frames(
+        self, connection: int | None = None, timeout_s: float | None = None, *,
+        from_: From = "now",
+    ) -> Frames:  # fmt: skip
+        """Iterate, with `for` or `async for`, over raw frames: RawFrame, byte for byte as sent.
+
+        connection: only of this one; without it of all, also of those that come later. The order
+          holds per connection.
+        from_: as in `attach`.
+
+        It reads beside ticks and events, from a cursor of its own, and may do so in another
+        thread. A reader that was lapped gets an Overrun of stage "frames"; after `timeout_s`
+        without a frame comes an Idle. Raises InstanceEnded when there can be no more.
+        """
+        _check_from(from_)
+        return open_frames(self, connection, timeout_s, oldest=from_ == "oldest")
 
     def run(
         self, *, on_ticks: Callable[[TickArray], object] | None = None,
@@ -266,6 +296,12 @@ class Market:
         forms = as_forms(instruments)
         return self._pool("Market.set_mode").set_mode(forms, mode)
 
+    def mine(self, ticks: TickArray) -> TickArray:
+        """Return a copy of those ticks whose instruments this market has subscribed to."""
+        tokens = np.empty(0, np.uint32) if self._keeper is None else self._keeper.token_array()
+        found: TickArray = ticks[np.isin(ticks["instrument_token"], tokens)]
+        return found
+
     def wants(self) -> dict[Instrument, str]:
         """Return {instrument: mode} of what this market has subscribed to, as it was written."""
         return {} if self._keeper is None else self._keeper.wants()
@@ -316,8 +352,8 @@ class Market:
             return
         self._closed = True
         self.stop()
-        if self._helper is not None:
-            self._helper.close()
+        for helper in self._helpers:
+            helper.close()
         if self._keeper is not None:
             self._keeper.close()
         self.attachment.close()
@@ -388,9 +424,14 @@ class Market:
     async def wait_async(self, timeout_ns: int, connection: int) -> None:
         """As `wait`, in the helper thread."""
         if self._helper is None:
-            self._helper = Helper(f"{self.options.name}-wait")
+            self._helper = self.make_helper("wait")
         reader = self.attachment.reader
         await self._helper.wait(lambda: reader.wait(timeout_ns, connection))
+
+    def make_helper(self, purpose: str) -> Helper:
+        """Return a thread to wait in, which ends when this market is closed."""
+        self._helpers.append(Helper(f"{self.options.name}-{purpose}"))
+        return self._helpers[-1]
 
     def settle(self) -> None:
         """Block until no wait of a cancelled `async for` is under way (at most 100 ms)."""

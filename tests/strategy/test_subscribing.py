@@ -171,3 +171,37 @@ def test_connections_name_their_accounts(pool: FakeInstance) -> None:
     connection.status.record["account"][:4] = np.frombuffer(b"main", np.uint8)
     with attach(pool) as market:
         assert [c.account for c in market.connections()] == ["main"]
+
+
+def test_mine_are_the_ticks_of_what_was_subscribed_to(
+    pool: FakeInstance, control: FakeControl
+) -> None:
+    lane = pool.add_connection().lane
+    with attach(pool) as market:
+        lane.write_ticks(4, tokens=(1, 2, 3, 4))
+        batch = next(market.batches(timeout_s=30))
+        assert len(market.mine(batch)) == 0
+        market.subscribe([1, "NSE:3"])
+        assert market.mine(batch)["instrument_token"].tolist() == [1, 3]
+        market.unsubscribe(3)
+        assert market.mine(batch)["instrument_token"].tolist() == [1]
+
+
+def test_tagged_ticks_come_by_connection_with_their_account(pool: FakeInstance) -> None:
+    for name in (b"main", b"more"):
+        connection = pool.add_connection()
+        connection.status.record["account"][:4] = np.frombuffer(name, np.uint8)
+    with attach(pool) as market:
+        for number in (0, 1, 0):
+            pool.send(2, number)
+        tagged = market.tagged(timeout_s=0)
+        found = [next(tagged), next(tagged)]
+        assert [(t.account, t.connection, len(t)) for t in found] == [  # type: ignore[union-attr]
+            ("main", 0, 4), ("more", 1, 2),
+        ]  # fmt: skip
+        pool.connections[1].lane.write_event()
+        assert isinstance(next(tagged), pipeline.Gap)
+        pool.send(1, 1)
+        only = next(tagged)
+        assert isinstance(only, pipeline.TaggedTicks) and only.connection == 1
+        assert next(tagged) == pipeline.Idle(0)
