@@ -42,10 +42,11 @@ PROFILES: dict[str, tuple[list[str], list[str], bool]] = {
     ),
 }  # fmt: skip
 
-# -ffp-contract=off: prices must be bit-identical to integer / divisor on every target.
-COMMON_ARGUMENTS = ["-std=gnu11", "-ffp-contract=off", "-fno-strict-aliasing", "-Wall", "-Wextra",
-                    "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-cast-function-type",
-                    "-Wno-missing-field-initializers", "-Wno-sign-compare"]  # fmt: skip
+# Prices must be bit-identical to integer / divisor on every target, whatever CFLAGS says.
+COMMON_ARGUMENTS = ["-std=gnu11", "-fno-fast-math", "-ffp-contract=off", "-fno-strict-aliasing",
+                    "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter",
+                    "-Wno-cast-function-type", "-Wno-missing-field-initializers",
+                    "-Wno-sign-compare"]  # fmt: skip
 
 
 def _profile() -> tuple[str, tuple[list[str], list[str], bool]]:
@@ -53,6 +54,13 @@ def _profile() -> tuple[str, tuple[list[str], list[str], bool]]:
     if name not in PROFILES:
         sys.exit(f"PIPELINE_BUILD={name}: expected one of {', '.join(PROFILES)}")
     return name, PROFILES[name]
+
+
+def _parallel() -> int:
+    jobs = os.environ.get("PIPELINE_JOBS", str(os.cpu_count() or 1))
+    if not jobs.isdecimal() or int(jobs) < 1:
+        sys.exit(f"PIPELINE_JOBS={jobs}: expected a number of compilations, 1 or more")
+    return int(jobs)
 
 
 def _extensions() -> tuple[list[Extension], str, bool]:
@@ -74,7 +82,7 @@ def _extensions() -> tuple[list[Extension], str, bool]:
 
 _generate_layout()
 os.chdir(ROOT)
-_jobs = int(os.environ.get("PIPELINE_JOBS", os.cpu_count() or 1))
+_jobs = _parallel()
 _found, _name, _checks = _extensions()
 
 setup(

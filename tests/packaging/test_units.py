@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from pipeline.cli.main import build
+from pipeline.core.config.sections import AccountConfig
 from pipeline.core.errors import AuthError, ConfigError
 from tests.conftest import ROOT
 
@@ -71,6 +73,23 @@ def test_the_container_copies_what_there_is() -> None:
         if instruction == "COPY" and not rest.startswith("--from"):
             for source in rest.split()[:-1]:
                 assert (ROOT / source).exists(), source
+
+
+def test_the_container_is_given_what_it_copies_and_no_builds_of_the_host() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    wanted = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    assert "*" in lines[: lines.index(f"!{wanted[0]}")] and "**/*.so" in lines
+    copied: set[str] = set()
+    for instruction, rest in _instructions():
+        if instruction == "COPY" and not rest.startswith("--from"):
+            copied.update(rest.split()[:-1])
+    assert copied == set(wanted)
+
+
+@pytest.mark.parametrize("path", [UNIT, ROOT / "docs" / "operations.md"])
+def test_tokens_are_named_by_the_key_that_they_have(path: Path) -> None:
+    names = set(re.findall(r'(\w+) = "file:', path.read_text()))
+    assert names and names <= {field.name for field in dataclasses.fields(AccountConfig)}
 
 
 def test_the_container_runs_as_a_user_of_its_own_and_says_how_it_is() -> None:
