@@ -35,9 +35,9 @@ def place_group(placer: Placer, members: Sequence[Want], anchors: Mapping[str, i
         for want in free:
             placer.place_one(want)
         return
-    for want in free:
+    for left, want in zip(range(len(free), 0, -1), free, strict=True):
         if seat is None or not _may_take(placer, want, seat):
-            seat = _roomiest(placer, want, len(free))
+            seat = _roomiest(placer, want, left)
         if seat is None:
             placer.place_one(want)  # finds a place or the reason
         else:
@@ -74,7 +74,9 @@ def _roomiest(placer: Placer, want: Want, count: int) -> Seat | None:
         return None
     seats = _healthy(placer, lane, want)
     able = [seat for seat in seats if seat.free >= count]
-    if not able and any(tier.open_one(want.mode) for tier in lane.tiers):
+    largest = max((key.view.instruments_per_connection for key in lane.keys), default=0)
+    is_worth_it = not seats or largest >= count
+    if not able and is_worth_it and any(tier.open_one(want.mode) for tier in lane.tiers):
         able = [placer.bench.seats[-1]]
     if able:
         return min(able, key=lambda seat: (seat.fill, seat.order))

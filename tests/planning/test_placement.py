@@ -340,6 +340,14 @@ def test_a_group_that_fits_nowhere_is_split_rather_than_refused() -> None:
     assert plan.refused == ()
 
 
+def test_a_group_that_is_split_anyway_opens_nothing_while_there_is_room() -> None:
+    pool = PoolView(keys=(key(capacity=100),), connections=connections(2, capacity=100))
+    pool = replace(pool, placement=dict.fromkeys(range(1000, 1040), 1))
+    plan = place(wants(150, group="big"), pool, policy(Policy.AFFINITY))
+    assert Counter(plan.assign.values()) == {0: 100, 1: 50}
+    assert plan.open == ()
+
+
 def test_a_group_follows_its_pinned_member_even_if_placement_is_manual() -> None:
     pool = PoolView(keys=(key(),), connections=connections(3))
     asked = [Want(1, group="pair"), Want(2, group="pair", connection=2), Want(3, group="other")]

@@ -11,18 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.clock import IST, NS_PER_S
-from pipeline.planning.policies import PlacementPolicy, Policy, Spread
-from pipeline.planning.pool import Plan, PoolView, Want
-from pipeline.planning.redistribution import drain
-from pipeline.planning.scaling import (
+from pipeline.planning.advice import (
     History,
     Recycling,
     ScaleAdvice,
     ScaleReason,
     ScalingPolicy,
-    is_warm_time,
-    judge_scaling,
 )
+from pipeline.planning.policies import Growth, PlacementPolicy, Policy, Spread
+from pipeline.planning.pool import Plan, PoolView, Want
+from pipeline.planning.redistribution import drain
+from pipeline.planning.scaling import is_warm_time, judge_scaling
 from tests.planning.pools import applied, connections, exceeded, key, policy
 
 EVEN = PlacementPolicy()
@@ -176,6 +175,14 @@ def test_an_empty_pool_goes_back_to_none() -> None:
     assert settle(pool_of(0)) == [(0, ScaleReason.EMPTY)]
     assert len(settle(pool_of(0, 0, 0), ScalingPolicy(connections_min=1))) == 2
     assert len(settle(pool_of(0, 0, 0), ScalingPolicy(warm_connections=1))) == 2
+
+
+def test_with_all_connections_from_the_start_none_is_closed_while_any_is_needed() -> None:
+    at_once = replace(EVEN, growth=Growth.ALL)
+    for carried, closes in ((10, False), (0, True)):
+        first = judge(pool_of(carried, 0), placement=at_once)
+        later = judge(pool_of(carried, 0), FIXED, first.history, at_s=600, placement=at_once)
+        assert bool(later.close) is closes
 
 
 def test_what_would_be_too_full_stays() -> None:
