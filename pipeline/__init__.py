@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from pipeline.core.errors import Overrun as OverrunError
     from pipeline.core.layout import tick_dtype
+    from pipeline.instruments.lookup import find
     from pipeline.strategy.conversions import to_arrow, to_pandas, to_polars
     from pipeline.strategy.demand import SubscribeResult
     from pipeline.strategy.items import (
@@ -74,6 +75,7 @@ __all__ = [
     "UnknownInstruments",
     "attach",
     "decode_frame",
+    "find",
     "tick_dtype",
     "to_arrow",
     "to_kite_dicts",
@@ -111,6 +113,7 @@ _HOMES = {
     "UnknownInstruments": _ERRORS,
     "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
+    "find": "pipeline.instruments.lookup",
     "tick_dtype": "pipeline.core.layout",
     "to_arrow": "pipeline.strategy.conversions",
     "to_kite_dicts": "pipeline.strategy.kite_dicts",

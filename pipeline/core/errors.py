@@ -20,14 +20,13 @@
     ├── SecretError            a secret's reference cannot be read                          stop
     ├── InstrumentError
     │   ├── BadForm            what was written names no instrument; a ValueError, too      stop
-    │   ├── UnknownInstrument  not in the list; names near ones; a LookupError, too         stop
+    │   ├── UnknownInstruments not in the list; names near ones; a LookupError, too         stop
     │   ├── NoInstruments      there is no list yet                                         stop
     │   └── BadInstruments     a list that cannot be used, or may not replace another       stop
     ├── CapacityError          more was asked for than the broker or a table can hold       stop
     ├── ControlError
     │   ├── ControlUnavailable   the control process does not answer, or not yet            retry
-    │   ├── RequestRefused       it refused a request, and nothing changed                  stop
-    │   └── UnknownInstruments   it knows no such instruments; names near ones              stop
+    │   └── RequestRefused       it refused a request, and nothing changed                  stop
     ├── Overrun                a reader was lapped and asked to be told                     retry
     ├── ProcessError
     │   ├── Crashed            died by its own fault                                        restart
@@ -249,15 +248,14 @@ class BadForm(InstrumentError, ValueError):
         return f"found {self.found}; expected {self.allowed}"
 
 
-class UnknownInstrument(InstrumentError, LookupError):
-    """Nothing of that name is listed; `near` has names that look like it."""
+class UnknownInstruments(InstrumentError, LookupError):
+    """There are no such instruments: `unknown` has each as it was written, with near names."""
 
-    def __init__(self, form: object, reason: str, near: Sequence[str] = ()) -> None:
-        self.form = form
-        self.reason = reason
-        self.near = tuple(near)
-        hint = f"; did you mean {', '.join(self.near)}?" if self.near else ""
-        super().__init__(f"{_shortened(form)}: {reason}{hint}")
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, text: str, unknown: Mapping[str, Sequence[str]]) -> None:
+        self.unknown = {form: tuple(near) for form, near in unknown.items()}
+        super().__init__(text)
 
 
 class NoInstruments(InstrumentError):
@@ -313,16 +311,6 @@ class RequestRefused(ControlError):
     def __init__(self, text: str, *, code: str, detail: Mapping[str, Any]) -> None:
         self.code = code
         self.detail = dict(detail)
-        super().__init__(text)
-
-
-class UnknownInstruments(ControlError, LookupError):
-    """There are no such instruments: `unknown` has each as it was written, with near names."""
-
-    exit_code = ExitCode.USAGE
-
-    def __init__(self, text: str, unknown: Mapping[str, Sequence[str]]) -> None:
-        self.unknown = {form: tuple(near) for form, near in unknown.items()}
         super().__init__(text)
 
 

@@ -1,7 +1,7 @@
 """Instruments by any of their names: a list on disk, a catalogue in memory. Floor 2.
 
-    catalogue = pipeline.instruments.load()
-    catalogue.find("NSE:INFY").instrument_token
+    pipeline.find("NSE:INFY").instrument_token      # one: a query of the file
+    catalogue = pipeline.instruments.load()         # all of them in memory
     catalogue.resolve(["NFO:NIFTY@weekly:24600+-10:CE,PE", 408065]).require()
 
 Imports nothing of brokers, and asks nobody over a network.
@@ -12,6 +12,7 @@ from __future__ import annotations
 from pipeline.core.instrument import Instrument
 from pipeline.instruments.catalogue import Catalogue, load
 from pipeline.instruments.chains import Chain
+from pipeline.instruments.lookup import Lookup, find
 from pipeline.instruments.resolving import Expansion, Resolved, SpotPrice, Unknown, resolve
 from pipeline.instruments.store import ListInfo, default_file, read_info, write_store
 
@@ -21,10 +22,12 @@ __all__ = [
     "Expansion",
     "Instrument",
     "ListInfo",
+    "Lookup",
     "Resolved",
     "SpotPrice",
     "Unknown",
     "default_file",
+    "find",
     "load",
     "read_info",
     "resolve",

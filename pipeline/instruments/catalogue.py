@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from pipeline.core.errors import BadForm, UnknownInstrument
+from pipeline.core.errors import BadForm, UnknownInstruments
 from pipeline.core.forms import Single, parse_form
 from pipeline.core.instrument import FUTURE, OPTION_TYPES, Instrument
 from pipeline.instruments.chains import Chain
 from pipeline.instruments.near import NearNames
 from pipeline.instruments.openalgo import SPOT_EXCHANGES
-from pipeline.instruments.resolving import Resolved, SpotPrice, resolve
+from pipeline.instruments.resolving import Resolved, SpotPrice, Unknown, resolve
 from pipeline.instruments.store import ListInfo, default_file, info_of, open_store
 
 _CHUNK_ROWS: Final = 8192
@@ -82,7 +82,7 @@ class Catalogue:
     def find(self, form: str | int) -> Instrument:
         """Return the instrument of a token, `NSE:INFY`, OpenAlgo symbol or `NSE:#1594`.
 
-        Raises BadForm for what is none of these, UnknownInstrument with near names for what is
+        Raises BadForm for what is none of these, UnknownInstruments with near names for what is
         not listed.
         """
         row = self._names.get(form) if isinstance(form, str) else self._tokens.get(form)
@@ -212,7 +212,8 @@ class Catalogue:
             if not self.near(form):
                 raise
             reason = f"found {error.found}"
-        raise UnknownInstrument(form, reason, self.near(form))
+        unknown = Unknown(str(form), reason, self.near(form))
+        raise UnknownInstruments(str(unknown), {unknown.form: unknown.near})
 
     @cached_property
     def _numbers(self) -> dict[str, dict[int, int]]:

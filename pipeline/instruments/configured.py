@@ -81,7 +81,9 @@ def _with_tokens(
         for unknown in found.unknown
     ]
     problems += _repeated(subscription.forms, found, path)
-    return dataclasses.replace(subscription, tokens=_in_order(subscription.forms, found))
+    return dataclasses.replace(
+        subscription, tokens=tuple(dict.fromkeys(found.in_order(subscription.forms)))
+    )
 
 
 def _key(subscription: SubscriptionConfig) -> str:
@@ -100,16 +102,3 @@ def _repeated(forms: tuple[int | str, ...], found: Resolved, path: str) -> list[
         for given in names.values()
         if len(given) > 1
     ]
-
-
-def _in_order(forms: tuple[int | str, ...], found: Resolved) -> tuple[int, ...]:
-    many = {e.form: [row.instrument_token for row in e.instruments] for e in found.expanded}
-    tokens: dict[int, None] = {}
-    for form in forms:
-        if isinstance(form, int):
-            tokens[form] = None
-        elif form in found.single:
-            tokens[found.single[form]] = None
-        else:
-            tokens |= dict.fromkeys(many.get(form, ()))
-    return tuple(tokens)

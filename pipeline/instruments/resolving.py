@@ -6,11 +6,12 @@ Pure over a catalogue: what an underlying costs comes from whoever calls.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.core.errors import BadForm, UnknownInstrument
+from pipeline.core.config.fields import shorten
+from pipeline.core.errors import BadForm, UnknownInstruments
 from pipeline.core.forms import Around, Form, Futures, Options, Single, parse_form
 from pipeline.core.instrument import Instrument
 from pipeline.instruments.chains import Chain, choose_days, choose_strikes, has_weeklies
@@ -29,12 +30,13 @@ _DAYS_SHOWN: Final = 6
 class Unknown(NamedTuple):
     """A form that stands for nothing: why, and what looks like it."""
 
-    form: str | int
+    form: str
     reason: str
     near: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return str(UnknownInstrument(self.form, self.reason, self.near))
+        hint = f"; did you mean {', '.join(self.near)}?" if self.near else ""
+        return f"{shorten(self.form, 80)}: {self.reason}{hint}"
 
 
 class Expansion(NamedTuple):
@@ -59,14 +61,29 @@ class Resolved(NamedTuple):
     single: dict[str | int, int]
 
     def require(self) -> tuple[int, ...]:
-        """Return the tokens; raise UnknownInstrument naming every form that is unknown."""
-        if not self.unknown:
-            return self.tokens
-        first = self.unknown[0]
-        if len(self.unknown) == 1:
-            raise UnknownInstrument(first.form, first.reason, first.near)
-        rest = "; ".join(map(str, self.unknown[1:]))
-        raise UnknownInstrument(first.form, f"{first.reason}; {rest}")
+        """Return the tokens; raise UnknownInstruments naming every form that is unknown."""
+        if self.unknown:
+            text = "; ".join(map(str, self.unknown))
+            raise UnknownInstruments(text, {found.form: found.near for found in self.unknown})
+        return self.tokens
+
+    def in_order(self, forms: Iterable[str | int]) -> list[int]:
+        """Return the tokens form by form, repeated where forms are; integers as they are."""
+        many = {e.form: [row.instrument_token for row in e.instruments] for e in self.expanded}
+        found: list[int] = []
+        for form in forms:
+            single = form if isinstance(form, int) else self.single.get(form)
+            found += many.get(str(form), ()) if single is None else (single,)
+        return found
+
+
+class _Nothing(Exception):
+    """A form that stands for nothing: why, and what looks like it."""
+
+    def __init__(self, reason: str, near: Sequence[str] = ()) -> None:
+        self.reason = reason
+        self.near = tuple(near)
+        super().__init__(reason)
 
 
 def resolve(
@@ -84,9 +101,9 @@ def resolve(
         except BadForm as error:
             near = catalogue.near(form)
             allowed = "" if near else f"; expected {error.allowed}"
-            work.unknown.append(Unknown(form, f"found {error.found}{allowed}", near))
-        except UnknownInstrument as error:
-            work.unknown.append(Unknown(form, error.reason, error.near))
+            work.unknown.append(Unknown(str(form), f"found {error.found}{allowed}", near))
+        except _Nothing as nothing:
+            work.unknown.append(Unknown(str(form), nothing.reason, nothing.near))
     return Resolved(
         tuple(work.tokens), tuple(work.unknown), tuple(work.expanded), dict(work.single)
     )
@@ -113,11 +130,14 @@ class _Resolving:
         self.single: dict[str | int, int] = {}
 
     def take(self, form: str | int, parsed: Form) -> None:
-        """Add what a form stands for; raise UnknownInstrument when that is nothing."""
+        """Add what a form stands for; raise _Nothing when that is nothing."""
         if isinstance(parsed, Single):
-            token = self.catalogue.token(form)
-            self.single[form] = token
-            self.tokens[token] = None
+            found = self.catalogue.get(form)
+            if found is None:
+                day = self.catalogue.info.day
+                raise _Nothing(f"not in the list of {day}", self.catalogue.near(form))
+            self.single[form] = found.instrument_token
+            self.tokens[found.instrument_token] = None
             return
         expansion = self._expand(parsed)._replace(form=str(form))
         self.expanded.append(expansion)
@@ -130,7 +150,7 @@ class _Resolving:
             raise self._no_chain(form)
         days = choose_days(chain.expiries(futures=is_future), form.expiries, self.today)
         if not days:
-            raise UnknownInstrument(str(form), self._no_day(form, chain))
+            raise _Nothing(self._no_day(form, chain))
         if isinstance(form, Futures):
             wanted = {day.isoformat() for day in days}
             futures = tuple(found for found in chain.futures if found.expiry in wanted)
@@ -138,7 +158,7 @@ class _Resolving:
         price = self._price(form) if _needs_price(form) else None
         options = tuple(_options(chain, form, days, price))
         if not options:
-            raise UnknownInstrument(str(form), _no_strike(chain, days))
+            raise _Nothing(_no_strike(chain, days))
         return Expansion(str(form), options, tuple(days), price)
 
     def _price(self, form: Options) -> float:
@@ -146,19 +166,17 @@ class _Resolving:
         price = self.spot(where.instrument_token) if where else None
         if not price or price <= 0:
             name = where.key if where else f"an underlying of {form.underlying}"
-            raise UnknownInstrument(
-                str(form),
+            raise _Nothing(
                 f"the price of {name} is not known here, which atm needs; give one instead of "
                 "atm, as in 24600+-10",
             )
         return price
 
-    def _no_chain(self, form: Options | Futures) -> UnknownInstrument:
+    def _no_chain(self, form: Options | Futures) -> _Nothing:
         what = "futures" if isinstance(form, Futures) else "options"
         known = self.catalogue.underlyings(form.exchange)
         near = difflib.get_close_matches(form.underlying.upper(), known, _NEAR_SHOWN, 0.5)
-        return UnknownInstrument(
-            str(form),
+        return _Nothing(
             f"no {what} of {form.underlying} on {form.exchange} in the list of "
             f"{self.catalogue.info.day}",
             [f"{form.exchange}:{name}" for name in near],

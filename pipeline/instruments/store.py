@@ -46,6 +46,13 @@ CREATE TABLE instrument (
 );
 """
 
+#: For who looks up a few names and does not want all in memory.
+_INDEXES: Final = """
+CREATE INDEX by_key ON instrument (key);
+CREATE INDEX by_openalgo ON instrument (openalgo) WHERE openalgo IS NOT NULL;
+CREATE INDEX by_token ON instrument (instrument_token);
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListInfo:
@@ -124,6 +131,7 @@ def _fill(file: Path, instruments: Iterable[Instrument], skips: Skips) -> int:
         database.executescript(_SCHEMA)
         rows = _rows(instruments, skips)
         database.executemany(f"INSERT INTO instrument VALUES ({','.join('?' * 14)})", rows)
+        database.executescript(_INDEXES)
         database.commit()
         count: int = database.execute("SELECT count(*) FROM instrument").fetchone()[0]
     return count
@@ -228,39 +236,55 @@ def info_of(database: sqlite3.Connection, file: Path) -> ListInfo:
             file=file, day=date.fromisoformat(day), source=source, rows=rows, skipped=skipped
         )
     except (sqlite3.Error, TypeError, ValueError) as error:
-        raise _unusable(file, str(error)) from None
+        raise unusable(file, str(error)) from None
 
 
 @contextlib.contextmanager
 def open_store(file: Path) -> Iterator[sqlite3.Connection]:
     """Open a store to read; raise NoInstruments, or BadInstruments for anything else there."""
+    database = connect(file)
+    with contextlib.closing(database):
+        try:
+            yield database
+        except sqlite3.Error as error:
+            raise unusable(file, str(error)) from None
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """As `open_store`, but the caller closes it, from whatever thread."""
+    database: sqlite3.Connection | None = None
     try:
         # Never changed in place, so no locks; and a read leaves no file beside it.
         address = f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1"
-        database = sqlite3.connect(address, uri=True)
+        database = sqlite3.connect(address, uri=True, check_same_thread=False)
     except sqlite3.Error:
-        database = None
+        pass
     if database is None or not file.is_file():
         raise NoInstruments(
             f"there is no instrument list in {file}: make one with `{SYNC_COMMAND} --csv FILE`, "
             f"where FILE is from {LIST_ADDRESS}, or with `{SYNC_COMMAND} --simulated` for the "
             "simulated exchange"
         )
-    with contextlib.closing(database):
-        try:
-            kind = database.execute("PRAGMA application_id").fetchone()[0]
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.Error as error:
-            raise _unusable(file, str(error)) from None
-        if kind != _APPLICATION_ID:
-            raise _unusable(file, "not an instrument list of ours")
-        if version != _VERSION:
-            raise _unusable(file, f"of version {version}, and this build reads {_VERSION}")
-        try:
-            yield database
-        except sqlite3.Error as error:
-            raise _unusable(file, str(error)) from None
+    try:
+        _check_kind(database, file)
+    except BadInstruments:
+        database.close()
+        raise
+    return database
 
 
-def _unusable(file: Path, reason: str) -> BadInstruments:
+def _check_kind(database: sqlite3.Connection, file: Path) -> None:
+    try:
+        kind = database.execute("PRAGMA application_id").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise unusable(file, str(error)) from None
+    if kind != _APPLICATION_ID:
+        raise unusable(file, "not an instrument list of ours")
+    if version != _VERSION:
+        raise unusable(file, f"of version {version}, and this build reads {_VERSION}")
+
+
+def unusable(file: Path, reason: str) -> BadInstruments:
+    """Return the error for a file that is there and no list."""
     return BadInstruments(f"{file}: {reason}; make it anew with `{SYNC_COMMAND}`")

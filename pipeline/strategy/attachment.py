@@ -46,6 +46,7 @@ class ReaderOptions:
     """How a strategy reads; checked by `attach`.
 
     `positions`: where to go on with a connection, by its number. What is gone since is an Overrun.
+    `instruments_file`: the list that names are looked up in, None for the usual one.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ReaderOptions:
     spin_us: int
     follow: bool
     positions: Mapping[int, Position] = field(default_factory=dict)
+    instruments_file: Path | None = None
 
 
 class ConnectionInfo(NamedTuple):

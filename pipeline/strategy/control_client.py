@@ -147,7 +147,7 @@ class ControlClient:
         self._sock.close()
 
 
-def error_of(problem: Problem) -> ControlError | CapacityError:
+def error_of(problem: Problem) -> ControlError | CapacityError | UnknownInstruments:
     """Return the error that says what the control process answered."""
     detail = problem.detail
     if problem.code == "capacity":

@@ -241,7 +241,7 @@ class DemandKeeper:
                 client.hello()
                 if again:
                     self._declare(client)
-            except (ControlError, CapacityError) as error:
+            except (ControlError, CapacityError, UnknownInstruments) as error:
                 self._tell_once(error)
                 client.close()
                 return None

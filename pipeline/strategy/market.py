@@ -32,6 +32,7 @@ from pipeline.core.errors import (
     NotSupportedYet,
 )
 from pipeline.core.errors import Overrun as OverrunError
+from pipeline.instruments.lookup import shared
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.attachment import Attachment, ConnectionInfo, ReaderOptions, open_ready
@@ -41,6 +42,7 @@ from pipeline.strategy.frames import Frames, open_frames
 from pipeline.strategy.helper import Helper
 from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, item_of_notice
 from pipeline.strategy.iterators import Batches, Items, OnEvent, Tagged, Views
+from pipeline.strategy.names import as_tokens
 from pipeline.strategy.page import default_name
 
 BUFFER_TICKS_MIN: Final = 256
@@ -63,7 +65,7 @@ From = Literal["now", "oldest"]
 def attach(
     instance: str, *, name: str | None = None, policy: Policy = "resume", from_: From = "now",
     follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 0, wait_s: float = 0.0,
-    shm_directory: str | Path = DEFAULT_ROOT,
+    shm_directory: str | Path = DEFAULT_ROOT, instruments_file: str | Path | None = None,
 ) -> Market:  # fmt: skip
     """Attach to a running instance by its name, from any process of the same user.
 
@@ -77,6 +79,8 @@ def attach(
     buffer_ticks: the most ticks of one batch (320 bytes each).
     spin_us: how long to look for ticks before going to sleep, in microseconds.
     wait_s: how long to wait for the instance to come up.
+    instruments_file: the list that names are looked up in; by default where `instruments sync`
+      puts it.
 
     Raises InstanceNotFound naming the instances that run, LayoutMismatch when it is of another
     build, SegmentError for a name or directory that cannot be used.
@@ -95,6 +99,7 @@ def attach(
         buffer_ticks=buffer_ticks,
         spin_us=spin_us,
         follow=follow,
+        instruments_file=None if instruments_file is None else Path(instruments_file),
     )
     return Market(_find(instance, Path(shm_directory), wait_s, options), options)
 
@@ -226,16 +231,32 @@ class Market:
             elif on_event is not None:
                 on_event(item)
 
-    def latest(self, tokens: ArrayLike) -> TickArray:
+    def latest(self, instruments: ArrayLike | Instrument | Iterable[Instrument]) -> TickArray:
         """Return the newest tick of each instrument: an (n,) array, each record consistent.
 
-        tokens: instrument tokens, in any order. An instrument that has not ticked yet has
-        sequence 0 and mode 0. Raises CapacityError for tokens that the instance does not stream
-        and that this market has not subscribed to.
+        instruments: tokens and names such as `NSE:INFY`, in any order; a window of options is as
+        many records. An instrument that has not ticked yet has sequence 0 and mode 0. Raises
+        CapacityError for tokens that the instance does not stream and that this market has not
+        subscribed to, UnknownInstruments for names that are not listed.
         """
-        _refuse_names(tokens)
-        expected = frozenset() if self._keeper is None else self._keeper.tokens()
+        keeper = self._keeper
+        tokens = as_tokens(
+            instruments,
+            file=self.options.instruments_file,
+            subscribed=lambda form: () if keeper is None else keeper.tokens_of([form]),
+            price=self._price,
+        )
+        expected = frozenset() if keeper is None else keeper.tokens()
         return self.attachment.latest().read(tokens, expected)
+
+    def _price(self, token: int) -> float | None:
+        """Return the last price of an instrument that streams, else the one in the list."""
+        latest = self.attachment.latest()
+        if token in latest.tokens:
+            price = float(latest.read([token])["last_price"][0])
+            if price > 0:
+                return price
+        return shared(self.options.instruments_file).find(token).last_price
 
     @property
     def tokens(self) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
@@ -490,17 +511,9 @@ def _gaps(before: Attachment) -> Iterator[Gap]:
         )
 
 
-def _refuse_names(tokens: object) -> None:
-    values = [tokens] if isinstance(tokens, str) else tokens
-    if isinstance(values, list | tuple | set):
-        names = [value for value in values if isinstance(value, str)]
-        if names:
-            _config_only(f"the name {names[0]!r}")
-
-
 def _config_only(feature: str) -> NoReturn:
     raise NotSupportedYet(
         feature,
-        "give the instance a [pool] in its config file, or list instrument tokens (numbers) in "
+        "give the instance a [pool] in its config file, or list the instruments in "
         "[[subscription]] instruments, with their mode; and start it again",
     )

@@ -40,6 +40,7 @@ def become_host(task: Task) -> NoReturn:
         search_path=tuple(search_path(task.config.folder)),
         params=dict(strategy.params),
         slow=strategy.slow,
+        instruments_file=task.config.instruments_file,
         report_after_s=strategy.report_after_s,
         log_level=task.config.instance.log_level,
         log_format=task.config.instance.log_format,

@@ -29,6 +29,7 @@ EXAMPLES: list[PipelineError] = [
     errors.AuthError("403"),
     errors.CapacityError("full", requested=5, available=3),
     errors.RequestRefused("no such connection", code="not_found", detail={"connection": 7}),
+    errors.BadForm("NSE:", "the symbol ''", "a symbol"),
     errors.UnknownInstruments("INFI", {"INFI": ["INFY"]}),
 ]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.errors import BadForm, NoInstruments, UnknownInstrument
+from pipeline.core.errors import BadForm, NoInstruments, UnknownInstruments
 from pipeline.instruments import Catalogue, load
 from pipeline.instruments.near import edit_distances
 from tests.instruments.lists import small_list, stored
@@ -88,17 +88,17 @@ def test_an_index_and_a_share_may_have_one_exchange_number(tmp_path: Path) -> No
     ],
 )
 def test_unknown_names_come_with_near_ones(catalogue: Catalogue, form: str, near: str) -> None:
-    with pytest.raises(UnknownInstrument, match="did you mean") as caught:
+    with pytest.raises(UnknownInstruments, match="did you mean") as caught:
         catalogue.find(form)
-    assert near in caught.value.near
+    assert near in caught.value.unknown[form]
     assert catalogue.get(form) is None and form not in catalogue
 
 
 @pytest.mark.parametrize("form", ["NSE:QWERTYUIOP", "NSE:#1", 1, "1", "XYZ:QWERTYUIOP"])
 def test_unknown_names_that_resemble_none(catalogue: Catalogue, form: str | int) -> None:
-    with pytest.raises(UnknownInstrument, match="not in the list of 2024-11-20") as caught:
+    with pytest.raises(UnknownInstruments, match="not in the list of 2024-11-20") as caught:
         catalogue.token(form)
-    assert caught.value.near == ()
+    assert caught.value.unknown == {str(form): ()}
 
 
 @pytest.mark.parametrize("form", ["", "::", None, 1.5, "NFO:NIFTY@weekly:atm", "\0", "€" * 500])
@@ -112,7 +112,7 @@ def test_any_text_is_found_unknown_or_bad(catalogue: Catalogue, text: str) -> No
     found = catalogue.get(text)
     try:
         assert catalogue.find(text) == found
-    except (BadForm, UnknownInstrument):
+    except (BadForm, UnknownInstruments):
         assert found is None
     assert all(name in catalogue for name in catalogue.near(text))
 

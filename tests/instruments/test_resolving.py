@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.errors import UnknownInstrument
+from pipeline.core.errors import UnknownInstruments
 from pipeline.instruments import Catalogue
 from tests.instruments.lists import DAY, STRIKES, WEEKS, stored
 
@@ -111,7 +111,7 @@ def test_everything_unknown_is_told_at_once(catalogue: Catalogue) -> None:
     resolved = catalogue.resolve(forms, today=DAY)
     assert resolved.tokens == (408065,)
     found = {unknown.form: unknown for unknown in resolved.unknown}
-    assert list(found) == [form for form in forms if form != "NSE:INFY"]
+    assert list(found) == [str(form) for form in forms if form != "NSE:INFY"]
     assert found["NSE:INFI"].near[0] == "NSE:INFY"
     assert found["INFY"].near[0] == "NSE:INFY" and "no exchange" in found["INFY"].reason
     assert found["NFO:NIFTI@weekly:atm"].near == ("NFO:NIFTY",)
@@ -120,9 +120,10 @@ def test_everything_unknown_is_told_at_once(catalogue: Catalogue) -> None:
     assert "listed for 2024-11-21: 23000 to 26000" in found["NFO:NIFTY@weekly:10..20"].reason
     assert "give one instead of atm" in found["NFO:VEDL@near:atm"].reason
     assert "the sides 'XE'; expected CE, PE" in found["NFO:NIFTY@weekly:atm:XE"].reason
-    with pytest.raises(UnknownInstrument, match="did you mean NSE:INFY") as caught:
+    with pytest.raises(UnknownInstruments, match="did you mean NSE:INFY") as caught:
         resolved.require()
-    assert all(str(form) in str(caught.value) for form in found)
+    assert all(form in str(caught.value) for form in found)
+    assert caught.value.unknown.keys() == found.keys()
 
 
 def test_a_list_whose_expiries_are_past_says_so(catalogue: Catalogue) -> None:

@@ -337,8 +337,6 @@ def test_run_calls_back(instance: FakeInstance) -> None:
         lambda m: m.subscribe([408065], mode="full"),
         lambda m: m.unsubscribe([408065]),
         lambda m: m.set_mode("full", [408065]),
-        lambda m: m.latest(["NSE:INFY"]),
-        lambda m: m.latest("NSE:INFY"),
     ],
 )
 def test_what_comes_later_names_the_config_key(instance: FakeInstance, call: Any) -> None:

@@ -103,6 +103,7 @@ class Host:
             buffer_ticks=_BUFFER_TICKS,
             spin_us=_SPIN_US,
             follow=False,
+            instruments_file=hosting.instruments_file,
             positions=read_positions(self._page),
         )
         view = open_instance(hosting.instance, Path(hosting.shm_directory))

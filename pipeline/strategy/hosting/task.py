@@ -11,6 +11,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.strategy.items import Restart
@@ -22,6 +23,7 @@ _PIECE_BYTES: Final = 65_536
 class Hosting:
     """One hosted strategy: where its class is, what it is given, which instance it reads.
 
+    `instruments_file`: the list that names are looked up in, None for the usual one.
     `restart`: what is known of the process before this one; None for the first.
     """
 
@@ -33,6 +35,7 @@ class Hosting:
     search_path: tuple[str, ...]
     params: Mapping[str, Any]
     slow: str
+    instruments_file: Path | None
     report_after_s: float
     log_level: str
     log_format: str
