@@ -28,6 +28,18 @@ from pipeline.planning.policies import Growth, PlacementPolicy, Spread
 from pipeline.planning.pool import PoolView
 from pipeline.planning.redistribution import drain
 
+__all__ = [
+    "Closing",
+    "History",
+    "Opening",
+    "Recycling",
+    "ScaleAdvice",
+    "ScaleReason",
+    "ScalingPolicy",
+    "is_warm_time",
+    "judge_scaling",
+]
+
 _DAY_S: Final = 24 * 3600
 
 
