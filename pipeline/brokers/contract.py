@@ -201,8 +201,13 @@ class Rest(Protocol):
         """
         ...
 
-    def open(self, *, endpoint: str, api_key: str, timeout_s: float) -> RestSession:
-        """Return a session at an address, for which no token is set yet."""
+    def open(
+        self, *, endpoint: str, api_key: str, timeout_s: float, ca_file: str | None = None
+    ) -> RestSession:
+        """Return a session at an address, for which no token is set yet.
+
+        ca_file: certificates to trust instead of the system's.
+        """
         ...
 
 

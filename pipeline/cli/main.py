@@ -43,6 +43,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "instruments": Entry(
         "pipeline.cli.instruments:command", "Keep the list of instruments, and look things up."
     ),
+    "token": Entry("pipeline.cli.token:command", "Log in at the broker; renew an access token."),
+    "limits": Entry("pipeline.cli.limits:command", "Show what a broker allows, and who says so."),
     "doctor": Entry("pipeline.cli.doctor:command", "Say what is wrong here, and how to mend it."),
     "bench": Entry("pipeline.cli.bench:command", "Measure the pipeline beside its peers."),
     "clean": Entry("pipeline.cli.clean:command", "Remove what a crashed instance left."),

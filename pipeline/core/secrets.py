@@ -170,7 +170,7 @@ def _read_file(path: Path) -> SecretReading:
             f"the secret file {path} cannot be read ({error.strerror}): "
             f"write the token to it and run: chmod 600 {path}"
         ) from None
-    return SecretReading(_parse(content, str(path)), _file_identity(status))
+    return SecretReading(parse_secret(content, str(path)), _file_identity(status))
 
 
 def _refuse_what_others_can_read(path: Path, status: os.stat_result) -> None:
@@ -187,10 +187,11 @@ def _read_environment(name: str) -> SecretReading:
     value = os.environ.get(name)
     if value is None:
         raise SecretError(f"the environment variable {name} is not set: export {name}=...")
-    return SecretReading(_parse(value.encode(), f"${name}"), _identity("env", name))
+    return SecretReading(parse_secret(value.encode(), f"${name}"), _identity("env", name))
 
 
-def _parse(content: bytes, place: str) -> Secret:
+def parse_secret(content: bytes, place: str) -> Secret:
+    """Return the one word that `content` is; SecretError, naming the place, for anything else."""
     if len(content) > SECRET_BYTES_MAX:
         raise SecretError(f"{place} holds more than {SECRET_BYTES_MAX} bytes: that is no token")
     try:

@@ -25,6 +25,9 @@ def open_rest(config: Config, account: AccountConfig, governor: Governor) -> Res
     def token() -> Secret:
         return config.secret(account).read().secret
 
+    ca_file = account.ca_file
+    if ca_file is None and account.url == SIMULATOR_URL and config.simulator is not None:
+        ca_file = config.simulator.tls_certificate
     return RestClient(
         load_broker(account.broker),
         governor,
@@ -33,6 +36,7 @@ def open_rest(config: Config, account: AccountConfig, governor: Governor) -> Res
         token=token,
         endpoint=rest_endpoint(config, account),
         timeout_s=config.broker_rest.timeout_s,
+        ca_file=None if ca_file is None else str(config.path(ca_file)),
     )
 
 
@@ -44,12 +48,14 @@ def rest_endpoint(config: Config, account: AccountConfig) -> str:
     if account.rest_url is not None:
         return account.rest_url.rstrip("/")
     if account.url == SIMULATOR_URL:
-        port = config.simulator.port if config.simulator is not None else 0
-        if not port:
+        if config.simulator is None or not config.simulator.port:
             hint = "or give the account a rest_url"
             problem = Problem("simulator.port", "0: any free one", "a port of its own", hint)
             raise ConfigError(config.source, [problem])
-        return f"http://127.0.0.1:{port}"
+        is_tls = config.simulator.tls_certificate is not None
+        address = "https://localhost" if is_tls else "http://127.0.0.1"
+        return f"{address}:{config.simulator.port}"
     if account.simulated:
-        return f"http://{urlsplit(account.url).netloc}"
+        parts = urlsplit(account.url)
+        return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
     return load_broker(account.broker).rest.endpoint

@@ -43,6 +43,7 @@ class RestClient:
         token: Callable[[], Secret] | None = None,
         endpoint: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        ca_file: str | None = None,
     ) -> None:
         self._broker = broker
         self._governor = governor
@@ -51,6 +52,7 @@ class RestClient:
         self._token = token
         self._endpoint = endpoint or broker.rest.endpoint
         self._timeout_s = timeout_s
+        self._ca_file = ca_file
         self._idle: list[RestSession] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -143,7 +145,10 @@ class RestClient:
             session = self._idle.pop() if self._idle else None
         if session is None:
             session = self._broker.rest.open(
-                endpoint=self._endpoint, api_key=self._api_key, timeout_s=self._timeout_s
+                endpoint=self._endpoint,
+                api_key=self._api_key,
+                timeout_s=self._timeout_s,
+                ca_file=self._ca_file,
             )
         try:
             yield session

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from pipeline.sim.admission import Admission
@@ -23,8 +23,10 @@ from pipeline.sim.http import Answer, Asked, json_answer
 from pipeline.sim.market import Listing
 from pipeline.sim.options import api_secret
 from pipeline.sim.quotes import Quotes
-from pipeline.sim.roll import Roll
 from pipeline.sim.troubles import Troubles, later
+
+if TYPE_CHECKING:
+    from pipeline.sim.roll import Roll
 
 #: Calls per second of one key, by class.
 PER_SECOND: Final[Mapping[str, int]] = {"quote": 1, "default": 10}
@@ -65,9 +67,11 @@ class Desk:
 
     @property
     def roll(self) -> Roll:
-        """What the instruments are called; made when first asked for."""
+        """What the instruments are called; made when first asked for, and imported then."""
         if self._roll is None:
-            self._roll = Roll(self._listing)
+            from pipeline.sim.roll import Roll
+
+            self._roll = Roll(self._listing, datetime.now(_INDIA).date())
         return self._roll
 
     def stat(self) -> dict[str, Any]:

@@ -61,11 +61,16 @@ class KiteRest:
             )
         return text
 
-    def open(self, *, endpoint: str, api_key: str, timeout_s: float) -> KiteRestSession:
+    def open(
+        self, *, endpoint: str, api_key: str, timeout_s: float, ca_file: str | None = None
+    ) -> KiteRestSession:
         """Return a session; MissingExtra when kiteconnect is not installed."""
         kiteconnect = import_extra("kiteconnect", needed_by="the broker's REST")
         logs.redact_library(*_CHATTY)
         client = kiteconnect.KiteConnect(api_key, root=endpoint, timeout=timeout_s)
+        if ca_file is not None:  # kiteconnect's own setting is for or against any verification
+            request = client.reqsession.request
+            client.reqsession.request = lambda *a, **k: request(*a, **{**k, "verify": ca_file})
         return KiteRestSession(client, kiteconnect.exceptions)
 
 
