@@ -1,0 +1,179 @@
+"""Strategies as clients of a pool: what three of them want at random is what is on the wire."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import pytest
+
+import pipeline
+from pipeline.core.control import MODES, Ask
+from pipeline.core.enums import Mode, SegmentKind
+from pipeline.core.instruments import simulated_tokens
+from pipeline.shm.tables import WireTable
+from pipeline.sim.truth import read_truth
+from pipeline.sim.verify import verify
+from pipeline.strategy.market import Market
+from tests.system.judge import Witness
+from tests.system.rig import Run, wait_for
+from tests.system.test_pool import end
+
+Make = Callable[..., Run]
+
+CLIENTS = 3
+TOKENS = simulated_tokens(0, 260)
+KEPT = simulated_tokens(260, 20)
+POOL = "instruments_per_connection = 100\nheadroom = 0.0\nlinger_s = 60"
+OPERATIONS = 100
+
+
+class Client:
+    """A market, and what it should want."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.wants: dict[int, str] = {}
+
+    def subscribe(self, tokens: Sequence[int], mode: str) -> None:
+        assert self.market.subscribe(tokens, mode=mode).accepted == len(tokens)
+        self.wants |= dict.fromkeys(tokens, mode)
+
+    def operate(self, dice: random.Random) -> None:
+        """Subscribe, unsubscribe or change modes of some instruments."""
+        tokens = dice.sample(TOKENS, dice.randint(1, 60))
+        mode = dice.choice(list(MODES))
+        action = dice.choice(("subscribe", "subscribe", "unsubscribe", "set_mode"))
+        if action == "subscribe":
+            self.subscribe(tokens, mode)
+        elif action == "unsubscribe":
+            before = len(self.wants)
+            removed = self.market.unsubscribe(tokens)
+            self.wants = {t: m for t, m in self.wants.items() if t not in tokens}
+            assert removed == before - len(self.wants)
+        else:
+            self.market.set_mode(mode, tokens)
+            self.wants |= {token: mode for token in tokens if token in self.wants}
+        assert self.market.wants() == self.wants
+
+
+@contextmanager
+def clients_of(run: Run) -> Iterator[list[Client]]:
+    with ExitStack() as stack:
+        yield [
+            Client(
+                stack.enter_context(
+                    pipeline.attach(run.paths.name, name=f"s{n}", shm_directory=run.paths.root)
+                )
+            )
+            for n in range(CLIENTS)
+        ]
+
+
+def wished(clients: list[Client]) -> dict[int, int]:
+    """Return what is wanted together: each instrument in the highest mode."""
+    wish: dict[int, int] = {}
+    for client in clients:
+        for token, mode in client.wants.items():
+            wish[token] = max(int(MODES[mode]), wish.get(token, 0))
+    return wish
+
+
+def wire_is(run: Run, wish: dict[int, int]) -> bool:
+    """Whether all wires together have exactly this, each instrument once."""
+    rows = [WireTable(run.attach(SegmentKind.WIRE, number)).read()[1] for number in run.numbers]
+    pairs = [(int(r["instrument_token"]), int(r["mode"])) for found in rows for r in found]
+    return sorted(pairs) == sorted(wish.items())
+
+
+def wait_for_wire(run: Run, wish: dict[int, int]) -> None:
+    """Wait until that is on the wire, and every connection is complete."""
+    wait_for(lambda: wire_is(run, wish), "the wire to equal the wish")
+    for number in run.numbers:
+        wait_for(lambda n=number: run.is_complete(n), "a connection to be complete")  # type: ignore[misc]
+
+
+def tokens_on_wire(run: Run) -> set[int]:
+    tables = [WireTable(run.attach(SegmentKind.WIRE, number)) for number in run.numbers]
+    return {token for table in tables for token in table.read()[1]["instrument_token"].tolist()}
+
+
+def handshakes(run: Run) -> list[int]:
+    return [int(run.page(number)["handshakes"]) for number in run.numbers]
+
+
+def test_the_wire_equals_the_wish_of_three_clients(make_run: Make, seed: int) -> None:
+    run = make_run(pool=POOL).start_and_wait()
+    witness = Witness(run)
+    dice = random.Random(seed)
+    with clients_of(run) as clients:
+        clients[0].subscribe(KEPT, "full")
+        for _ in range(OPERATIONS):
+            dice.choice(clients).operate(dice)
+        wish = wished(clients)
+        wait_for_wire(run, wish)
+        assert handshakes(run) == [1] * len(run.numbers)
+        reader = clients[0]
+        batch = next(reader.market.batches(timeout_s=30))
+        assert set(reader.market.mine(batch)["instrument_token"].tolist()) <= set(reader.wants)
+        tokens = list(wish)
+        wait_for(
+            lambda: np.all(reader.market.latest(tokens)["sequence"] > 0), "all in the latest table"
+        )
+        end(run, witness)
+    # Of what is given up packets are still on their way; of what is kept nothing may be missing.
+    truth, rows = np.array(read_truth(run.folder / "truth.bin")), witness.rows()
+    verdict = verify(
+        truth[np.isin(truth["instrument_token"], KEPT)],
+        rows[np.isin(rows["instrument_token"], KEPT)],
+        witness.announced(),
+    )
+    assert verdict.passed and verdict.sent > 0 and (verdict.lost, verdict.gaps) == (0, 0), verdict
+    run.assert_nothing_left()
+
+
+def test_what_is_wanted_outlives_the_control_process(make_run: Make, seed: int) -> None:
+    run = make_run(pool=POOL).start_and_wait()
+    dice = random.Random(seed)
+    with clients_of(run) as clients:
+        for _ in range(20):
+            dice.choice(clients).operate(dice)
+        for client in clients:
+            client.operate(dice)
+        wait_for_wire(run, wished(clients))
+        for _ in range(3):
+            pid = run.kill("control 0")
+            clients[0].operate(dice)  # waits for the successor
+            assert run.pid("control 0") not in (0, pid)
+        wanted = {f"s{n}": len(client.wants) for n, client in enumerate(clients)}
+
+        def declared() -> bool:
+            found = clients[0].market.demand().request(Ask(about="clients"))
+            counts = {c["name"].partition(".")[0]: c["instruments"] for c in found}
+            return {name: counts.get(name) for name in wanted} == wanted
+
+        wait_for(declared, "every client to have declared again")
+        # What nobody wants any more stays for a while: others might not have declared yet.
+        wish = wished(clients)
+        wait_for(lambda: wish.keys() <= tokens_on_wire(run), "the wish to be on the wire")
+        assert handshakes(run) == [1] * len(run.numbers)
+        assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_more_than_there_is_room_for_is_refused_whole(make_run: Make) -> None:
+    run = make_run(pool=f"{POOL}\nconnections_per_key = 2").start_and_wait()
+    with clients_of(run) as clients:
+        market = clients[0].market
+        with pytest.raises(pipeline.CapacityError) as full:
+            market.subscribe(TOKENS)
+        assert (full.value.requested, full.value.available) == (260, 200)
+        assert market.wants() == {}
+        result = market.subscribe(TOKENS, partial=True)
+        assert (result.accepted, len(result.refused)) == (200, 60)
+        wait_for_wire(run, {token: int(Mode.QUOTE) for token in market.wants()})
+        assert len(market.wants()) == 200
+        assert run.stop() == 0
+    run.assert_nothing_left()
