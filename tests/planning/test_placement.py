@@ -340,6 +340,13 @@ def test_a_group_that_fits_nowhere_is_split_rather_than_refused() -> None:
     assert plan.refused == ()
 
 
+def test_a_member_with_an_account_of_its_own_goes_there() -> None:
+    views = (*connections(1, account="a"), *connections(1, account="b", first=1))
+    pool = PoolView(keys=(key("a"), key("b")), connections=views)
+    asked = [Want(1, group="g"), Want(2, group="g", account="b"), Want(3, group="g", account="a")]
+    assert place(asked, pool, policy(Policy.AFFINITY)).assign == {1: 0, 2: 1, 3: 0}
+
+
 def test_a_group_that_is_split_anyway_opens_nothing_while_there_is_room() -> None:
     pool = PoolView(keys=(key(capacity=100),), connections=connections(2, capacity=100))
     pool = replace(pool, placement=dict.fromkeys(range(1000, 1040), 1))

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from pipeline.core.enums import Mode
 from pipeline.planning.placement import place
 from pipeline.planning.policies import PlacementPolicy, Policy
-from pipeline.planning.pool import ConnectionView, KeyView, Move, PoolView, Priority, Want
+from pipeline.planning.pool import (
+    ConnectionView,
+    KeyView,
+    LimitScope,
+    ModeLimit,
+    Move,
+    PoolView,
+    Priority,
+    Want,
+)
 from pipeline.planning.rebalance import rebalance
 from tests.planning.pools import connections, counts, exceeded, key, policy, wants
 
@@ -106,6 +115,32 @@ def test_moves_stay_with_a_decoder_unless_asked_and_are_flagged_then() -> None:
     moves = rebalance(pool, EVEN, across_decoders=True)
     assert all(move.break_before_make == (move.target > 1) for move in moves)
     assert counts(done(pool, moves).placement) == [250, 250, 250, 250]
+
+
+def test_connections_of_the_same_decoder_take_first() -> None:
+    pool = loaded(90, 0, 0)
+    views = tuple(replace(v, decoder=d) for v, d in zip(pool.connections, (0, 1, 0), strict=True))
+    moves = rebalance(replace(pool, connections=views), EVEN, across_decoders=True)
+    assert [move.target for move in moves] == [2] * 30 + [1] * 30
+
+
+def test_an_unhealthy_connection_neither_gives_nor_takes() -> None:
+    pool = loaded(90, 10, 20)
+    views = (*pool.connections[:2], replace(pool.connections[2], health=49.0))
+    assert counts(done(pool, rebalance(replace(pool, connections=views), EVEN)).placement) == [
+        50,
+        50,
+        20,
+    ]
+
+
+def test_a_full_mode_takes_no_more() -> None:
+    limits = {Mode.FULL: ModeLimit(3, 3)}
+    pool = loaded(10, 0, keys=(key(mode_limits=limits, mode_scope=LimitScope.CONNECTION),))
+    known = {t: Want(t, Mode.FULL if t < 4 else Mode.QUOTE) for t in pool.placement}
+    known |= {20_000: Want(20_000, Mode.FULL)}
+    pool = replace(pool, wants=known, placement=pool.placement | {20_000: 1})
+    assert counts(done(pool, rebalance(pool, EVEN)).placement) == [6, 5]
 
 
 def test_pinned_ones_stay_and_strayed_ones_go_home() -> None:
@@ -212,6 +247,18 @@ def test_class_route_returns_to_the_preferred_account() -> None:
     moves = rebalance(pool, routed)
     assert {(move.token % 2, move.target) for move in moves} == {(1, 0)}
     assert len(moves) == 20
+
+
+def test_class_route_serves_the_urgent_first_where_room_is_short() -> None:
+    views = (*connections(1, account="a", capacity=5), *connections(1, account="b", first=1))
+    known = {n: Want(n, priority=Priority(n % 4)) for n in range(1, 41)}
+    pool = PoolView(
+        keys=(key("a"), key("b")), connections=views, wants=known,
+        placement=dict.fromkeys(known, 1),
+    )  # fmt: skip
+    routed = policy(Policy.CLASS_ROUTE, routes=dict.fromkeys(Priority, ("a", "b")))
+    moves = rebalance(pool, routed)
+    assert [known[move.token].priority for move in moves] == [Priority.CRITICAL] * 5
 
 
 def test_modes_that_are_full_elsewhere_do_not_move() -> None:
