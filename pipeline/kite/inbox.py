@@ -7,6 +7,7 @@ in one read of the socket has one time: then ticks come before texts.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,6 +81,7 @@ class Inbox:
         self._backlogs = {c.number: Backlog(paths, c.number) for c in market.connections()}
         self._texts = {n: self._ring(SegmentKind.TEXT, n, from_start) for n in self._backlogs}
         self._frames: dict[int, FrameRingReader] = {}
+        self._raw = False
         self._waiting: list[Message] = []
         self._held: TickArray | None = None
 
@@ -91,11 +93,26 @@ class Inbox:
 
     def want_raw(self, wanted: bool, *, from_start: bool = False) -> None:
         """Begin or cease to deliver raw frames."""
-        if wanted and not self._frames:
+        if wanted and not self._raw:
             kind = SegmentKind.FRAMES
             self._frames = {n: self._ring(kind, n, from_start) for n in self._backlogs}
         elif not wanted:
             self._frames = {}
+        self._raw = wanted
+
+    def _follow(self) -> None:
+        """Read connections that have come, from their beginning; let go of those that went."""
+        numbers = self._market.attachment.streams.keys()
+        for gone in self._backlogs.keys() - numbers:
+            del self._backlogs[gone], self._texts[gone]
+            self._frames.pop(gone, None)
+        for number in numbers - self._backlogs.keys():
+            with contextlib.suppress(FileNotFoundError):  # it is being taken away already
+                text = self._ring(SegmentKind.TEXT, number, from_start=True)
+                if self._raw:
+                    self._frames[number] = self._ring(SegmentKind.FRAMES, number, from_start=True)
+                self._texts[number] = text
+                self._backlogs[number] = Backlog(self._market.attachment.paths, number)
 
     @property
     def holds(self) -> bool:
@@ -104,6 +121,8 @@ class Inbox:
 
     def take(self) -> Iterator[Delivery]:
         """Yield what is new, without waiting; raise InstanceEnded when there can be no more."""
+        if self._market.attachment.streams.keys() != self._backlogs.keys():
+            self._follow()
         caught_up = not any(backlog.frames() for backlog in self._backlogs.values())
         began_ns = monotonic_ns()
         item = self._market.take(orders=True)

@@ -138,6 +138,9 @@ class Session:
             if connection.state in _OPEN_STATES:
                 for told in self.story.join(connection.number):
                     self._tell(told)
+        if self.market.has_pool:
+            for told in self.story.join_pool():
+                self._tell(told)
 
     def _compare(self) -> None:
         """Tell what the instance does not do as it is wanted; only a config can change that."""

@@ -48,15 +48,16 @@ class Ending(NamedTuple):
 class Story:
     """What a user is called back with, from the state changes of all connections of one ticker.
 
-    The ticker counts as connected while every connection is open. `tries_max` failed attempts in
-    a row are made up for; 0 when there shall be no attempt at all. After `over` nothing follows.
+    The ticker counts as connected while every connection is open; those of a pool come and go.
+    `tries_max` failed attempts in a row are made up for; 0 when there shall be no attempt at all.
+    After `over` nothing follows.
     """
 
     def __init__(self, connections: int, *, tries_max: int) -> None:
-        self._count = connections
+        self._known = set(range(connections))
         self._tries_max = tries_max
         self._open: set[int] = set()
-        self._tries = [0] * connections
+        self._tries: dict[int, int] = {}
         self.connected = False
         self.retrying = True
         self.over = False
@@ -67,12 +68,20 @@ class Story:
             return
         if (change.state, change.reason) == (State.SUBSCRIBING, Reason.CONNECTED):
             yield from self._opened(change.connection)
+        elif change.state is State.CLOSED:
+            yield from self._removed(change.connection)
         elif change.state in _ENDINGS and not _is_a_wait(change):
             yield from self._ended(change, describe(change, close_reason))
 
     def join(self, connection: int) -> Iterator[Call]:
         """Yield the callbacks of a connection that was open before we came."""
         yield from self._opened(connection)
+
+    def join_pool(self) -> Iterator[Call]:
+        """Yield the callbacks of a pool: it may be asked before it has any connection."""
+        if not self.connected:
+            self.connected = True
+            yield Call("connect")
 
     def finish(self, ending: Ending) -> Iterator[Call]:
         """Yield the callbacks of the end, whoever brought it about."""
@@ -81,22 +90,33 @@ class Story:
             yield from _told(ending)
 
     def _opened(self, connection: int) -> Iterator[Call]:
+        self._known.add(connection)
         self._open.add(connection)
         self._tries[connection] = 0
-        if len(self._open) == self._count and not self.connected:
+        yield from self._all_open()
+
+    def _removed(self, connection: int) -> Iterator[Call]:
+        self._known.discard(connection)
+        self._open.discard(connection)
+        if self._known:
+            yield from self._all_open()
+
+    def _all_open(self) -> Iterator[Call]:
+        if self._open >= self._known and not self.connected:
             self.connected = True
             yield Call("connect")
 
     def _ended(self, change: StateChange, ending: Ending) -> Iterator[Call]:
+        self._known.add(change.connection)
         was_open = change.connection in self._open
         was_connected, self.connected = self.connected, False
         self._open.discard(change.connection)
         if was_connected or (not was_open and ending.told):
             yield from _told(ending)
-        tries = self._tries[change.connection]
+        tries = self._tries.get(change.connection, 0)
         if tries > 0:
             yield Call("reconnect", (tries,))
-        self._tries[change.connection] += 1
+        self._tries[change.connection] = tries + 1
         if not self.retrying:
             self.over = True
         elif tries + 1 > self._tries_max or change.state is State.AUTH_EXPIRED:

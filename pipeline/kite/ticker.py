@@ -243,7 +243,9 @@ class KiteTicker:
             self._assignments = None
             self._session = Session(self, market, None, self._maximum_reconnect_max_tries)
             self._session.inbox.only = frozenset(self.subscribed_tokens)
-            self._session.wanted = as_modes(self.subscribed_tokens)
+            if not market.has_pool:
+                self._session.wanted = as_modes(self.subscribed_tokens)
+        self._ask_pool(self.subscribed_tokens, [])  # what a life before this one had
         return self._session
 
     def is_connected(self) -> bool:
@@ -299,6 +301,7 @@ class KiteTicker:
         self._change("resubscribe", {})
 
     def _change(self, action: str, new: dict[int, str], gone: Iterable[int] = ()) -> bool:
+        self._ask_pool(new, [token for token in gone if token in self.subscribed_tokens])
         with self._lock:
             session = self._session
             if session is None:
@@ -312,8 +315,20 @@ class KiteTicker:
             self.subscribed_tokens.update(wanted)
             if self._assignments is None:
                 session.inbox.only = frozenset(wanted)
-                session.wanted = as_modes(wanted)
+                if not session.market.has_pool:
+                    session.wanted = as_modes(wanted)
         return True
+
+    def _ask_pool(self, new: dict[int, str], gone: list[int]) -> None:
+        """Have a pool stream what is new; it answers before anything changes here."""
+        session = self._session
+        if self._instance_name is None or session is None or not session.market.has_pool:
+            return
+        for mode in sorted(set(new.values())):
+            tokens = [token for token, wanted in new.items() if wanted == mode]
+            session.market.subscribe(tokens, mode)
+        if gone:
+            session.market.unsubscribe(gone)
 
     def _parse_binary(self, bin: bytes) -> list[dict[str, Any]]:  # noqa: A002
         """Return the ticks of a frame; scripts call it on what `on_message` gave them."""

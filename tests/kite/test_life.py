@@ -26,6 +26,7 @@ from pipeline.sim.market import instrument_tokens
 from tests.conftest import leftovers, wait_until
 from tests.sim.harness import Simulator, simulator
 from tests.system.rig import Run
+from tests.system.test_pool import wire_of
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 40.0
@@ -187,6 +188,39 @@ def test_it_attaches_to_an_instance_that_runs(
         more = f"({quote[0]}) in mode quote, not ltp: change [[subscription]] mode in its config"
         assert caplog.text.count(more) == 1
         run.stop()
+        wait_for(lambda: "close 1006" in heard.calls, "the end")
+    finally:
+        run.close()
+
+
+def is_wire_empty(run: Run) -> bool:
+    try:
+        return wire_of(run) == {}
+    except FileNotFoundError:  # a connection is being taken away just now
+        return False
+
+
+def test_it_asks_a_pool_for_what_it_wants(
+    tmp_path: Path, make_ticker: Make, shm_root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(tmp_path, shm_root, pool="instruments_per_connection = 2\nheadroom = 0.0")
+    try:
+        run.start_and_wait()
+        one, two, three = instrument_tokens(3)
+        ticker = make_ticker("wss://nowhere", token="", instance="system")
+        heard = Heard(ticker, full=[one, two])
+        ticker.connect(threaded=True)
+        wait_for(lambda: heard.has(one, "full") and heard.has(two, "full"), "ticks of the two")
+        ticker.subscribe([three])  # on another connection, which is not there yet
+        wait_for(lambda: heard.has(three, "quote"), "ticks of the third")
+        with pytest.raises(CapacityError):
+            ticker.subscribe(instrument_tokens(9))
+        assert set(ticker.subscribed_tokens) == {one, two, three}
+        ticker.unsubscribe([one, two, three])
+        wait_for(lambda: is_wire_empty(run), "an empty wire")
+        assert heard.calls == ["connect"]
+        assert "[[subscription]]" not in caplog.text
+        assert run.stop() == 0
         wait_for(lambda: "close 1006" in heard.calls, "the end")
     finally:
         run.close()

@@ -53,6 +53,18 @@ def test_the_first_loss_is_not_yet_a_retry() -> None:
     assert told(story, connected(), lost()) == [Call("connect"), *DROPPED]
 
 
+def test_the_connections_of_a_pool_come_and_go() -> None:
+    story = Story(0, tries_max=3)
+    assert list(story.join_pool()) == [Call("connect")]
+    assert list(story.join_pool()) == []
+    assert told(story, connected(0), connected(5)) == []
+    assert told(story, lost(connection=5)) == DROPPED
+    assert told(story, lost(Reason.CONNECT_FAILED, connection=5)) == [Call("reconnect", (1,))]
+    assert told(story, change(State.CLOSED, Reason.DRAINED, connection=5)) == [Call("connect")]
+    assert told(story, change(State.CLOSED, Reason.DRAINED, connection=0)) == []
+    assert story.connected
+
+
 @pytest.mark.parametrize(
     ("detail", "words", "expected"),
     [(1001, "bye", (1001, "bye")), (1000, "", (1000, None)), (1005, "", (None, None))],
