@@ -26,16 +26,18 @@ from pipeline.core.control import (
     mode_of,
 )
 from pipeline.planning.pool import Plan, Priority, Refusal, Want, Why
+from pipeline.services.control.names import Stranger
 from pipeline.services.control.pool import Pool
 
 #: So many refused instruments are named in an answer; all are counted.
 _NAMED_MAX: Final = 1000
+_SHOWN_MAX: Final = 5
 _TOKEN_MAX: Final = 2**32 - 1
 
 _Function = TypeVar("_Function")
 
-#: Turns what people write into tokens, and says what it does not know, with near matches.
-Resolver = Callable[[Sequence[str]], tuple[dict[str, list[int]], dict[str, list[str]]]]
+#: Turns what people write into tokens, and says what it does not know.
+Resolver = Callable[[Sequence[str]], tuple[Mapping[str, Sequence[int]], Mapping[str, Stranger]]]
 
 
 class Refused(Exception):
@@ -96,7 +98,7 @@ class Commands:
     def _declare(self, client: str, request: Declare) -> dict[str, Any]:
         """Take what there is room for: a client that comes back had all of it before."""
         wants: dict[int, Want] = {}
-        unknown: dict[str, list[str]] = {}
+        unknown: dict[str, Stranger] = {}
         for word in sorted(request.wants, key=lambda w: MODES.get(w, 0)):
             mode = _mode(word)
             found, strange = self._look_up(request.wants[word])
@@ -112,8 +114,8 @@ class Commands:
         result["requested"] += len(unknown)
         result["refused_count"] += len(unknown)
         result["refused"] += [
-            {"instrument": name, "why": "unknown", "text": _unknown_text(name, near)}
-            for name, near in unknown.items()
+            {"instrument": name, "why": "unknown", "text": stranger.text}
+            for name, stranger in unknown.items()
         ]
         return result
 
@@ -167,14 +169,21 @@ class Commands:
         """Return the tokens of what was named; refuse names that nobody knows, unless lenient."""
         tokens, unknown = self._look_up(instruments)
         if unknown and not lenient:
-            texts = [_unknown_text(name, near) for name, near in list(unknown.items())[:5]]
-            more = f", and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-            raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": unknown})
+            texts = [stranger.text for stranger in list(unknown.values())[:_SHOWN_MAX]]
+            left = len(unknown) - _SHOWN_MAX
+            more = f"; and {left} more" if left > 0 else ""
+            near = {name: list(stranger.near) for name, stranger in unknown.items()}
+            raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": near})
         return tokens
 
-    def _look_up(self, instruments: Sequence[Instrument]) -> tuple[list[int], dict[str, list[str]]]:
+    def _look_up(
+        self, instruments: Sequence[Instrument]
+    ) -> tuple[list[int], Mapping[str, Stranger]]:
         names = [i for i in instruments if isinstance(i, str) and not i.isdecimal()]
-        known, unknown = self._resolve(names) if names else ({}, {})
+        known: Mapping[str, Sequence[int]] = {}
+        unknown: Mapping[str, Stranger] = {}
+        if names:
+            known, unknown = self._resolve(names)
         tokens: list[int] = []
         for instrument in instruments:
             if isinstance(instrument, str) and instrument in known:
@@ -233,11 +242,6 @@ def _token(instrument: int | str) -> int:
     if len(text) > 10 or not 0 < int(text) <= _TOKEN_MAX:
         raise Refused("bad_request", f"instrument token {text[:40]}: expected 1 to {_TOKEN_MAX}")
     return int(text)
-
-
-def _unknown_text(name: str, near: Sequence[str]) -> str:
-    hint = f"; near: {', '.join(near)}" if near else ""
-    return f"{name[:60]!r} is not among the instruments{hint}"
 
 
 def _by_mode(wants: Iterable[Want]) -> dict[str, int]:

@@ -6,25 +6,28 @@ import asyncio
 import dataclasses
 import logging
 import signal
-from collections.abc import Sequence
 from typing import Final
 
 from pipeline.core.clock import monotonic_ns, real_ns
 from pipeline.core.config import Config
 from pipeline.core.control import MODES
 from pipeline.core.enums import Reason, Role, SegmentKind, State
+from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.assigned import Counters
 from pipeline.services.control.commands import Commands
+from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.server import Server
+from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
+from pipeline.strategy.latest import LatestTables
 
 #: How often the pool is looked at while something is under way, and while nothing is.
 BUSY_TURN_S: Final = 0.02
@@ -57,14 +60,24 @@ class Control:
         about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
         self.commands = Commands(
             self.pool,
-            resolve=_resolve,
+            resolve=Names(config.instruments_file, self._last_price).resolve,
             about={**about, "started_ts_ns": real_ns()},
             questions={},
             actions=actions_of(self.pool),
         )
+        self._latest = LatestTables(paths)
         self._wake = asyncio.Event()
         self.server = Server(self.commands, self.pool.ledger, self._wake.set)
         self._stopping = False
+
+    def _last_price(self, token: int) -> float | None:
+        """Return what an instrument was last traded at, if it is streamed here."""
+        self._latest.follow(InstanceView(self._paths).read().manifest)
+        try:
+            tick = self._latest.read([token])[0]
+        except CapacityError:
+            return None
+        return float(tick["last_price"]) if tick["sequence"] else None
 
     def _want_what_the_config_says(self) -> None:
         wants = {
@@ -121,8 +134,3 @@ class Control:
         record["assigned"] = len(pool.placement)
         record["orphaned"] = len(pool.orphans)
         record["moving"] = len(pool.moves.under_way)
-
-
-def _resolve(names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[str]]]:
-    """Know no names."""
-    return {}, {name: [] for name in names}

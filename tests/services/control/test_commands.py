@@ -21,6 +21,7 @@ from pipeline.core.control import (
 from pipeline.core.enums import Mode
 from pipeline.planning.pool import Priority
 from pipeline.services.control.commands import Commands
+from pipeline.services.control.names import Stranger
 from tests.services.control.world import Rig, pool_config
 
 CAP_10 = "instruments_per_connection = 10"
@@ -52,10 +53,14 @@ class Desk:
         return answer.problem
 
 
-def _resolve(names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[str]]]:
+def _resolve(names: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, Stranger]]:
     known = {"NSE:INFY": [408065], "two": [1, 2]}
     found = {name: known[name] for name in names if name in known}
-    return found, {name: ["NSE:INFY"] for name in names if name not in known}
+    return found, {
+        name: Stranger(f"{name!r} is unknown; near: NSE:INFY", ("NSE:INFY",))
+        for name in names
+        if name not in known
+    }
 
 
 def test_subscribing_says_what_was_taken() -> None:
@@ -154,7 +159,7 @@ def test_unsubscribing_passes_over_what_was_not_wanted() -> None:
         (Subscribe(instruments=[-5]), "bad_request", "expected 1 to"),
         (Subscribe(instruments=[2**32]), "bad_request", "expected 1 to"),
         (Subscribe(instruments=["9" * 5000]), "bad_request", "expected 1 to"),
-        (Subscribe(instruments=["²"]), "unknown_instrument", "is not among"),
+        (Subscribe(instruments=["²"]), "unknown_instrument", "is unknown"),
         (Subscribe(instruments=[1], mode="FULL"), "bad_request", "expected ltp, quote, full"),
         (Subscribe(instruments=[1], priority="now"), "bad_request", "expected cold"),
         (Subscribe(instruments=[1], account="none"), "capacity", "API key not found"),
