@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from pipeline.core.clock import IST
 from pipeline.core.errors import BadInstruments, NoInstruments
+from pipeline.core.folders import data_directory
 from pipeline.core.instrument import Instrument, Skips
 from pipeline.instruments.openalgo import openalgo_exchange, openalgo_key
 
@@ -28,7 +29,6 @@ SYNC_COMMAND: Final = "python -m pipeline instruments sync"
 LIST_ADDRESS: Final = "https://api.kite.trade/instruments"
 _APPLICATION_ID: Final = 0x7449_6E73
 _VERSION: Final = 1
-_DIRECTORY: Final = "tickrail"
 _FILE: Final = "instruments.sqlite"
 #: Of the rows of a list, so many may be broken, and so many of the last list's may be gone.
 _SKIPPED_SHARE_MAX: Final = 0.05
@@ -76,9 +76,7 @@ def today_in_india() -> date:
 
 def default_file() -> Path:
     """Return where the list is kept unless the config says otherwise: the XDG data folder."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".local" / "share"
-    return root / _DIRECTORY / _FILE
+    return data_directory() / _FILE
 
 
 def write_store(

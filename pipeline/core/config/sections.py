@@ -410,6 +410,12 @@ class PoolConfig:
         default=None,
         example=datetime.time(9, 0),
     )
+    homes_file: str | None = key(
+        _PATH,
+        "where it is kept which account carried an instrument last; if absent in the data folder",
+        default=None,
+        example="homes.sqlite",
+    )
     recycle_after_s: float = key(
         Number(0, 10_000_000), "replace a connection of that age; 0: at no age", default=0.0
     )

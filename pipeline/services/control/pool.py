@@ -55,7 +55,8 @@ _log = logging.getLogger(__name__)
 class Pool:
     """The demand, the connections, and what brings them together.
 
-    `scores` are the connections' health scores, of whoever judges them.
+    `scores` are the connections' health scores, of whoever judges them; `homes` say which account
+    carried an instrument last: it goes there again if it can.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Pool:
         self.assigned = Assigned(config, topology, outside)
         self.unplaced: dict[int, Why] = {}
         self.scores: dict[int, float] = {}
+        self.homes: dict[int, str] = {}
         self.policy = policy_of(config)
         self.moves = Moves(
             self.assigned,
@@ -156,7 +158,10 @@ class Pool:
         self._follow_ledger()  # what was asked for since the last turn waits, too
         waiting = [w for token in self.unplaced if (w := self.ledger.desired.get(token))]
         asked = [want for token, want in wants.items() if token not in self.unplaced]
-        found = place([*waiting, *asked], self.view(ideal=True), self.policy, turn=self._turn)
+        found = place(
+            [*waiting, *asked], self.view(ideal=True), self.policy,
+            turn=self._turn, homes=self.homes,
+        )  # fmt: skip
         refused = tuple(refusal for refusal in found.refused if refusal.token in wants)
         if all_or_nothing and refused:
             return Plan(assign={}, refused=refused, kept=found.kept, available=found.available)
@@ -230,11 +235,13 @@ class Pool:
             return
         self._place_again_ns = now_ns + LOOK_AGAIN_NS
         wants = [self.ledger.desired[token] for token in self.unplaced]
-        plan = self._numbered(place(wants, self.view(), self.policy, turn=self._turn), now_ns)
+        plan = place(wants, self.view(), self.policy, turn=self._turn, homes=self.homes)
+        plan = self._numbered(plan, now_ns)
         self._turn = plan.turn
         for token, number in plan.assign.items():
             self.assigned.assign(token, self.ledger.desired[token].mode, self.links[number])
             self.placement[token] = number
+            self.homes[token] = self.links[number].account
             del self.unplaced[token]
         self.counters.subscriptions += len(plan.assign)
         for refusal in plan.refused:

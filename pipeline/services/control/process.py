@@ -8,17 +8,19 @@ import logging
 import signal
 from typing import Final
 
-from pipeline.core.clock import monotonic_ns, real_ns
+from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import Config
 from pipeline.core.control import MODES
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
+from pipeline.core.folders import data_directory
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.assigned import Counters
 from pipeline.services.control.commands import Commands
+from pipeline.services.control.homes import Homes
 from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import Pool
@@ -35,6 +37,8 @@ CALM_TURN_S: Final = 0.25
 
 #: The client that wants what the config's [[subscription]] tables say.
 CONFIG_CLIENT: Final = "config"
+
+SAVE_NS: Final = 10 * NS_PER_S
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +60,10 @@ class Control:
         self.pool = Pool(config, plan_topology(config), Outside(paths), monotonic_ns())
         for field in dataclasses.fields(Counters):
             setattr(self.pool.counters, field.name, int(self.page.record[field.name]))
+        self._homes = _homes_of(config) if len(self.pool.assigned.keys) > 1 else None
+        if self._homes is not None:
+            self.pool.homes = self._homes.read()
+        self._save_at_ns = monotonic_ns() + SAVE_NS
         self._want_what_the_config_says()
         about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
         self.commands = Commands(
@@ -100,6 +108,7 @@ class Control:
             self._turn()
         self.page.set_state(State.DRAINING, Reason.SHUTDOWN)
         await self.server.close()
+        self._save_homes()
         self.page.set_state(State.CLOSED, Reason.DRAINED)
         return int(ExitCode.DONE)
 
@@ -117,8 +126,15 @@ class Control:
             pass
         self._wake.clear()
 
+    def _save_homes(self) -> None:
+        if self._homes is not None:
+            self._homes.save(self.pool.homes)
+
     def _turn(self) -> None:
         now_ns = monotonic_ns()
+        if now_ns >= self._save_at_ns:
+            self._save_at_ns = now_ns + SAVE_NS
+            self._save_homes()
         self.page.beat(now_ns)
         self.pool.turn(now_ns)
         self._show()
@@ -134,3 +150,11 @@ class Control:
         record["assigned"] = len(pool.placement)
         record["orphaned"] = len(pool.orphans)
         record["moving"] = len(pool.moves.under_way)
+
+
+def _homes_of(config: Config) -> Homes:
+    """Return the file that remembers the accounts of an instance's instruments."""
+    pool = config.pool
+    assert pool is not None
+    file = config.path(pool.homes_file) if pool.homes_file else data_directory() / "homes.sqlite"
+    return Homes(file, config.instance.name)
