@@ -26,6 +26,7 @@ from pipeline.shm.names import INSTANCE_BELL
 from pipeline.shm.segment import Segment
 from pipeline.strategy.items import Item, Overrun, TickArray, order_update
 from pipeline.strategy.latest import LatestTables
+from pipeline.strategy.orders import OrderFilter
 from pipeline.strategy.page import make_page
 
 _TICKS_HEAD: Final = (
@@ -108,6 +109,7 @@ class Attachment:
         self._accounts: dict[int, str] = {}
         self._positions = options.positions
         self._version = -1
+        self.order_filter = OrderFilter()
         self._latest = LatestTables(self.paths)
         self._latest_version = -1
         self.follow_manifest(oldest=options.from_oldest)
@@ -183,7 +185,7 @@ class Attachment:
     # ---- reading ----------------------------------------------------------------------------
 
     def take_orders(self) -> list[Item]:
-        """Return the order updates of all connections that are new."""
+        """Return the order updates that are new, each once, however many connections had it."""
         found: list[Item] = []
         for number, stream in self.streams.items():
             orders = stream.orders
@@ -196,7 +198,9 @@ class Attachment:
                                 first_sequence=first)
                     )  # fmt: skip
                 if message is not None and message["kind"] == FrameKind.MESSAGE:
-                    found.append(order_update(number, message))
+                    update = order_update(number, message)
+                    if self.order_filter.is_new(number, update.order):
+                        found.append(update)
         return found
 
     def take_view(self, connection: int) -> tuple[int, TickArray]:
