@@ -28,7 +28,10 @@ PACKAGES: Final = {
     "typer": "0.15",
     "rich": "13",
 }
-EXTRAS: Final = {"websockets": ("14", "the simulated exchange")}
+EXTRAS: Final = {
+    "websockets": ("14", "simulated exchange"),
+    "kiteconnect": ("5", "quotes or instrument list from the broker, no token login"),
+}
 
 _ROOT: Final = Path(__file__).parents[3]
 

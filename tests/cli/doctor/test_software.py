@@ -30,9 +30,8 @@ def test_package_versions_are_those_of_the_project() -> None:
         wanted[name] = version.partition(",")[0]
     assert wanted == software.PACKAGES
     for name, (least, _) in software.EXTRAS.items():
-        assert any(
-            d.startswith(f"{name}>={least}") for d in project["optional-dependencies"]["sim"]
-        )
+        extras = project["optional-dependencies"]
+        assert any(d.startswith(f"{name}>={least}") for d in [*extras["sim"], *extras["rest"]])
     low, high = project["requires-python"].split(",")
     assert low == ">={}.{}".format(*software.PYTHON_MIN)
     assert high == f"<{software.PYTHON_MAX[0]}.{software.PYTHON_MAX[1] + 1}"
@@ -59,7 +58,7 @@ def test_missing_and_old_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {f.text: f for f in versions_found}
     assert "'numpy>=2.1'" in texts["numpy 1.26.4, 2.1 is wanted"].mend
     assert "'psutil>=6'" in texts["psutil is missing"].mend
-    assert texts["websockets is missing: no the simulated exchange"].level is Level.WARN
+    assert texts["websockets is missing: no simulated exchange"].level is Level.WARN
 
 
 @pytest.mark.parametrize(
