@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from types import TracebackType
 from typing import Any, Self
 
 from pipeline.core.control import AnyRequest, Hello, Subscribe, read_answer, to_line
@@ -30,10 +29,7 @@ class PoolClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, *exception: object) -> None:
         self._lines.close()
         self._sock.close()
 

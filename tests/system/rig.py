@@ -19,25 +19,22 @@ import numpy as np
 
 from ext.streams import NoticeKind, StreamReader
 from pipeline.core import layout
-from pipeline.core.enums import EventKind, InstanceState, Mode, Reason, SegmentKind, State, TickFlag
+from pipeline.core.enums import EventKind, InstanceState, Reason, SegmentKind, State
 from pipeline.core.errors import SegmentError
-from pipeline.core.instruments import SEGMENT_BCD, SEGMENT_CDS, SEGMENT_NCO
 from pipeline.services.status import snapshot
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows
+from pipeline.sim.received import log_rows
 from pipeline.sim.truth import read_truth
-from pipeline.sim.verify import Verdict, gap_dtype, received_dtype, verify
+from pipeline.sim.verify import Verdict, gap_dtype, verify
 from pipeline.supervisor.backlog import Backlog
 from pipeline.supervisor.launch import launch
 from tests.builds import environment
 
 DEADLINE_S = 40.0
-
-#: Wire units of a price, where they are not paise: by the last byte of the instrument token.
-_DIVISORS = {SEGMENT_CDS: 1e7, SEGMENT_BCD: 1e4, SEGMENT_NCO: 1e4}
 
 CONFIG = """
 [instance]
@@ -310,19 +307,7 @@ class Tape:
 
     def received(self) -> np.ndarray[Any, Any]:
         """Return what `verify` wants to know of every tick."""
-        ticks = np.concatenate(self._batches)
-        found = np.zeros(len(ticks), received_dtype)
-        for name in ("instrument_token", "mode", "connection", "receive_ts_ns"):
-            found[name] = ticks[name]
-        divisors = np.select(
-            [ticks["instrument_token"] & 0xFF == segment for segment in _DIVISORS],
-            list(_DIVISORS.values()),
-            100.0,
-        )
-        wire_price = np.rint(ticks["last_price"] * divisors).astype(np.int64)
-        without_volume = (ticks["mode"] == Mode.LTP) | (ticks["flags"] & TickFlag.INDEX_LAYOUT != 0)
-        found["sequence"] = np.where(without_volume, wire_price & 0xFFF, ticks["volume_traded"])
-        return found
+        return log_rows(np.concatenate(self._batches))
 
     def gaps(self) -> list[dict[str, int]]:
         """Return the gaps of all connections."""

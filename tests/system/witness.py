@@ -20,9 +20,8 @@ import numpy as np
 
 import pipeline
 from pipeline.core import layout
-from pipeline.core.enums import Mode, TickFlag
 from pipeline.core.errors import InstanceEnded
-from pipeline.core.instruments import SEGMENT_BCD, SEGMENT_CDS, SEGMENT_NCO
+from pipeline.sim.received import log_rows
 from pipeline.sim.verify import received_dtype
 from pipeline.strategy.items import Idle, OrderUpdate, Ticks
 
@@ -47,8 +46,6 @@ _PASSAGE: Final = (
     "connection",
 )
 _WORDS: Final = layout.tick_dtype.itemsize // 8
-#: Wire units of a price, where they are not paise: by the last byte of the instrument token.
-_DIVISORS: Final = {SEGMENT_CDS: 1e7, SEGMENT_BCD: 1e4, SEGMENT_NCO: 1e4}
 
 
 def _content_mask() -> Array:
@@ -70,22 +67,12 @@ def content_of(ticks: Array) -> Array:
     return digest
 
 
-def carried_sequence(ticks: Array) -> Array:
-    """Return the instrument's sequence that each tick carries: in full, or its low 12 bits."""
-    divisors = np.full(256, 100.0)
-    for segment, divisor in _DIVISORS.items():
-        divisors[segment] = divisor
-    wire_price = np.rint(ticks["last_price"] * divisors[ticks["instrument_token"] & 0xFF])
-    bare = (ticks["mode"] == Mode.LTP) | (ticks["flags"] & TickFlag.INDEX_LAYOUT != 0)
-    return np.where(bare, wire_price.astype(np.int64) & 0xFFF, ticks["volume_traded"])
-
-
 def rows_of(ticks: Array) -> Array:
     """Return what is logged of (n,) ticks: (n,) row_dtype."""
     rows = np.zeros(len(ticks), row_dtype)
-    for name in ("instrument_token", "mode", "connection", "receive_ts_ns"):
-        rows[name] = ticks[name]
-    rows["sequence"] = carried_sequence(ticks)
+    logged = log_rows(ticks)
+    for name in received_dtype.names or ():
+        rows[name] = logged[name]
     rows["tick_sequence"] = ticks["sequence"]
     rows["epoch"] = ticks["connection_epoch"]
     rows["content"] = content_of(ticks)

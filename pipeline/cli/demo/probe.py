@@ -18,9 +18,8 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from pipeline.core.enums import TickFlag
 from pipeline.core.errors import InstanceEnded
-from pipeline.sim.verify import received_dtype
+from pipeline.sim.received import log_rows
 from pipeline.strategy.items import Gap, Overrun, Quarantine, StateChange, Ticks
 from pipeline.strategy.market import attach
 
@@ -29,31 +28,6 @@ Array = np.ndarray[Any, Any]
 ATTACH_DEADLINE_S: Final = 30.0
 FAST_BUFFER_TICKS: Final = 8192
 SLOW_BUFFER_TICKS: Final = 256
-_LOW_BITS: Final = 0xFFF
-_MODE_LTP: Final = 1
-_DIVISORS: Final = {3: 1e7, 6: 1e4, 12: 1e4}  # of the segment, the token's low byte; else 100
-
-
-def log_rows(ticks: Array) -> Array:
-    """Return what is logged of (n,) ticks: (n,) received_dtype."""
-    rows = np.empty(len(ticks), received_dtype)
-    for name in ("instrument_token", "mode", "connection", "receive_ts_ns"):
-        rows[name] = ticks[name]
-    rows["sequence"] = ticks["volume_traded"]
-    bare = (ticks["mode"] == _MODE_LTP) | (ticks["flags"] & TickFlag.INDEX_LAYOUT != 0)
-    if bare.any():
-        rows["sequence"][bare] = _low_bits(ticks[bare])
-    return rows
-
-
-def _low_bits(ticks: Array) -> Array:
-    """Return the low bits of the price as it was on the wire, where there is no volume."""
-    divisors = np.full(256, 100.0)
-    for segment, divisor in _DIVISORS.items():
-        divisors[segment] = divisor
-    wire = np.rint(ticks["last_price"] * divisors[ticks["instrument_token"] & 0xFF])
-    low: Array = wire.astype(np.int64) & _LOW_BITS
-    return low
 
 
 class Probe:

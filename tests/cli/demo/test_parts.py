@@ -20,7 +20,7 @@ from rich.console import Console
 from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
-from pipeline.cli.demo.probe import Probe, log_rows
+from pipeline.cli.demo.probe import Probe
 from pipeline.cli.demo.readings import Reading, reader_dict
 from pipeline.cli.demo.scenario import config_text, split
 from pipeline.cli.demo.stage import Stage
@@ -28,7 +28,7 @@ from pipeline.cli.demo.summary import print_text, reconnects
 from pipeline.cli.demo.verdict import judge
 from pipeline.cli.main import build
 from pipeline.core.config import parse
-from pipeline.core.enums import Mode, Reason, State, TickFlag
+from pipeline.core.enums import Mode, Reason, State
 from pipeline.core.errors import ConfigError
 from pipeline.core.layout import tick_dtype
 from pipeline.core.plan import plan_topology
@@ -119,18 +119,6 @@ def ticks_of(rows: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
         for name, value in row.items():
             tick[name] = value
     return ticks
-
-
-def test_the_log_takes_the_sequence_from_volume_or_from_the_price_on_the_wire() -> None:
-    ticks = ticks_of([
-        {"instrument_token": 0x101, "mode": Mode.FULL, "volume_traded": 70_000, "last_price": 1.5},
-        {"instrument_token": 0x101, "mode": Mode.LTP, "last_price": (5 * 4096 + 7) / 100},
-        {"instrument_token": 0x103, "mode": Mode.LTP, "last_price": (5 * 4096 + 8) / 1e7},
-        {"instrument_token": 0x10C, "mode": Mode.LTP, "last_price": (5 * 4096 + 9) / 1e4},
-        {"instrument_token": 0x109, "mode": Mode.FULL, "last_price": (5 * 4096 + 10) / 100,
-         "flags": TickFlag.INDEX_LAYOUT},
-    ])  # fmt: skip
-    assert log_rows(ticks)["sequence"].tolist() == [70_000, 7, 8, 9, 10]
 
 
 def test_a_probe_counts_holes_that_nobody_announced() -> None:
