@@ -40,6 +40,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "stat": Entry("pipeline.cli.stat:command", "Show an instance's counters, live or dead."),
     "top": Entry("pipeline.cli.top:command", "Watch an instance."),
     "config": Entry("pipeline.cli.config:command", "Check and print config files."),
+    "pool": Entry("pipeline.cli.pool:command", "Look after a pool of connections."),
+    "sub": Entry("pipeline.cli.sub:command", "Say by hand what a pool streams."),
     "instruments": Entry(
         "pipeline.cli.instruments:command", "Keep the list of instruments, and look things up."
     ),

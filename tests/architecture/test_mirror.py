@@ -62,6 +62,7 @@ ELSEWHERE = {
     "pipeline.services.status.readers": "tests/services/status/test_snapshot.py",
     "pipeline.cli.choose": "tests/cli/test_stat.py",
     "pipeline.cli.clean": "tests/cli/test_stat.py",
+    "pipeline.cli.sub": "tests/cli/test_pool.py",
     "pipeline.cli.top": "tests/cli/test_stat.py",
     "pipeline.cli.figures": "tests/cli/test_status_view.py",
     "ext.process": "tests/supervisor/test_fork.py",

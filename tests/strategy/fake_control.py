@@ -40,6 +40,7 @@ class FakeControl:
         self.documents: dict[str, Any] = {}
         self.die_before_answering = 0
         self.hanging = False
+        self.conflicts = 0  # so many clients are told that there is one of their name
         self._thread: threading.Thread | None = None
         self._stop: socket.socket | None = None
 
@@ -127,6 +128,9 @@ class FakeControl:
 
     def _answer(self, client: str, request: AnyRequest) -> Answer:
         if isinstance(request, control.Hello):
+            if self.conflicts:
+                self.conflicts -= 1
+                return Answer(problem=Problem(code="conflict", text="that client is here"))
             return Answer(result={"instance": "fake", "pid": 1, "started_ts_ns": 1})
         if isinstance(request, control.Ask):
             if request.about not in self.documents:
@@ -134,7 +138,8 @@ class FakeControl:
             return Answer(result=self.documents[request.about])
         if isinstance(request, control.Act):
             done = not request.dry_run
-            return Answer(result={"planned": ["move 3"], "done": done, "text": request.action})
+            planned = [{"from": 0, "to": 1, "instruments": 3}]
+            return Answer(result={"planned": planned, "done": done, "text": request.action})
         try:
             return self._change(client, request)
         except KeyError as error:
@@ -191,5 +196,13 @@ class FakeControl:
                 "refused": [{"instrument": f, "why": "capacity", "text": "full"} for f in refused],
                 "available": self.capacity - len(everybody | wanted.keys()),
                 "tokens": names,
+                **_plan_of(request, forms),
             }
         )
+
+
+def _plan_of(request: AnyRequest, forms: list[Instrument]) -> dict[str, Any]:
+    if not getattr(request, "dry_run", False):
+        return {}
+    opened = [{"account": "main", "seat": 0, "instruments": len(forms)}]
+    return {"plan": {"connections": {}, "opened": opened}}

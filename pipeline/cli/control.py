@@ -1,0 +1,74 @@
+"""A command's connection to the control process of an instance. Floor 6."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from pipeline.cli.choose import choose
+from pipeline.core.enums import SegmentKind
+from pipeline.core.errors import InstanceError, RequestRefused
+from pipeline.core.exit_codes import ExitCode
+from pipeline.shm.instance import open_instance
+from pipeline.shm.names import InstancePaths
+from pipeline.strategy.control_client import ControlClient
+
+#: What is subscribed to by hand is this client's, and stays when the command has ended.
+DURABLE_CLIENT: Final = "cli"
+
+_TURN_S: Final = 10.0
+_AGAIN_S: Final = 0.05
+
+
+class NoPool(InstanceError):
+    """The instance has no pool."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"instance {name!r} has no [pool]: [[subscription]] in its config says what it streams"
+        )
+
+
+@contextmanager
+def control_of(
+    instance: str | None, root: Path, *, durable: bool = False
+) -> Iterator[ControlClient]:
+    """Yield a connection to an instance's control process.
+
+    durable: as the client "cli", whose wishes stay; one command at a time, the next one waits.
+
+    Raises InstanceNotFound, NoPool, or ControlUnavailable when nobody answers.
+    """
+    paths = choose(instance, root)
+    view = open_instance(paths.name, paths.root)
+    manifest = view.read().manifest
+    has_control = any(entry.kind is SegmentKind.CONTROL_STATUS for entry in manifest)
+    if not has_control and not paths.control_socket.exists():
+        raise NoPool(paths.name)
+    with _connect(paths, durable=durable) as client:
+        yield client
+
+
+def _connect(paths: InstancePaths, *, durable: bool) -> ControlClient:
+    name = DURABLE_CLIENT if durable else f"{DURABLE_CLIENT}.{os.getpid()}"
+    deadline = time.monotonic() + _TURN_S
+    while True:
+        client = ControlClient(paths.control_socket, client=name, durable=durable)
+        try:
+            client.hello()
+        except RequestRefused as refusal:
+            client.close()
+            if refusal.code != "conflict" or time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_S)  # another command is at it
+        except BaseException:
+            client.close()
+            raise
+        else:
+            return client

@@ -1,0 +1,138 @@
+"""`pool stats | health | plan | rebalance | scale | recycle | drain`. Floor 6.
+
+What is shown comes from the control process; `stat` and `top` show an instance without it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.cli import sub
+from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance
+from pipeline.cli.control import control_of
+from pipeline.cli.pool_view import health_view, stats_view
+from pipeline.core.control import Act
+from pipeline.core.exit_codes import ExitCode
+
+command = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="the instance's name")]
+Number = Annotated[int, typer.Argument(min=0, help="the connection's number, as stat has it")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@command.command()
+def stats(
+    instance: Instance = None,
+    account: Annotated[str | None, typer.Option(help="only of this account")] = None,
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Show accounts and connections: what they carry, how full and how well they are."""
+    with control_of(instance, shm_directory) as control:
+        found: dict[str, Any] = control.ask("stats", account=account)
+    if as_json:
+        print(json.dumps(found))
+        return
+    accounts = {account: found} if account is not None else found["accounts"]
+    Console(highlight=False).print(stats_view(accounts, found.get("pool")))
+
+
+@command.command()
+def health(
+    instance: Instance = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="exit code 1 unless the pool is healthy")
+    ] = False,
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Show how well the pool is: score, connections that are not well, open alerts."""
+    with control_of(instance, shm_directory) as control:
+        found: dict[str, Any] = control.ask("health")
+    if as_json:
+        print(json.dumps(found))
+    else:
+        Console(highlight=False).print(health_view(found))
+    if check and not found["is_healthy"]:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@command.command()
+def plan(
+    instance: Name,
+    instruments: Annotated[
+        list[str] | None, typer.Argument(help="what to place; without it, a rebalance")
+    ] = None,
+    mode: sub.Mode = "quote",
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Say where instruments would go, or what a rebalance would move; do nothing."""
+    if instruments:
+        request = sub.subscription(instruments, mode)
+        sub.dry_run(request, instance, shm_directory, as_json=as_json)
+    else:
+        _act(instance, shm_directory, Act(action="rebalance", dry_run=True), as_json=as_json)
+
+
+@command.command()
+def rebalance(
+    instance: Instance = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would move")] = False,
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Move instruments until the connections are in balance; none is lost on the way."""
+    _act(instance, shm_directory, Act(action="rebalance", dry_run=dry_run), as_json=as_json)
+
+
+@command.command()
+def scale(
+    instance: Name,
+    connections: Annotated[int, typer.Argument(min=0, help="how many there shall be")],
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Open or close connections until there are so many."""
+    _act(instance, shm_directory, Act(action="scale", connections=connections), as_json=as_json)
+
+
+@command.command()
+def recycle(
+    instance: Name,
+    connection: Number,
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Replace a connection by a new one that carries the same."""
+    _act(instance, shm_directory, Act(action="recycle", connection=connection), as_json=as_json)
+
+
+@command.command()
+def drain(
+    instance: Name,
+    connection: Number,
+    as_json: Json = False,
+    shm_directory: Directory = DEFAULT_DIRECTORY,
+) -> None:
+    """Move everything off a connection and close it."""
+    _act(instance, shm_directory, Act(action="drain", connection=connection), as_json=as_json)
+
+
+def _act(instance: str | None, root: Path, request: Act, *, as_json: bool) -> None:
+    with control_of(instance, root) as control:
+        answer: dict[str, Any] = control.request(request)
+    if as_json:
+        print(json.dumps(answer))
+        return
+    print(answer["text"])
+    for row in answer["planned"]:
+        print(f"  {row['instruments']} from connection {row['from']} to {row['to']}")
+    if not answer["done"]:
+        print("nothing was done: this was a dry run")

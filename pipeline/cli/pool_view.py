@@ -1,0 +1,208 @@
+"""A pool's documents as tables for a terminal of 80 columns, or fewer. Floor 6."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.cli.figures import count
+
+_BANDS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "critical": "red"}
+_REFUSALS_SHOWN: Final = 5
+_CLIENTS_SHOWN: Final = 3
+_ACCOUNT_LENGTH: Final = 16
+
+
+def stats_view(
+    accounts: Mapping[str, Mapping[str, Any]], pool: Mapping[str, int] | None
+) -> RenderableType:
+    """Return the accounts, each with its connections; `pool` is what all of it comes to."""
+    parts: list[RenderableType] = [] if pool is None else [_sets(pool), ""]
+    parts.append(_accounts(accounts))
+    rows = [
+        (name, row) for name, account in accounts.items() for row in account.get("connections", ())
+    ]
+    if rows:
+        parts += ["", _connections(rows)]
+    return Group(*parts)
+
+
+def _sets(pool: Mapping[str, int]) -> Text:
+    words = ("desired", "assigned", "wire", "confirmed", "orphaned", "moving")
+    text = Text("  ".join(f"{word} {pool[word]:,}" for word in words if word in pool))
+    if pool.get("orphaned"):
+        text.stylize("yellow")
+    return text
+
+
+def _accounts(accounts: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = _table("<account", "<health", "conns", "wanted", "assigned", "room", "orphans", gap=1)
+    for name, found in accounts.items():
+        if "error" in found:
+            table.add_row(name[:_ACCOUNT_LENGTH], Text(str(found.get("message")), style="red"))
+            continue
+        room = found["total_capacity"] - found["total_subscribed_tokens"]
+        table.add_row(
+            name[:_ACCOUNT_LENGTH],
+            _health(found.get("health")),
+            str(found["total_connections"]),
+            count(found["total_target_tokens"]),
+            count(found["total_subscribed_tokens"]),
+            count(room),
+            _warned(found.get("orphaned", 0)),
+        )
+    return table
+
+
+def _health(found: Mapping[str, Any] | None) -> Text:
+    if not found:
+        return Text("-")
+    return Text(f"{found['score']:.0f} {found['state']}", style=_BANDS.get(found["state"], ""))
+
+
+def _connections(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
+    table = _table(
+        "<conn", "<account", "<state", "assigned", "full", "wire", "conf.", "unconf", "ticks/s",
+        "score", gap=1,
+    )  # fmt: skip
+    for account, row in rows:
+        state = str(row.get("state", "LIVE" if row["connected"] else "-"))
+        table.add_row(
+            f"c{row['connection_id']}",
+            account[:_ACCOUNT_LENGTH],
+            Text(state, style="" if row["connected"] else "yellow"),
+            count(row["subscribed_tokens"]),
+            f"{row['utilization_percent']:.0f}%",
+            *(
+                count(row[key]) if key in row else "-"
+                for key in ("wire_tokens", "confirmed_tokens")
+            ),
+            _warned(row.get("unconfirmed", 0)),
+            _rate(row.get("tick_rate")),
+            _score(row),
+        )
+    return table
+
+
+def _rate(rates: Mapping[str, float] | None) -> str:
+    return count(rates["s1"]) if rates and "s1" in rates else "-"
+
+
+def _score(row: Mapping[str, Any]) -> Text:
+    score = row.get("health_score")
+    if score is None:
+        return Text("-")
+    return Text(f"{score:.0f}", style=_BANDS.get(str(row.get("health_band")), ""))
+
+
+# ---- health ---------------------------------------------------------------------------------
+
+
+def health_view(found: Mapping[str, Any]) -> RenderableType:
+    """Return the health of a pool: its state, the connections that are not well, open alerts."""
+    head = Text(f"{found['state']}  {found['score']:.0f} of 100")
+    head.stylize(_BANDS.get(str(found["state"]), ""))
+    parts: list[RenderableType] = [
+        head,
+        f"{found['healthy_connections']} of {found['total_connections']} connections are well, "
+        f"{found['active_message_flows']} bring messages",
+        f"{count(found['total_instruments'])} instruments, {found['orphaned']} orphaned, "
+        f"{found['unconfirmed']} unconfirmed",
+    ]
+    rows = [row for row in found.get("connections", ()) if row["band"] != "healthy"]
+    if rows:
+        parts += ["", _unwell(rows)]
+    for alert in found.get("alerts", ()):
+        parts.append(Text(f"! {_alert(alert)}", style="yellow"))
+    return Group(*parts)
+
+
+def _unwell(rows: Iterable[Mapping[str, Any]]) -> Table:
+    table = _table("<conn", "score", "<band", "<because of")
+    for row in rows:
+        causes = [f"{name} -{loss:.0f}" for name, loss in row["penalties"].items() if loss >= 0.5]
+        table.add_row(
+            f"c{row['connection_id']}",
+            f"{row['score']:.0f}",
+            Text(row["band"], style=_BANDS.get(row["band"], "")),
+            ", ".join(causes),
+        )
+    return table
+
+
+def _alert(alert: Mapping[str, Any]) -> str:
+    text = alert.get("text") or alert.get("message") or ""
+    return f"{alert.get('severity', '')} {alert.get('kind', '')}: {text}".strip()
+
+
+# ---- subscriptions --------------------------------------------------------------------------
+
+
+def subscriptions_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return what is wanted, where it is, and who wants it."""
+    table = _table("<instrument", "<mode", "<priority", "<where", "<wanted by")
+    for row in rows:
+        names = row.get("clients", ())
+        more = f" and {len(names) - _CLIENTS_SHOWN} more" if len(names) > _CLIENTS_SHOWN else ""
+        table.add_row(
+            str(row["instrument_token"]),
+            row["mode"],
+            row["priority"],
+            _where(row),
+            ", ".join(names[:_CLIENTS_SHOWN]) + more,
+        )
+    return table
+
+
+def _where(row: Mapping[str, Any]) -> Text:
+    if row.get("unplaced"):
+        return Text(f"nowhere: {row['unplaced']}", style="yellow")
+    if row.get("connection") is None:
+        return Text("not yet", style="yellow")
+    moving = row.get("moving_to")
+    return Text(f"c{row['connection']}" + (f" to c{moving}" if moving is not None else ""))
+
+
+def clients_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return who wants how much."""
+    table = _table("<client", "pid", "<is", "instruments", "ltp", "quote", "full")
+    for row in rows:
+        here = "durable" if row["durable"] else "here" if row["connected"] else "gone"
+        modes = row.get("modes", {})
+        table.add_row(
+            row["name"][:32],
+            str(row["pid"] or "-"),
+            Text(here, style="yellow" if here == "gone" else ""),
+            count(row["instruments"]),
+            *(count(modes.get(mode, 0)) for mode in ("ltp", "quote", "full")),
+        )
+    return table
+
+
+def refusals(refused: Sequence[Mapping[str, Any]], total: int) -> Iterator[str]:
+    """Yield a line for each reason that instruments were refused for."""
+    reasons = Counter(str(refusal["text"]) for refusal in refused)
+    for text, number in reasons.most_common():
+        shown = [str(r["instrument"]) for r in refused if str(r["text"]) == text][:_REFUSALS_SHOWN]
+        more = ", ..." if number > len(shown) else ""
+        yield f"refused, {text}: {', '.join(shown)}{more}"
+    if total > len(refused):
+        yield f"{total} were refused in all"
+
+
+def _warned(number: int) -> Text:
+    return Text(count(number), style="yellow" if number else "")
+
+
+def _table(*columns: str, gap: int = 2) -> Table:
+    """A table without lines; a column whose name begins with < is flush left."""
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    for column in columns:
+        left = column.startswith("<")
+        table.add_column(column.lstrip("<"), justify="left" if left else "right", no_wrap=True)
+    return table
