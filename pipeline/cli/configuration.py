@@ -6,20 +6,33 @@ import sys
 from pathlib import Path
 
 from pipeline.brokers.registry import broker_limits, load_broker
+from pipeline.cli.spot import StartingPrices
 from pipeline.core.config import Config, load
 from pipeline.instruments.configured import resolve_config
 from pipeline.rest.own_limits import read_limits
 
 
 def load_config(
-    path: Path, *, read_secrets: bool = True, warnings: list[str] | None = None
+    path: Path,
+    *,
+    read_secrets: bool = True,
+    warnings: list[str] | None = None,
+    ask_broker: bool = False,
 ) -> Config:
     """Return the checked config of a file, each instrument found; raise ConfigError.
 
-    What is worth a warning is added to `warnings`; without that it goes to stderr.
+    ask_broker: for what `atm` is, if the config says that; else the instrument list's prices are
+    taken. What is worth a warning is added to `warnings`; without that it goes to stderr.
     """
     told: list[str] = []
-    config = resolve_config(read_config(path, read_secrets=read_secrets), warnings=told)
+    config = read_config(path, read_secrets=read_secrets)
+    if any(subscription.forms for subscription in config.subscriptions):
+        prices = StartingPrices(config, told) if ask_broker else None
+        try:
+            config = resolve_config(config, warnings=told, spot=prices)
+        finally:
+            if prices is not None:
+                prices.close()
     if warnings is not None:
         warnings += told
     else:

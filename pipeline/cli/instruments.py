@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -33,6 +34,7 @@ from pipeline.instruments.store import (
     write_store,
 )
 from pipeline.instruments.synthetic import ROWS, synthetic_instruments
+from pipeline.rest.accounts import open_governor, open_rest
 
 command = typer.Typer(no_args_is_help=True)
 
@@ -66,6 +68,9 @@ def sync(
     ] = False,
     rows: Annotated[int, typer.Option(min=1, max=ROWS, help="of a made-up list")] = ROWS,
     seed: Annotated[int, typer.Option(min=0, help="of a made-up list")] = 1,
+    account: Annotated[
+        str | None, typer.Option(help="ask the broker, with this account of --config")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="replace the old list by a smaller or broken one, too")
     ] = False,
@@ -73,15 +78,20 @@ def sync(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Replace the instrument list of this machine, from a CSV file or made up."""
-    if (csv is not None) + simulated != 1:
+    """Replace the instrument list of this machine: from a CSV file, made up, or the broker's.
+
+    Only with --account is anybody asked.
+    """
+    if (csv is not None) + simulated + (account is not None) != 1 or (account and not config):
         raise BadUsage(
-            "instruments sync: say where from, --csv FILE (Kite's list, which is at "
-            f"{LIST_ADDRESS}) or --simulated"
+            "instruments sync: say where from, one of --csv FILE (Kite's list, which is at "
+            f"{LIST_ADDRESS}), --simulated, or --account NAME --config FILE (asks the broker)"
         )
     place = list_file(file, config)
     if csv is not None:
         info, skips = sync_csv(csv, place, force=force)
+    elif account is not None and config is not None:
+        info, skips = sync_account(config, account, place, force=force)
     else:
         skips = Skips()
         day = today_in_india()
@@ -107,6 +117,28 @@ def sync_csv(csv: Path, file: Path, *, force: bool) -> tuple[ListInfo, Skips]:
             )
     except OSError as error:
         raise BadInstruments(f"{csv}: {error.strerror}; expected a file that can be read") from None
+    return info, skips
+
+
+def sync_account(config: Path, name: str, file: Path, *, force: bool) -> tuple[ListInfo, Skips]:
+    """Replace the list in `file` by what the broker of an account gives; one governed call."""
+    found = read_config(config)
+    try:
+        account = found.account(name)
+    except KeyError:
+        known = ", ".join(account.name for account in found.accounts)
+        raise BadUsage(f"--account {name!r}: expected one of {known}") from None
+    with open_rest(found, account, open_governor(found, account.broker)) as rest:
+        text = rest.instruments()
+    skips = Skips()
+    kind = SIMULATED if account.simulated else account.broker
+    info = write_store(
+        load_broker(account.broker).read_instruments(StringIO(text, newline=""), skips),
+        file=file,
+        source=f"{kind}, account {name}",
+        skips=skips,
+        force=force,
+    )
     return info, skips
 
 

@@ -32,7 +32,7 @@ def run_instance(
         ("--log-level", log_level, tuple(logs.LEVELS)), ("--log-format", log_format, LOG_FORMATS)
     )
     warnings: list[str] = []
-    config = load_config(path, warnings=warnings)
+    config = load_config(path, warnings=warnings, ask_broker=True)
     if config.simulator is not None:
         load_simulator()
     if config.pool is not None:

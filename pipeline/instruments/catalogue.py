@@ -43,6 +43,7 @@ class Catalogue:
         self._prices = (array("d"), array("d"), array("d"))
         self._made: dict[int, Instrument] = {}
         self._chains: dict[tuple[str, str], Chain] = {}
+        self._numbered: dict[str, int] = {}
         self._read(database)
         keys, openalgo, *_ = self._texts
         self._tokens = {token: row for row, token in enumerate(self._integers[0])}
@@ -190,7 +191,15 @@ class Catalogue:
         return self._tokens.get(form) if isinstance(form, int) else None
 
     def _typed(self, form: str) -> int | None:
-        """Look up 408065 as a text, and NSE:#1594."""
+        """Look up 408065 as a text, and NSE:#1594; each is taken apart once."""
+        row = self._numbered.get(form)
+        if row is None:
+            row = self._look_up_number(form)
+            if row is not None:
+                self._numbered[form] = row
+        return row
+
+    def _look_up_number(self, form: str) -> int | None:
         if len(form) > _NUMBERED_LENGTH_MAX or not form.isascii():
             return None
         if form.isdecimal():

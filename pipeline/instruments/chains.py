@@ -40,6 +40,15 @@ class Chain:
         """Return the option, None if it is not listed."""
         return self._options.get(expiry, {}).get(strike, {}).get(side)
 
+    def rows(self) -> list[tuple[int, float, date, str]]:
+        """Return (token, strike, expiry, side) of every option: what a moving window plans with."""
+        return [
+            (found.instrument_token, strike, expiry, side)
+            for expiry, strikes in sorted(self._options.items())
+            for strike, sides in sorted(strikes.items())
+            for side, found in sorted(sides.items())
+        ]
+
     def step(self, expiry: date, price: float) -> float:
         """Return the distance between strikes around a price; 0 where there are under two."""
         strikes = self.strikes(expiry)

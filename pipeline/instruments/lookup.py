@@ -7,18 +7,17 @@ looks like.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from pipeline.core.errors import BadForm
-from pipeline.core.forms import ByNumber, ByToken, Single, parse_form
+from pipeline.core.forms import ByName, ByNumber, ByToken, parse_form
 from pipeline.core.instrument import Instrument
 from pipeline.instruments.catalogue import Catalogue, load
 from pipeline.instruments.resolving import SpotPrice
-from pipeline.instruments.store import connect, default_file, unusable
+from pipeline.instruments.store import default_file, open_store
 
 _COLUMNS: Final = (
     "instrument_token, substr(key, 1, instr(key, ':') - 1), substr(key, instr(key, ':') + 1), "
@@ -36,24 +35,22 @@ _BY_NUMBER: Final = (
 class Lookup:
     """The list in a file, asked for single instruments; threads may share one.
 
-    It stays with the list that was there when it was first used.
+    Nothing stays open between two questions. What was found once is not asked for again.
     """
 
     def __init__(self, file: Path | str | None = None) -> None:
         self.file = default_file() if file is None else Path(file)
         self._found: dict[str | int, Instrument] = {}
         self._lock = threading.Lock()
-        self._database: sqlite3.Connection | None = None
         self._catalogue: Catalogue | None = None
 
     def find(self, form: str | int) -> Instrument:
         """Return an instrument by any of its names; raise as Catalogue.find does."""
         found = self._found.get(form)
         if found is None:
-            found = self._ask(form)
-            if found is None:
-                found = self.catalogue().find(form)  # which says what it looks like
-            self._found[form] = found
+            self._ask([form])
+            # The catalogue says what an unknown one looks like.
+            found = self._found.get(form) or self.catalogue().find(form)
         return found
 
     def token(self, form: str | int) -> int:
@@ -66,23 +63,14 @@ class Lookup:
         Integers are taken as they are. Raises UnknownInstruments with all that are unknown.
         """
         given = list(forms)
-        found: list[int] = []
-        for form in given:
-            if not isinstance(form, str):
-                found.append(form)
-                continue
-            known = self._found.get(form) or self._ask(form)
-            if known is None:
-                return self._resolve(given, spot)
-            self._found[form] = known
-            found.append(known.instrument_token)
-        return found
-
-    def _resolve(self, forms: list[str | int], spot: SpotPrice | None) -> list[int]:
-        names = [form for form in forms if isinstance(form, str)]
+        names = [form for form in given if isinstance(form, str)]
+        self._ask([name for name in names if name not in self._found])
+        found = self._found
+        if all(name in found for name in names):
+            return [f if isinstance(f, int) else found[f].instrument_token for f in given]
         resolved = self.catalogue().resolve(names, spot=spot)
         resolved.require()
-        return resolved.in_order(forms)
+        return resolved.in_order(given)
 
     def catalogue(self) -> Catalogue:
         """Return the whole list, loaded once."""
@@ -91,42 +79,32 @@ class Lookup:
                 self._catalogue = load(self.file)
             return self._catalogue
 
-    def close(self) -> None:
-        """Close the file; the next question opens it again."""
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-    def _ask(self, form: str | int) -> Instrument | None:
-        try:
-            parsed = parse_form(form)
-        except BadForm:
-            return None
-        return self._query(parsed) if isinstance(parsed, Single) else None
-
-    def _query(self, form: Single) -> Instrument | None:
-        with self._lock:
-            if self._database is None:
-                self._database = connect(self.file)
-            for question, values in _questions(form):
-                try:
-                    row = self._database.execute(question, values).fetchone()
-                except sqlite3.Error as error:
-                    raise unusable(self.file, str(error)) from None
-                if row is not None:
-                    return Instrument(*row)
-        return None
+    def _ask(self, forms: Sequence[str | int]) -> None:
+        """Look for forms of single instruments in the file, and keep what is found."""
+        questions = {form: list(_questions(form)) for form in forms}
+        if not any(questions.values()):
+            return
+        with open_store(self.file) as database:
+            for form, asked in questions.items():
+                for question, values in asked:
+                    row = database.execute(question, values).fetchone()
+                    if row is not None:
+                        self._found[form] = Instrument(*row)
+                        break
 
 
-def _questions(form: Single) -> Iterator[tuple[str, tuple[str | int, ...]]]:
-    if isinstance(form, ByToken):
-        yield _BY_TOKEN, (form.token,)
-    elif isinstance(form, ByNumber):
-        yield _BY_NUMBER, (form.exchange, form.number)
-    else:
-        yield _BY_KEY, (str(form),)
-        yield _BY_OPENALGO, (str(form),)
+def _questions(form: str | int) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+    try:
+        parsed = parse_form(form)
+    except BadForm:
+        return
+    if isinstance(parsed, ByToken):
+        yield _BY_TOKEN, (parsed.token,)
+    elif isinstance(parsed, ByNumber):
+        yield _BY_NUMBER, (parsed.exchange, parsed.number)
+    elif isinstance(parsed, ByName):
+        yield _BY_KEY, (str(parsed),)
+        yield _BY_OPENALGO, (str(parsed),)
 
 
 _shared: dict[tuple[Path, int, int], Lookup] = {}
@@ -145,7 +123,7 @@ def shared(file: Path | str | None = None) -> Lookup:
         found = _shared.get(identity)
         if found is None:
             for old in [key for key in _shared if key[0] == path]:
-                _shared.pop(old).close()
+                del _shared[old]
             found = _shared[identity] = Lookup(path)
     return found
 

@@ -234,41 +234,30 @@ def info_of(database: sqlite3.Connection, file: Path) -> ListInfo:
             file=file, day=date.fromisoformat(day), source=source, rows=rows, skipped=skipped
         )
     except (sqlite3.Error, TypeError, ValueError) as error:
-        raise unusable(file, str(error)) from None
+        raise _unusable(file, str(error)) from None
 
 
 @contextlib.contextmanager
 def open_store(file: Path) -> Iterator[sqlite3.Connection]:
     """Open a store to read; raise NoInstruments, or BadInstruments for anything else there."""
-    database = connect(file)
-    with contextlib.closing(database):
-        try:
-            yield database
-        except sqlite3.Error as error:
-            raise unusable(file, str(error)) from None
-
-
-def connect(file: Path) -> sqlite3.Connection:
-    """As `open_store`, but the caller closes it, from whatever thread."""
-    database: sqlite3.Connection | None = None
-    try:
-        # Never changed in place, so no locks; and a read leaves no file beside it.
-        address = f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1"
-        database = sqlite3.connect(address, uri=True, check_same_thread=False)
-    except sqlite3.Error:
-        pass
-    if database is None or not file.is_file():
+    if not file.exists():
         raise NoInstruments(
             f"there is no instrument list in {file}: make one with `{SYNC_COMMAND} --csv FILE`, "
             f"where FILE is from {LIST_ADDRESS}, or with `{SYNC_COMMAND} --simulated` for the "
             "simulated exchange"
         )
     try:
+        # Never changed in place, so no locks; and a read leaves no file beside it.
+        address = f"file:{quote(str(file.absolute()))}?mode=ro&immutable=1"
+        database = sqlite3.connect(address, uri=True)
+    except sqlite3.Error as error:
+        raise _unusable(file, str(error)) from None
+    with contextlib.closing(database):
         _check_kind(database, file)
-    except BadInstruments:
-        database.close()
-        raise
-    return database
+        try:
+            yield database
+        except sqlite3.Error as error:
+            raise _unusable(file, str(error)) from None
 
 
 def _check_kind(database: sqlite3.Connection, file: Path) -> None:
@@ -276,13 +265,12 @@ def _check_kind(database: sqlite3.Connection, file: Path) -> None:
         kind = database.execute("PRAGMA application_id").fetchone()[0]
         version = database.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
-        raise unusable(file, str(error)) from None
+        raise _unusable(file, str(error)) from None
     if kind != _APPLICATION_ID:
-        raise unusable(file, "not an instrument list of ours")
+        raise _unusable(file, "not an instrument list of ours")
     if version != _VERSION:
-        raise unusable(file, f"of version {version}, and this build reads {_VERSION}")
+        raise _unusable(file, f"of version {version}, and this build reads {_VERSION}")
 
 
-def unusable(file: Path, reason: str) -> BadInstruments:
-    """Return the error for a file that is there and no list."""
+def _unusable(file: Path, reason: str) -> BadInstruments:
     return BadInstruments(f"{file}: {reason}; make it anew with `{SYNC_COMMAND}`")

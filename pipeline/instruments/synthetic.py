@@ -167,9 +167,12 @@ def _sources(day: date, rng: random.Random) -> dict[int, Iterator[Row]]:
     bfo = [*_BFO_INDICES, *(share._replace(weekday=_THURSDAY) for share in shares)]
     more = chain(stocks, names)
     return {
-        SEGMENT_NSE: (
-            Row("NSE", name + _suffix(number), name.title(), "NSE", "EQ", last_price=prices[name])
-            for number, name in enumerate(stocks)
+        SEGMENT_NSE: chain(
+            (
+                Row("NSE", name + _suffix(row), name.title(), "NSE", "EQ", last_price=prices[name])
+                for row, name in enumerate(stocks)
+            ),
+            (Row("NSE", f"SIM{row}", f"Simulated {row}", "NSE", "EQ") for row in count()),
         ),
         SEGMENT_BSE: (Row("BSE", name, name.title(), "BSE", "EQ") for name in more),
         SEGMENT_INDICES: _index_rows(),

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from pipeline.cli import main
+from pipeline.cli.configuration import load_config
 from pipeline.core.clock import IST
 from pipeline.instruments.synthetic import csv_lines
 from tests.instruments.lists import DAY, small_list
+from tests.sim.harness import simulator
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,9 @@ def test_a_part_of_a_list_needs_force(
     assert found["rows"] == 99
 
 
-@pytest.mark.parametrize("options", [[], ["--simulated", "--csv", "x"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--simulated", "--csv", "x"], ["--account", "a"], ["--config", "x"]]
+)
 def test_sync_wants_one_source(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["instruments", "sync", *options]) == 2
     assert "--csv FILE" in capsys.readouterr().err
@@ -155,3 +159,35 @@ def test_without_a_list_the_command_is_told(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "python -m pipeline instruments sync --csv FILE" in told
+
+
+LIVE = """
+[[account]]
+name = "a"
+url = "ws://127.0.0.1:{port}"
+api_key = "demo"
+[[connection]]
+account = "a"
+[[subscription]]
+instruments = ["NFO:NIFTY@weekly:atm+-1:CE"]
+"""
+
+
+def test_sync_from_the_broker(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("kiteconnect")
+    config = home / "c.toml"
+    with simulator(home, "--instruments", "3000") as exchange:
+        config.write_text(LIVE.format(port=exchange.port))
+        found = as_json(capsys, "sync", "--account", "a", "--config", str(config))
+        assert (found["rows"], found["source"]) == (3000, "simulated, account a")
+        assert main.run(["instruments", "sync", "--account", "b", "--config", str(config)]) == 2
+        assert "expected one of a" in capsys.readouterr().err
+        # What atm is, the broker says when the pipeline starts.
+        warnings: list[str] = []
+        asked = load_config(config, warnings=warnings, ask_broker=True)
+        assert warnings == [] and len(asked.subscriptions[0].tokens) == 3
+    asked = load_config(config, warnings=warnings, ask_broker=True)
+    assert "the price of NSE:NIFTY 50, for atm, is the instrument list's" in warnings[0]
+    assert len(asked.subscriptions[0].tokens) == 3
+    assert main.run(["instruments", "sync", "--account", "a", "--config", str(config)]) == 69
+    assert len(as_json(capsys, "show", "NSE:INFY")["instruments"]) == 1  # the list is as it was

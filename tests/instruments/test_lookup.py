@@ -24,17 +24,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def names(file: Path) -> Iterator[Lookup]:
-    found = Lookup(file)
-    yield found
-    found.close()
+def names(file: Path) -> Lookup:
+    return Lookup(file)
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_open() -> Iterator[None]:
+def nothing_is_kept() -> Iterator[None]:
     yield
-    for found in lookup._shared.values():
-        found.close()
     lookup._shared.clear()
 
 
@@ -69,7 +65,6 @@ def test_tokens_of_a_window(tmp_path: Path) -> None:
     forms = ["NSE:INFY", "NFO:NIFTY@near:atm-1..atm:CE", 7]
     found = names.tokens(forms, spot=lambda token: 23_050.0)
     assert found == [408065, 10_000_002, 10_000_002 + 512, 7]
-    names.close()
 
 
 def test_all_that_are_unknown_are_told(names: Lookup) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import UnknownInstruments
 from pipeline.instruments import Catalogue
+from pipeline.planning.window import OptionRow, WindowPolicy, plan_window
 from tests.instruments.lists import DAY, STRIKES, WEEKS, stored
 
 
@@ -148,6 +149,10 @@ def test_a_chain_by_day_strike_and_side(catalogue: Catalogue) -> None:
     assert chain.option(days[0], 23_001.0, "CE") is None
     assert chain.step(days[0], 24_010.0) == 50.0 and chain.step(DAY, 24_010.0) == 0.0
     assert catalogue.chain("NFO", "NONE") is None
+    window = plan_window(
+        map(OptionRow._make, chain.rows()), 24_010.0, WindowPolicy(otm_levels=1), today=DAY
+    )
+    assert len(window.tokens) == 3 * 3 * 2 and window.middle == 24_000.0
     assert catalogue.chain("NFO", "INFY").expiries() == []  # type: ignore[union-attr]
 
 

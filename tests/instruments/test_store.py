@@ -139,8 +139,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadInstruments, match="name another file"):
         write(tmp_path / "file" / "x", shares(1))
-    with pytest.raises(NoInstruments):
+    with pytest.raises(BadInstruments, match="make it anew"):
         load(tmp_path)
+    with pytest.raises(NoInstruments):
+        load(tmp_path / "none")
 
 
 def test_an_awkward_path_is_no_address(tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ def file(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "list.sqlite"
     write_store(small_list(), file=path, source="csv x.csv", day=DAY)
     yield path
-    for found in lookup._shared.values():
-        found.close()
     lookup._shared.clear()
 
 
