@@ -31,7 +31,7 @@ _REDACTED_COUNT_MAX: Final = 256
 _known: OrderedDict[str, None] = OrderedDict()
 
 # A token that we never read ourselves, in an address or in JSON: of another process, say.
-_NAMED: Final = re.compile(r"""(access_token(?:=|["']\s*:\s*["']))[^&\s"']+""")
+_NAMED: Final = re.compile(r"""((?:access|request)_token(?:=|["']\s*:\s*["']))[^&\s"']+""")
 
 
 class Secret:
@@ -86,7 +86,7 @@ def redact(text: str) -> str:
     for value in sorted(_known, key=len, reverse=True):
         if value in text:
             text = text.replace(value, HIDDEN)
-    return _NAMED.sub(rf"\1{HIDDEN}", text) if "access_token" in text else text
+    return _NAMED.sub(rf"\1{HIDDEN}", text) if "_token" in text else text
 
 
 class SecretReading(NamedTuple):

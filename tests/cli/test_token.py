@@ -28,6 +28,7 @@ TIMEOUT_S = 60.0
 @pytest.fixture(scope="module")
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     with simulator(tmp_path_factory.mktemp("sim"), "--instruments", "50") as running:
+        running.command("rest_limits", quote=0, default=0)
         yield running
 
 

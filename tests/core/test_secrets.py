@@ -35,6 +35,7 @@ def test_no_way_of_printing_shows_it() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        ("GET /back?request_token=someoneelses&a=1", "GET /back?request_token=***&a=1"),
         ("GET /?api_key=k&access_token=someone%2Felses HTTP/1.1",
          "GET /?api_key=k&access_token=*** HTTP/1.1"),
         ('{"access_token": "someoneelses", "a": 1}', '{"access_token": "***", "a": 1}'),

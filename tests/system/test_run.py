@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -179,6 +183,38 @@ def test_a_rejected_token_is_swapped_without_a_restart(make_run: Make, tmp_path:
     assert run.stop() == 0
     assert CANARY not in run.log.read_text()
     run.assert_nothing_left()
+
+
+def test_a_login_revives_a_running_instance(make_run: Make, tmp_path: Path) -> None:
+    token_file(tmp_path, CANARY)
+    run = make_run(account='access_token = "file:token"').start()
+    wait_for(run.is_ready, "the instance to run")
+    wait_for(lambda: run.state(0) is State.AUTH_EXPIRED, "the 403")
+    line = next(text for text in run.log.read_text().splitlines() if "ws://127" in text)
+    address = f"http://127.0.0.1:{line.rpartition(':')[2]}"
+    # Whoever logs in from outside has to know the port, which this instance took as it came.
+    config = tmp_path / "login.toml"
+    more = f'access_token = "file:token"\nrest_url = "{address}"'
+    config.write_text(run.config.read_text().replace('access_token = "file:token"', more))
+    with control_of(run) as control:
+        control.command("rest_limits", default=0)
+    request_token = log_in(f"{address}/connect/login?v=3&api_key=demo")
+    command = [sys.executable, "-m", "pipeline", "token", "login", "--config", str(config)]
+    said = f"{request_token}\ndemo-secret\n"
+    done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for connection in range(3):
+        wait_for(lambda c=connection: run.is_complete(c), "the connection to be live")  # type: ignore[misc]
+    assert run.stop() == 0
+    token = (tmp_path / "token").read_text().strip()
+    assert len(token) == 32 and token not in run.log.read_text() + done.stdout + done.stderr
+    run.assert_nothing_left()
+
+
+def log_in(address: str) -> str:
+    """Do what a person does in his browser; return the request token that it leads to."""
+    with urllib.request.urlopen(address, timeout=60) as response:
+        return str(parse_qs(urlsplit(response.url).query)["request_token"][0])
 
 
 def test_a_token_in_the_environment_shows_nowhere(
