@@ -5,8 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.sim.http import HEAD_BYTES_MAX, Answer, BadHttp, is_rest, json_answer, read_request
+from tests.sim.rig import rig
 
 
 @pytest.mark.parametrize(
@@ -86,3 +89,30 @@ def test_an_answer_says_its_length_and_type() -> None:
     )
     found = Answer(headers={"Location": "/x"}).encode(keep=False)
     assert b"\r\nConnection: close\r\nLocation: /x\r\n" in found
+
+
+LINES = st.sampled_from(
+    [b"GET /quote?i=%FF HTTP/1.1", b"POST /session/token HTTP/1.1", b"GET /user/profile HTTP/1.0"]
+)
+FIELDS = st.lists(
+    st.sampled_from(
+        [b"Authorization: token demo:demo", b"Authorization: \xff:", b"Content-Length: 3", b": x"]
+    )
+    | st.binary(max_size=20).map(lambda data: data.replace(b"\r\n", b"")),
+    max_size=4,
+)
+
+
+@given(line=LINES | st.binary(max_size=40), fields=FIELDS, rest=st.binary(max_size=20))
+def test_whatever_comes_is_answered_refused_or_waited_for(
+    line: bytes, fields: list[bytes], rest: bytes
+) -> None:
+    received = b"\r\n".join([line, *fields, b"", b""]) + rest
+    assert is_rest(received) in (True, False, None)
+    try:
+        found = read_request(received)
+    except BadHttp:
+        return
+    if found is not None:
+        with rig(instruments=1) as made:
+            assert made.exchange.desk.answer(found[0], 0.0).encode(keep=found[1])
