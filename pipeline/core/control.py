@@ -5,7 +5,8 @@ with `Hello`, and then says what this client wants: `Declare` replaces its whole
 change it. The demand lives as long as the connection and a grace, unless it is `durable`. Every
 request is answered in order, by `Answer`, with the request's `id`.
 
-Instruments are tokens or any of the names that `pipeline.instruments` knows.
+Instruments are tokens or any of the names that `pipeline.instruments` knows; answers about them say
+in `tokens` what each name stands for.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ import pipeline
 from pipeline.core.control import MODES, Ask
 from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.instruments import simulated_tokens
+from pipeline.instruments import write_store
+from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.shm.tables import WireTable
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import verify
@@ -28,6 +32,8 @@ TOKENS = simulated_tokens(0, 260)
 KEPT = simulated_tokens(260, 20)
 POOL = "instruments_per_connection = 100\nheadroom = 0.0\nlinger_s = 60"
 OPERATIONS = 100
+DAY = date(2026, 3, 2)
+ROWS_MIN = 2000
 
 
 class Client:
@@ -175,5 +181,28 @@ def test_more_than_there_is_room_for_is_refused_whole(make_run: Make) -> None:
         assert (result.accepted, len(result.refused)) == (200, 60)
         wait_for_wire(run, {token: int(Mode.QUOTE) for token in market.wants()})
         assert len(market.wants()) == 200
+        assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_a_name_and_its_token_mean_the_same(make_run: Make, tmp_path: Path) -> None:
+    file = tmp_path / "instruments.sqlite"
+    write_store(synthetic_instruments(DAY, rows=ROWS_MIN), file=file, source="made up", day=DAY)
+    run = make_run(pool=POOL, more=f'[instruments]\nfile = "{file}"\n').start_and_wait()
+    with clients_of(run) as clients:
+        market = clients[0].market
+        with pytest.raises(pipeline.UnknownInstruments) as unknown:
+            market.subscribe("NSE:INFI")
+        assert "NSE:INFY" in unknown.value.unknown["NSE:INFI"]
+        assert market.subscribe(["NSE:INFY", 256265], mode="full").accepted == 2
+        assert market.unsubscribe(408065) == 1
+        assert market.wants() == {256265: "full"}
+        market.subscribe("NSE:INFY", mode="ltp")
+        wish = {256265: int(Mode.FULL), 408065: int(Mode.LTP)}
+        wait_for_wire(run, wish)
+        assert market.latest(["NSE:INFY", 256265])["instrument_token"].tolist() == [408065, 256265]
+        run.kill("control 0")
+        assert market.set_mode("quote", 408065).accepted == 1
+        wait_for_wire(run, {**wish, 408065: int(Mode.QUOTE)})
         assert run.stop() == 0
     run.assert_nothing_left()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pipeline.core.control import (
     MODES,
@@ -48,6 +48,14 @@ class Refused(Exception):
         super().__init__(text)
 
 
+class Found(NamedTuple):
+    """What instruments stand for: their tokens, each name's own, and the names nobody knows."""
+
+    tokens: list[int]
+    names: dict[str, list[int]]
+    strangers: Mapping[str, Stranger]
+
+
 class Commands:
     """Serves the clients of one pool; `answer` never raises for what a client says.
 
@@ -85,9 +93,9 @@ class Commands:
             case SetMode():
                 return self._set_mode(client, request)
             case Unsubscribe():
-                tokens = self._tokens(request.instruments, lenient=True)
-                removed = self._pool.ledger.remove(client, tokens)
-                return {"requested": len(set(tokens)), "removed": removed}
+                found = self._find(request.instruments, lenient=True)
+                removed = self._pool.ledger.remove(client, found.tokens)
+                return {"requested": len(found.tokens), "removed": removed, "tokens": found.names}
             case Ask():
                 return _named(self._questions, request.about, "question")(request)
             case Act():
@@ -99,11 +107,13 @@ class Commands:
         """Take what there is room for: a client that comes back had all of it before."""
         wants: dict[int, Want] = {}
         unknown: dict[str, Stranger] = {}
+        names: dict[str, list[int]] = {}
         for word in sorted(request.wants, key=lambda w: MODES.get(w, 0)):
             mode = _mode(word)
-            found, strange = self._look_up(request.wants[word])
-            unknown.update(strange)
-            wants.update((token, Want(token, mode)) for token in found)
+            found = self._look_up(request.wants[word])
+            unknown.update(found.strangers)
+            names.update(found.names)
+            wants.update((token, Want(token, mode)) for token in found.tokens)
         known = self._pool.ledger.clients[client].wants
         wants = {t: known[t]._replace(mode=w.mode) if t in known else w for t, w in wants.items()}
         added = self._pool.ledger.with_added(client, wants)
@@ -117,10 +127,10 @@ class Commands:
             {"instrument": name, "why": "unknown", "text": stranger.text}
             for name, stranger in unknown.items()
         ]
-        return result
+        return {**result, "tokens": names}
 
     def _subscribe(self, client: str, request: Subscribe) -> dict[str, Any]:
-        tokens = self._tokens(request.instruments)
+        found = self._find(request.instruments)
         priority = request.priority.upper()
         if priority not in Priority.__members__:
             words = ", ".join(name.lower() for name in Priority.__members__)
@@ -129,17 +139,18 @@ class Commands:
             0, _mode(request.mode), Priority[priority], request.group, request.account,
             request.connection,
         )  # fmt: skip
-        wants = {token: template._replace(instrument_token=token) for token in tokens}
-        return self._add(client, wants, partial=request.partial, dry_run=request.dry_run)
+        wants = {token: template._replace(instrument_token=token) for token in found.tokens}
+        result = self._add(client, wants, partial=request.partial, dry_run=request.dry_run)
+        return {**result, "tokens": found.names}
 
     def _set_mode(self, client: str, request: SetMode) -> dict[str, Any]:
         mode = _mode(request.mode)
         known = self._pool.ledger.clients[client].wants
-        tokens = self._tokens(request.instruments)
-        wants = {t: known[t]._replace(mode=mode) for t in tokens if t in known}
+        found = self._find(request.instruments)
+        wants = {t: known[t]._replace(mode=mode) for t in found.tokens if t in known}
         result = self._add(client, wants, partial=False, dry_run=False)
-        strangers = [token for token in tokens if token not in known]
-        result["requested"] = len(set(tokens))
+        strangers = [token for token in found.tokens if token not in known]
+        result["requested"], result["tokens"] = len(found.tokens), found.names
         result["refused"] += [
             {"instrument": token, "why": "not_subscribed", "text": "subscribe to it first"}
             for token in strangers[:_NAMED_MAX]
@@ -165,20 +176,19 @@ class Commands:
 
     # ---- instruments ------------------------------------------------------------------------
 
-    def _tokens(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> list[int]:
-        """Return the tokens of what was named; refuse names that nobody knows, unless lenient."""
-        tokens, unknown = self._look_up(instruments)
+    def _find(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> Found:
+        """Return what was named; refuse names that nobody knows, unless lenient."""
+        found = self._look_up(instruments)
+        unknown = found.strangers
         if unknown and not lenient:
             texts = [stranger.text for stranger in list(unknown.values())[:_SHOWN_MAX]]
             left = len(unknown) - _SHOWN_MAX
             more = f"; and {left} more" if left > 0 else ""
             near = {name: list(stranger.near) for name, stranger in unknown.items()}
             raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": near})
-        return tokens
+        return found
 
-    def _look_up(
-        self, instruments: Sequence[Instrument]
-    ) -> tuple[list[int], Mapping[str, Stranger]]:
+    def _look_up(self, instruments: Sequence[Instrument]) -> Found:
         names = [i for i in instruments if isinstance(i, str) and not i.isdecimal()]
         known: Mapping[str, Sequence[int]] = {}
         unknown: Mapping[str, Stranger] = {}
@@ -190,7 +200,8 @@ class Commands:
                 tokens += known[instrument]
             elif isinstance(instrument, int) or instrument.isdecimal():
                 tokens.append(_token(instrument))
-        return list(dict.fromkeys(tokens)), unknown
+        meant = {name: list(found) for name, found in known.items()}
+        return Found(list(dict.fromkeys(tokens)), meant, unknown)
 
     # ---- questions --------------------------------------------------------------------------
 

@@ -74,6 +74,16 @@ def test_subscribing_says_what_was_taken() -> None:
     assert desk.ask(Subscribe(instruments=[1, 5]))["already"] == 1
 
 
+def test_answers_say_what_names_stand_for() -> None:
+    desk = Desk()
+    names = {"NSE:INFY": [408065]}
+    assert desk.ask(Subscribe(instruments=["NSE:INFY", 2]))["tokens"] == names
+    assert desk.ask(SetMode(instruments=["NSE:INFY"], mode="full"))["tokens"] == names
+    assert desk.ask(Declare(wants={"ltp": ["NSE:INFY", "NSE:INFI", 3]}))["tokens"] == names
+    assert desk.ask(Unsubscribe(instruments=["NSE:INFY", "NSE:INFI"]))["tokens"] == names
+    assert desk.ask(Subscribe(instruments=[7]))["tokens"] == {}
+
+
 def test_what_has_no_room_is_refused_whole_and_pollutes_nothing() -> None:
     desk = Desk(pool=CAP_10)
     problem = desk.refused(Subscribe(instruments=list(range(1, 32))))
@@ -148,7 +158,8 @@ def test_modes_change_for_what_is_wanted_only() -> None:
 def test_unsubscribing_passes_over_what_was_not_wanted() -> None:
     desk = Desk()
     desk.ask(Subscribe(instruments=[1, 2]))
-    assert desk.ask(Unsubscribe(instruments=[2, 3, "no such"])) == {"requested": 2, "removed": 1}
+    found = desk.ask(Unsubscribe(instruments=[2, 3, "no such"]))
+    assert (found["requested"], found["removed"]) == (2, 1)
     assert set(desk.ledger.desired) == {1}
 
 
