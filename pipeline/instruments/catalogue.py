@@ -96,6 +96,11 @@ class Catalogue:
         row = self._names.get(form) if isinstance(form, str) else self._tokens.get(form)
         return self._integers[0][self._require(form) if row is None else row]
 
+    def get_token(self, form: str | int) -> int | None:
+        """Return as `token`, None for what is not listed or no form of a single instrument."""
+        row = self._row(form)
+        return None if row is None else self._integers[0][row]
+
     def get(self, form: str | int) -> Instrument | None:
         """Return as `find`, None for what is not listed or no form of a single instrument."""
         row = self._row(form)

@@ -96,8 +96,13 @@ def resolve(
     """Return what forms of every kind stand for; see Catalogue.resolve."""
     work = _Resolving(catalogue, spot or _last_price_of(catalogue), today or today_in_india())
     for form in forms:
+        token = catalogue.get_token(form)
+        if token is not None:
+            work.single[form] = token
+            work.tokens[token] = None
+            continue
         try:
-            work.take(form, parse_form(form))
+            work.expand(form, parse_form(form))
         except BadForm as error:
             near = catalogue.near(form)
             allowed = "" if near else f"; expected {error.allowed}"
@@ -129,16 +134,11 @@ class _Resolving:
         self.expanded: list[Expansion] = []
         self.single: dict[str | int, int] = {}
 
-    def take(self, form: str | int, parsed: Form) -> None:
-        """Add what a form stands for; raise _Nothing when that is nothing."""
+    def expand(self, form: str | int, parsed: Form) -> None:
+        """Add what a form of many stands for; raise _Nothing when that is nothing."""
         if isinstance(parsed, Single):
-            found = self.catalogue.get(form)
-            if found is None:
-                day = self.catalogue.info.day
-                raise _Nothing(f"not in the list of {day}", self.catalogue.near(form))
-            self.single[form] = found.instrument_token
-            self.tokens[found.instrument_token] = None
-            return
+            day = self.catalogue.info.day
+            raise _Nothing(f"not in the list of {day}", self.catalogue.near(form))
         expansion = self._expand(parsed)._replace(form=str(form))
         self.expanded.append(expansion)
         self.tokens |= dict.fromkeys(found.instrument_token for found in expansion.instruments)

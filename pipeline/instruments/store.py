@@ -8,9 +8,11 @@ come from whoever calls.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -30,6 +32,8 @@ LIST_ADDRESS: Final = "https://api.kite.trade/instruments"
 _APPLICATION_ID: Final = 0x7449_6E73
 _VERSION: Final = 1
 _FILE: Final = "instruments.sqlite"
+_PARTIAL: Final = ".partial"
+_PARTIAL_AGE_MAX_S: Final = 3600.0
 #: Of the rows of a list, so many may be broken, and so many of the last list's may be gone.
 _SKIPPED_SHARE_MAX: Final = 0.05
 _KEPT_SHARE_MIN: Final = 0.5
@@ -75,8 +79,17 @@ def today_in_india() -> date:
 
 
 def default_file() -> Path:
-    """Return where the list is kept unless the config says otherwise: the XDG data folder."""
-    return data_directory() / _FILE
+    """Return where the list is kept unless the config says otherwise: the XDG data folder.
+
+    Raises NoInstruments when this user has neither that nor a home.
+    """
+    try:
+        return data_directory() / _FILE
+    except RuntimeError:  # a user without an entry, as in some containers
+        raise NoInstruments(
+            "this user has no home folder for the instrument list: set XDG_DATA_HOME, or name the "
+            "list with [instruments] file in the config (commands: --file)"
+        ) from None
 
 
 def write_store(
@@ -99,7 +112,8 @@ def write_store(
     skips = Skips() if skips is None else skips
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)  # 0600
+        _sweep(file)
+        handle, name = tempfile.mkstemp(_PARTIAL, f".{file.name}.", file.parent)  # mode 0600
     except OSError as error:
         raise BadInstruments(f"{file}: {error.strerror}; name another file") from None
     os.close(handle)
@@ -119,6 +133,13 @@ def write_store(
     finally:
         temporary.unlink(missing_ok=True)
     return info
+
+
+def _sweep(file: Path) -> None:
+    """Remove what a sync that was killed has left; one that is under way is younger."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*{_PARTIAL}"):
+        if time.time() - left.stat().st_mtime > _PARTIAL_AGE_MAX_S:
+            left.unlink(missing_ok=True)
 
 
 def _fill(file: Path, instruments: Iterable[Instrument], skips: Skips) -> int:

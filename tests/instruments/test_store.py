@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -157,6 +158,26 @@ def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("XDG_DATA_HOME", "relative")  # to be ignored, as the standard says
     monkeypatch.setenv("HOME", "/nowhere")
     assert str(default_file()) == "/nowhere/.local/share/tickrail/instruments.sqlite"
+
+
+def test_a_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(NoInstruments, match="XDG_DATA_HOME"):
+        default_file()
+
+
+def test_what_a_killed_sync_has_left_is_swept(tmp_path: Path) -> None:
+    old, young, other = (tmp_path / f".{name}.partial" for name in ("x.1", "x.2", "y.1"))
+    for path in (old, young, other):
+        path.touch()
+    os.utime(old, (1, 1))
+    os.utime(other, (1, 1))
+    write(tmp_path / "x", shares(3))
+    assert {path.name for path in tmp_path.iterdir()} == {"x", young.name, other.name}
 
 
 def test_an_old_list_is_told(tmp_path: Path) -> None:
