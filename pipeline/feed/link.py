@@ -259,7 +259,7 @@ class Link:
         others = self._segments.other_modes(self._epoch)
         if others:
             self._record["resubscriptions"] += 1
-            self._subscriptions.ask_again(others)
+            self._subscriptions.ask_for_modes(others)
 
     def _send_commands(self, now_ns: int) -> None:
         self._commands_left = True

@@ -8,6 +8,7 @@ are still going out starts a new difference from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from pipeline.brokers.contract import Command, Session
 from pipeline.core.enums import Mode
@@ -44,10 +45,24 @@ class Subscriptions:
         self._restart()
         return True
 
-    def ask_again(self, tokens: Iterable[int] | None = None) -> None:
-        """Tell everything, or these instruments, once more, as on a new connection."""
-        for token in list(self.on_wire) if tokens is None else tokens:
-            self.on_wire.pop(token, None)
+    def ask_again(self) -> None:
+        """Let go of everything and ask for it anew, which gets an answer for each instrument.
+
+        Never a subscription on top of one: brokers count an instrument twice that is asked for
+        twice, and refuse what is then too many.
+        """
+        session, told = self._session, dict(self.on_wire)
+        self._commands = chain(
+            session.commands(wanted={}, on_wire=told),
+            session.commands(wanted=self.wanted, on_wire={}),
+        )
+
+    def ask_for_modes(self, tokens: Iterable[int]) -> None:
+        """Say once more in which mode these instruments are wanted."""
+        for token in tokens:
+            wanted = self.wanted.get(token)
+            if wanted is not None and token in self.on_wire:
+                self.on_wire[token] = Mode.QUOTE if wanted is Mode.LTP else Mode.LTP
         self._restart()
 
     def next_command(self) -> str | None:

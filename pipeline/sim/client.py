@@ -68,6 +68,7 @@ class Client:
         self.conditions = Conditions()
         self.random = random.Random(f"{seed}/{number}")
         self.last_data_s = now_s
+        self.commands = 0  # text messages that it has sent
         self.gone = False
         self.blocked = False
         self._reset = False
@@ -164,6 +165,7 @@ class Client:
         self._fragments.append(bytes(frame.data))
         if frame.fin:
             text, self._fragments = b"".join(self._fragments), None
+            self.commands += 1
             self._house.heard(self, text.decode("utf-8", "replace"))
 
     def _take_protocol_bytes(self, now_s: float) -> None:

@@ -181,6 +181,7 @@ class Exchange:
                     "key": client.key,
                     "open": client.is_open,
                     "subscribed": client.subscribed,
+                    "commands": client.commands,
                     "pending_bytes": client.pending_bytes,
                     "frames": client.output.frames_handed,
                     "packets": client.output.packets_handed,

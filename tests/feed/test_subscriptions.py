@@ -58,13 +58,38 @@ def test_a_new_connection_is_told_everything(tmp_path: Path) -> None:
     assert stage.wire() == server.modes
 
 
-def test_asking_again_tells_it_once_more(tmp_path: Path) -> None:
+def test_asking_again_never_subscribes_on_top(tmp_path: Path) -> None:
     _, subscriptions = open_subscriptions(tmp_path)
     subscriptions.follow()
     first = list(iter(subscriptions.next_command, None))
+    wire = dict(subscriptions.on_wire)
     subscriptions.ask_again()
-    assert list(iter(subscriptions.next_command, None)) == first
-    assert len(first) == 2
+    let_go, *again = iter(subscriptions.next_command, None)
+    assert let_go == '{"a":"unsubscribe","v":[408065,884737,256265]}'
+    assert again == first and len(first) == 2
+    assert subscriptions.on_wire == wire
+
+
+def test_a_change_while_asking_again_starts_from_where_it_is(tmp_path: Path) -> None:
+    stage, subscriptions = open_subscriptions(tmp_path)
+    subscriptions.follow()
+    list(iter(subscriptions.next_command, None))
+    subscriptions.ask_again()
+    subscriptions.next_command()
+    assert subscriptions.on_wire == {}
+    stage.assign({408065: Mode.LTP})
+    assert subscriptions.follow()
+    assert list(iter(subscriptions.next_command, None)) == [
+        '{"a":"subscribe","v":[408065]}', '{"a":"mode","v":["ltp",[408065]]}',
+    ]  # fmt: skip
+
+
+def test_asking_for_modes_says_nothing_but_modes(tmp_path: Path) -> None:
+    _, subscriptions = open_subscriptions(tmp_path)
+    subscriptions.follow()
+    list(iter(subscriptions.next_command, None))
+    subscriptions.ask_for_modes([884737, 1])
+    assert list(iter(subscriptions.next_command, None)) == ['{"a":"mode","v":["full",[884737]]}']
 
 
 @settings(max_examples=30, deadline=None)

@@ -35,10 +35,16 @@ class PoolClient:
 
     def ask(self, request: AnyRequest) -> Any:
         """Return the answer's result; fail if it was refused."""
-        self._sock.sendall(to_line(request))
-        answer = read_answer(self._lines.readline())
+        self.send(to_line(request))
+        answer = read_answer(self.line())
         assert answer.problem is None, answer.problem
         return answer.result
+
+    def send(self, line: bytes) -> None:
+        self._sock.sendall(line)
+
+    def line(self) -> bytes:
+        return self._lines.readline()
 
     def subscribe(self, tokens: Any, mode: str = "full", **options: Any) -> Any:
         return self.ask(Subscribe(instruments=list(tokens), mode=mode, **options))

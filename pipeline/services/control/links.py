@@ -54,6 +54,7 @@ class Link:
     report: Report = Report()
     wanted: bool = True
     draining: bool = False
+    drain_to: tuple[int, ...] | None = None  # None: wherever there is room
     was_present: bool = False
     is_healthy: bool = False
     was_healthy: bool = False

@@ -7,7 +7,7 @@ and close, and moves that wait for their turn. What people ask for goes the same
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from pipeline.core.clock import NS_PER_S, real_ns
 from pipeline.core.config import PoolConfig
 from pipeline.planning.pacing import Steady
 from pipeline.planning.policies import PlacementPolicy
-from pipeline.planning.pool import Move, PoolView
+from pipeline.planning.pool import Move, NewConnection, PoolView
 from pipeline.planning.rebalance import rebalance
 from pipeline.planning.redistribution import drain
 from pipeline.planning.scaling import History, Recycling, ScalingPolicy, judge_scaling
@@ -75,16 +75,25 @@ class Upkeep:
             _log.info(f"connection {link.number}: opened ahead of need ({opening.why})")
         for closing in advice.close:
             _log.info(f"connection {closing.number}: to be closed ({closing.why})")
-            self._assigned.links[closing.number].draining = True
+            self._drain_into(self._assigned.links[closing.number], closing.to)
         for recycling in advice.recycle:
-            self._recycle(recycling)
+            self._recycle(recycling, now_ns)
 
-    def _recycle(self, recycling: Recycling) -> None:
+    @staticmethod
+    def _drain_into(link: Link, targets: Collection[int] | None) -> None:
+        link.draining = True
+        link.drain_to = None if targets is None else tuple(targets)
+
+    def _recycle(self, recycling: Recycling, now_ns: int) -> None:
         link = self._assigned.links[recycling.number]
         self.recycle_asked.discard(link.number)
-        plan = drain(link.number, self._view(), self._policy, may_open=True).plan
         _log.info(f"connection {link.number}: to be replaced ({recycling.why})")
-        link.draining = True
+        if not recycling.break_before_make:
+            new = NewConnection(link.account, -1, link.seat, link.decoder)
+            self._drain_into(link, (self._assigned.open(new, now_ns).number,))
+            return
+        plan = drain(link.number, self._view(), self._policy).plan
+        self._drain_into(link, None)
         if plan.refused:
             # Its key has no connection to spare and the others no room: it has to go first.
             _log.warning(
@@ -112,7 +121,9 @@ class Upkeep:
                 _log.info(f"{count} instruments are to move, to restore the balance")
 
     def _empty(self, link: Link, now_ns: int) -> None:
-        found = drain(link.number, self._view(), self._policy, may_open=True)
+        found = drain(
+            link.number, self._view(), self._policy, to=link.drain_to, may_open=not link.drain_to
+        )
         numbers = {new.ref: self._assigned.open(new, now_ns).number for new in found.plan.open}
         self._moves.replace_waiting(
             move._replace(target=numbers.get(move.target, move.target)) for move in found.moves
@@ -133,7 +144,7 @@ class Upkeep:
                 f"connection {number} carries {len(link.rows)} instruments, and the others have "
                 f"room for {len(found.moves)}: unsubscribe some, or recycle it instead"
             )
-        link.draining = True
+        self._drain_into(link, None)
         self._check_at_ns = 0
         return len(found.moves)
 

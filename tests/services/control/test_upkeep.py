@@ -110,6 +110,7 @@ def test_a_connection_is_replaced_without_a_break_where_there_is_room() -> None:
     rig.pool.upkeep.recycle(0)
     rig.turn(3.0)
     assert rig.counts() == {1: 50}
+    assert [row.seat for row in rig.world.topology] == [0]
     assert rig.pool.counters.moves_done == 50 and rig.pool.counters.moves_broken == 0
     rig.check()
 
