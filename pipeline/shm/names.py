@@ -9,6 +9,7 @@
     s<strategy>.status               one per hosted strategy
     topology  control.status         with a pool: the wanted connections, and the control process
     control.sock                     where its clients say what they want
+    durable.json                     what clients want that have ended, such as a command line
     readers/<name>.<pid>             one page per attached reader
     secrets/<account>                0600, for `env:` references
     quarantine/                      frames that were skipped after killing a decoder
@@ -116,6 +117,11 @@ class InstancePaths:
     def control_socket(self) -> Path:
         """Where the control process listens for the clients of this host."""
         return self.directory / "control.sock"
+
+    @property
+    def durable_demand(self) -> Path:
+        """Where the control process keeps what durable clients want."""
+        return self.directory / "durable.json"
 
     def reader(self, name: str, pid: int) -> Path:
         """Return the path of a reader's page."""

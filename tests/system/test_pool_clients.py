@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import pipeline
+from pipeline.cli import main
 from pipeline.core.control import MODES, Ask
 from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.instruments import simulated_tokens
@@ -205,4 +207,28 @@ def test_a_name_and_its_token_mean_the_same(make_run: Make, tmp_path: Path) -> N
         assert market.set_mode("quote", 408065).accepted == 1
         wait_for_wire(run, {**wish, 408065: int(Mode.QUOTE)})
         assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_what_is_wanted_by_hand_outlives_the_control_process(
+    make_run: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(pool=POOL).start_and_wait()
+    where = ("--shm-directory", str(run.paths.root))
+    words = [str(token) for token in TOKENS[:150]]
+    wait_for(lambda: main.run(["sub", "clients", *where]) == 0, "the control process to answer")
+    assert main.run(["sub", "add", "system", *words, "--mode", "full", *where]) == 0
+    wish = dict.fromkeys(TOKENS[:150], int(Mode.FULL))
+    wait_for_wire(run, wish)
+    pid = run.kill("control 0")
+    wait_for(lambda: run.pid("control 0") not in (0, pid), "its successor")
+    wait_for(lambda: main.run(["sub", "clients", "--json", *where]) == 0, "it to answer")
+    found = {c["name"]: c for c in json.loads(capsys.readouterr().out.splitlines()[-1])}
+    assert (found["cli"]["instruments"], found["cli"]["durable"]) == (150, True)
+    assert main.run(["sub", "rm", "system", *words[:50], *where]) == 0
+    assert wire_is(run, wish)  # for as long as others may come back
+    assert main.run(["pool", "rebalance", "--dry-run", *where]) == 0
+    assert "instruments move" in (text := capsys.readouterr().out) or "in balance" in text
+    assert handshakes(run) == [1] * len(run.numbers)
+    assert run.stop() == 0
     run.assert_nothing_left()

@@ -20,10 +20,11 @@ from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.assigned import Counters
 from pipeline.services.control.commands import Commands
+from pipeline.services.control.durable import DurableDemand
 from pipeline.services.control.homes import Homes
 from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
-from pipeline.services.control.pool import Pool
+from pipeline.services.control.pool import ADOPTED, Pool
 from pipeline.services.control.server import Server
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
@@ -65,6 +66,9 @@ class Control:
             self.pool.homes = self._homes.read()
         self._save_at_ns = monotonic_ns() + SAVE_NS
         self._want_what_the_config_says()
+        reserved = frozenset({CONFIG_CLIENT, ADOPTED})
+        self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
+        self._durable.restore(self.pool.ledger)
         about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
         self.commands = Commands(
             self.pool,
@@ -132,6 +136,7 @@ class Control:
 
     def _turn(self) -> None:
         now_ns = monotonic_ns()
+        self._durable.save(self.pool.ledger)
         if now_ns >= self._save_at_ns:
             self._save_at_ns = now_ns + SAVE_NS
             self._save_homes()
