@@ -74,6 +74,29 @@ def test_the_simulated_one_and_the_first_strategy_on_it(tmp_path: Path) -> None:
         assert strategy.returncode == 0
 
 
+def test_the_pool_and_a_subscription_by_hand(tmp_path: Path) -> None:
+    text, name = named((EXAMPLES / "pool.toml").read_text(), "demo-pool")
+    (tmp_path / "pool.toml").write_text(text)
+    config = tmp_path / "pool.toml"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "--config", str(config)],
+        cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "running as process" in line:
+                break
+        command = [sys.executable, "-m", "pipeline", "sub", "add", name, "408065", "256265"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIVE_S)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for line in process.stderr:
+            if " live after " in line:
+                break
+        process.terminate()
+        process.communicate(timeout=LIVE_S)
+    assert process.returncode == 0
+
+
 def test_the_live_one_but_for_its_address(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "pipeline", "sim", "--instruments", "10", "--interval", "0.1"]
     with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) as exchange:

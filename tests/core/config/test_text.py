@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 LIMITS = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
 
 
-@pytest.mark.parametrize("name", ["sim.toml", "kite.toml", "reference.toml"])
+@pytest.mark.parametrize("name", ["sim.toml", "kite.toml", "pool.toml", "reference.toml"])
 def test_shown_config_reads_back_the_same(name: str) -> None:
     path = ROOT / "examples" / "config" / name
     config = load(path, limits=LIMITS, read_secrets=False)
