@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.cli.choose import choose
 from pipeline.core.enums import SegmentKind
-from pipeline.core.errors import InstanceError, RequestRefused
+from pipeline.core.errors import ControlUnavailable, InstanceError, RequestRefused
 from pipeline.core.exit_codes import ExitCode
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import InstancePaths
@@ -20,6 +20,8 @@ from pipeline.strategy.control_client import ControlClient
 #: What is subscribed to by hand is this client's, and stays when the command has ended.
 DURABLE_CLIENT: Final = "cli"
 
+#: How long to wait for a control process that is starting, and for another command's end.
+START_S: Final = 3.0
 _TURN_S: Final = 10.0
 _AGAIN_S: Final = 0.05
 
@@ -57,18 +59,23 @@ def control_of(
 
 def _connect(paths: InstancePaths, *, durable: bool) -> ControlClient:
     name = DURABLE_CLIENT if durable else f"{DURABLE_CLIENT}.{os.getpid()}"
-    deadline = time.monotonic() + _TURN_S
+    began = time.monotonic()
     while True:
-        client = ControlClient(paths.control_socket, client=name, durable=durable)
         try:
-            client.hello()
-        except RequestRefused as refusal:
-            client.close()
-            if refusal.code != "conflict" or time.monotonic() >= deadline:
+            return _say_hello(ControlClient(paths.control_socket, client=name, durable=durable))
+        except ControlUnavailable:
+            if time.monotonic() - began >= START_S:
                 raise
-            time.sleep(_AGAIN_S)  # another command is at it
-        except BaseException:
-            client.close()
-            raise
-        else:
-            return client
+        except RequestRefused as refusal:
+            if refusal.code != "conflict" or time.monotonic() - began >= _TURN_S:
+                raise
+        time.sleep(_AGAIN_S)
+
+
+def _say_hello(client: ControlClient) -> ControlClient:
+    try:
+        client.hello()
+    except BaseException:
+        client.close()
+        raise
+    return client

@@ -245,8 +245,13 @@ class KiteTicker:
             self._session.inbox.only = frozenset(self.subscribed_tokens)
             if not market.has_pool:
                 self._session.wanted = as_modes(self.subscribed_tokens)
-        self._ask_pool(self.subscribed_tokens, [])  # what a life before this one had
-        return self._session
+            session = self._session
+        try:
+            self._ask_pool(self.subscribed_tokens, [])  # what a life before this one had
+        except BaseException:
+            session.abandon()
+            raise
+        return session
 
     def is_connected(self) -> bool:
         """Check if the connection is established."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,11 +202,25 @@ def test_an_instance_without_a_pool(
 
 
 def test_a_control_process_that_is_away(
+    instance: FakeInstance,
+    pool: FakeControl,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool.die()
+    monkeypatch.setattr("pipeline.cli.control.START_S", 0.1)
+    assert run(instance, "pool", "stats") == 75
+    assert "does not listen" in capsys.readouterr().err
+
+
+def test_a_control_process_that_is_starting_is_waited_for(
     instance: FakeInstance, pool: FakeControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool.die()
-    assert run(instance, "pool", "stats") == 75
-    assert "does not listen" in capsys.readouterr().err
+    timer = threading.Timer(0.2, pool.begin)
+    timer.start()
+    assert run(instance, "pool", "stats") == 0
+    timer.join()
 
 
 # ---- terminals ------------------------------------------------------------------------------

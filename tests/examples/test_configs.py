@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.shm.names import user_directory
+from pipeline.shm.names import InstancePaths, user_directory
 from tests.conftest import ROOT, wait_until
 
 EXAMPLES = ROOT / "examples" / "config"
@@ -95,6 +95,38 @@ def test_the_pool_and_a_subscription_by_hand(tmp_path: Path) -> None:
         process.terminate()
         process.communicate(timeout=LIVE_S)
     assert process.returncode == 0
+
+
+def test_the_pool_and_the_strategy_that_subscribes(tmp_path: Path) -> None:
+    text, name = named((EXAMPLES / "pool.toml").read_text(), "demo-pool")
+    (tmp_path / "pool.toml").write_text(text)
+    log = (tmp_path / "log").open("wb")
+    pipeline_ = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "run", "--config", str(tmp_path / "pool.toml")],
+        cwd=ROOT, stderr=log, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until(
+            lambda: InstancePaths(name).control_socket.exists(), timeout_s=LIVE_S, what="the pool"
+        )
+        with subprocess.Popen(
+            [sys.executable, "examples/strategies/pool.py", name], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as strategy:  # fmt: skip
+            assert strategy.stdout is not None and strategy.stderr is not None
+            account, token, price = strategy.stdout.readline().split()
+            assert (account, int(token) > 0, float(price) > 0) == ("first", True, True)
+            pipeline_.terminate()
+            errors = strategy.communicate(timeout=LIVE_S)[1]
+        assert strategy.returncode == 0
+        assert f"first: instance '{name}' has ended" in errors
+        assert pipeline_.wait(LIVE_S) == 0, (tmp_path / "log").read_text()
+    finally:
+        if pipeline_.poll() is None:
+            pipeline_.terminate()
+            pipeline_.wait(LIVE_S)
+        log.close()
 
 
 def test_the_live_one_but_for_its_address(tmp_path: Path) -> None:

@@ -94,10 +94,13 @@ def _start(script: str, name: str) -> subprocess.Popen[str]:
 #: It starts an instance instead of attaching to one: tests/kite/test_samples.py runs it.
 STARTS_ITS_OWN = "kite_ticker.py"
 
+#: It wants a pool: test_configs.py runs it on the one of examples/config/pool.toml.
+NEEDS_A_POOL = "pool.py"
+
 
 def test_every_example_is_run() -> None:
     found = {path.name for path in (ROOT / "examples/strategies").glob("*.py")}
-    assert found == {*SCRIPTS, STARTS_ITS_OWN}
+    assert found == {*SCRIPTS, STARTS_ITS_OWN, NEEDS_A_POOL}
 
 
 def test_examples_say_in_a_line_that_there_is_no_instance() -> None:
