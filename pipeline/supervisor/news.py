@@ -15,6 +15,8 @@ from pipeline.core.enums import Reason, State
 from pipeline.shm.pages import StatusPage
 
 _HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
+#: On their way out, and so nobody's news.
+_ENDING: Final = frozenset({State.DRAINING, State.CLOSED})
 _PATIENCE_NS: Final = 5 * NS_PER_S
 _DESCRIBED_MAX: Final = 3
 
@@ -32,15 +34,16 @@ class ConnectionNews:
 
     def tell(self, now_ns: int) -> None:
         """Look at the pages, and log what changed."""
-        if not self._pages:
-            self.all_live = False  # a pool from which nothing is wanted yet
+        pages = [page for page in self._pages if _state(page) not in _ENDING]
+        if not pages:  # a pool from which nothing is wanted (yet)
+            self.all_live, self._since_ns = False, now_ns
             return
-        missing = [page for page in self._pages if int(page.head["state"]) not in _HEALTHY]
+        missing = [page for page in pages if _state(page) not in _HEALTHY]
         if not missing and not self.all_live:
             # The pages know it to the microsecond; this loop looks a few times a second.
-            live_ns = max(int(page.head["state_since_mono_ns"]) for page in self._pages)
+            live_ns = max(int(page.head["state_since_mono_ns"]) for page in pages)
             took_s = max(0, min(now_ns, live_ns) - self._since_ns) / NS_PER_S
-            count = len(self._pages)
+            count = len(pages)
             what = f"all {count} connections are" if count != 1 else "the connection is"
             _log.info(f"{what} live after {took_s:.2f} s")
         elif missing and self.all_live:

@@ -40,10 +40,14 @@ class Ledger:
         return client
 
     def leave(self, name: str, now_ns: int) -> None:
-        """Take note that a client's connection ended; its demand lingers."""
+        """Take note that a client's connection ended; its demand lingers, if it has one."""
         client = self.clients.get(name)
-        if client is not None and not client.durable:
+        if client is None or (client.durable and client.wants):
+            return
+        if client.wants:
             client.gone_ns = now_ns
+        else:
+            self.forget(name)
 
     def expire(self, now_ns: int, linger_ns: int) -> list[str]:
         """Forget the clients that have been away for longer; return their names."""

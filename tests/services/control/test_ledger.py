@@ -53,6 +53,14 @@ def test_a_demand_outlives_its_client_by_the_grace() -> None:
     assert ledger.desired == {} and ledger.clients == {}
 
 
+def test_who_wanted_nothing_is_forgotten_at_once() -> None:
+    ledger = Ledger()
+    for durable in (False, True):
+        ledger.join("a", durable=durable)
+        ledger.leave("a", 0)
+        assert ledger.clients == {}
+
+
 def test_a_durable_demand_stays() -> None:
     ledger = Ledger()
     ledger.join("cli", durable=True)

@@ -183,6 +183,7 @@ def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
         house.desk.ask(Subscribe(instruments=list(range(1, 31))))
         house.desk.rig.turn()
         deaf = await house.visit("deaf")
+        await deaf.ask(Subscribe(instruments=[1]))
         deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
         line = to_line(Ask(about="subscriptions"))
         for _ in range(5000):
