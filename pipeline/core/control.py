@@ -81,10 +81,18 @@ class SetMode(Request, tag="mode"):
 
 
 class Ask(Request, tag="ask"):
-    """A question: stats, health, clients, subscriptions, accounts."""
+    """A question: stats, health, alerts, clients, subscriptions, distribution, and what limits
+    the broker's REST has.
+
+    `account`: its stats alone. Of subscriptions: `client` those of one client, `limit` so many at
+    most (0 = all), `after` those with a higher instrument token.
+    """
 
     about: str
     account: str | None = None
+    client: str | None = None
+    after: int = 0
+    limit: int = 0
 
 
 class Act(Request, tag="act"):

@@ -18,6 +18,9 @@ EXTRA_OF: Final = {
     "pyarrow": "arrow",
     "websockets": "sim",
     "kiteconnect": "rest",
+    "fastapi": "api",
+    "uvicorn": "api",
+    "prometheus_client": "api",
 }
 
 

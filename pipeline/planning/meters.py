@@ -82,3 +82,29 @@ class _Mean:
     @property
     def value(self) -> float:
         return self._sum / self._weight if self._weight else 0.0
+
+
+class RecentCount:
+    """How much a counter has grown lately: what came within the last `span_ns`.
+
+    Remembers only when it grew, so that a long span of a calm counter costs nothing. A counter
+    that falls has begun anew.
+    """
+
+    def __init__(self, span_ns: int) -> None:
+        self.span_ns = span_ns
+        self._last: int | None = None
+        self._grown: deque[tuple[int, int]] = deque()
+        self._count = 0
+
+    def update(self, now_ns: int, counter: int) -> int:
+        """Note the counter at a time (monotonic ns); return what was added within the span."""
+        before = counter if self._last is None else self._last
+        added = counter - before if counter >= before else counter
+        self._last = counter
+        if added:
+            self._grown.append((now_ns, added))
+            self._count += added
+        while self._grown and now_ns - self._grown[0][0] >= self.span_ns:
+            self._count -= self._grown.popleft()[1]
+        return self._count

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import socket
 from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.core import secrets
 from pipeline.core.config import SIMULATOR_URL, AccountConfig, Config
 from pipeline.core.enums import Broker, Reason, Role, SegmentKind, State
 from pipeline.core.errors import PortTaken
+from pipeline.core.extras import EXTRA_OF
 from pipeline.core.plan import ConnectionPlan, Topology
 from pipeline.shm.instance import InstanceFile, ManifestEntry
 from pipeline.shm.names import InstancePaths
@@ -143,6 +145,25 @@ def listen(config: Config) -> socket.socket | None:
     except OSError as error:
         raise PortTaken(
             f"[simulator] port {config.simulator.port}: {error.strerror}; 0 takes one that is free"
+        ) from None
+
+
+def listen_api(config: Config) -> socket.socket | None:
+    """Return the listening socket of the HTTP API; None without one, or without its packages.
+
+    Bound here for the same reasons; the control process tells when the package is missing.
+    """
+    packages = [package for package, extra in EXTRA_OF.items() if extra == "api"]
+    if config.api is None or not all(find_spec(package) for package in packages):
+        return None
+    address = (config.api.host, config.api.port)
+    family = socket.AF_INET6 if ":" in config.api.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise PortTaken(
+            f"[api] {config.api.host} port {config.api.port}: {error.strerror}; "
+            "0 takes one that is free, which the log then tells"
         ) from None
 
 

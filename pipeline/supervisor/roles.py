@@ -48,7 +48,7 @@ def be_control(task: Task) -> int:
     """Be the control process of a pool."""
     from pipeline.services.control.process import run_control
 
-    return run_control(task.config, task.paths)
+    return run_control(task.config, task.paths, task.listener)
 
 
 def load_control() -> None:

@@ -61,6 +61,9 @@ def supervise(
         listener = establish.listen(config)
         if listener is not None:
             stack.enter_context(listener)
+        api_listener = establish.listen_api(config)
+        if api_listener is not None:
+            stack.enter_context(api_listener)
         instance = InstanceFile.claim(paths)
         ending = Ending(Reason.SHUTDOWN, ExitCode.FAILED)
         try:
@@ -74,8 +77,9 @@ def supervise(
                 secrets.store(paths.secrets / name, token)
             _introduce(config, plan, topology, listener, root)
             supervisor = Supervisor(
-                config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier
-            )
+                config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier,
+                api_listener=api_listener,
+            )  # fmt: skip
             gc.collect()
             gc.freeze()  # children share these pages until somebody writes to them
             with contextlib.closing(supervisor):

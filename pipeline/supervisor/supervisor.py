@@ -73,6 +73,7 @@ class Supervisor:
         *,
         run_s: float | None,
         notifier: Notifier | None = None,
+        api_listener: socket.socket | None = None,
     ) -> None:
         self._notifier = notifier or Notifier()
         self._config = establish.resolve(config, instance.paths, listener)
@@ -80,7 +81,8 @@ class Supervisor:
         self._instance = instance
         topology = plan_topology(self._config)  # kept, and so there for every child
         self._inbox = inbox
-        self._listener = listener
+        found = {Role.SIMULATOR: listener, Role.CONTROL: api_listener}
+        self._listeners = {role: sock for role, sock in found.items() if sock is not None}
         self._page = self._open_page(SegmentKind.SUPERVISOR_STATUS)
         self._page.begin(Role.SUPERVISOR)
         self._selector = selectors.DefaultSelector()
@@ -214,7 +216,7 @@ class Supervisor:
             connection=self._connections.plan(member.number) if is_feed else None,
             skip=member.skip,
             restart=member.restart,
-            listener=self._listener if member.role is Role.SIMULATOR else None,
+            listener=self._listeners.get(member.role),
         )
         return self._roles[member.role](task)
 
@@ -224,8 +226,7 @@ class Supervisor:
             self._inbox.close,
             lambda: os.close(self._instance.lock),
         ]
-        if self._listener is not None and member.role is not Role.SIMULATOR:
-            closers.append(self._listener.close)
+        closers += [s.close for role, s in self._listeners.items() if role is not member.role]
         return closers
 
     def _restarts(self, role: Role) -> bool:

@@ -23,7 +23,7 @@ class Task:
 
     `connection` is a feed's; `restart` says how the strategy's process before this one ended;
     `skip` is the (connection, source sequence) of a frame that killed two decoders in a row;
-    `listener` the listening socket of the simulated exchange.
+    `listener` the listening socket of the simulated exchange, or of the control process's HTTP API.
     """
 
     role: Role

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.clock import NS_PER_MS, NS_PER_S
-from pipeline.planning.meters import RateMeter, Rates
+from pipeline.planning.meters import RateMeter, Rates, RecentCount
 
 
 def run(*parts: tuple[int, float], period_s: float) -> Rates:
@@ -69,3 +69,11 @@ def test_uneven_looks_do_not_matter(seed: int) -> None:
         now_ns += draw.randint(1, 400) * NS_PER_MS
         found = meter.update(now_ns, now_ns * 5000 // NS_PER_S)
     assert found.s1 == pytest.approx(5000, rel=0.001)
+
+
+def test_what_came_lately_is_counted_and_ages_out() -> None:
+    recent = RecentCount(10 * NS_PER_S)
+    counts = [(0, 5), (1, 5), (2, 7), (9, 8), (11, 8), (12, 8), (19, 8)]
+    found = [recent.update(at * NS_PER_S, counter) for at, counter in counts]
+    assert found == [0, 0, 2, 3, 3, 1, 0]
+    assert recent.update(20 * NS_PER_S, 2) == 2  # begun anew

@@ -46,6 +46,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_timers(config),
         *_rings(config),
         *_supervisor(config),
+        *_api(config),
         *_simulator(config),
     ]
 
@@ -260,6 +261,12 @@ def _supervisor(config: Config) -> Iterator[Problem]:
     if any(later < earlier for earlier, later in pairwise(pauses)):
         found = ", ".join(f"{pause:g}" for pause in pauses)
         yield Problem("supervisor.restart_backoff_s", found, "pauses that do not become shorter")
+
+
+def _api(config: Config) -> Iterator[Problem]:
+    if config.api is not None and config.pool is None:
+        hint = "the control process serves it, and there is one with a pool only"
+        yield Problem("api", "a section without [pool]", "one with [pool]", hint)
 
 
 def _simulator(config: Config) -> Iterator[Problem]:

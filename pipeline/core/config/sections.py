@@ -425,6 +425,22 @@ class PoolConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApiConfig:
+    """The control process over HTTP; with this section it listens. Needs the extra `api`."""
+
+    host: str = key(
+        Text(r"[0-9A-Za-z.:-]{1,255}", "a host name or an address"),
+        "where to listen; beyond loopback the token and all else travel unencrypted",
+        default="127.0.0.1",
+    )
+    port: int = key(Integer(0, 65_535), "0 takes a free one, which the log tells", default=8080)
+    changes_per_s: float = key(
+        Number(0.1, 100_000), "requests that change something, of all callers together; more: 429",
+        default=20.0,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RingsConfig:
     """Sizes in shared memory, per connection; nothing shrinks by itself."""
 
@@ -555,6 +571,7 @@ class Config:
     decoder: DecoderConfig = table(DecoderConfig, "")
     rings: RingsConfig = table(RingsConfig, "")
     pool: PoolConfig | None = table(PoolConfig, "", optional=True, excludes=True)
+    api: ApiConfig | None = table(ApiConfig, "", optional=True, excludes=True)
     supervisor: SupervisorConfig = table(SupervisorConfig, "")
     broker_rest: BrokerRestConfig = table(BrokerRestConfig, "")
     simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)

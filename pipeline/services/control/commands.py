@@ -6,6 +6,7 @@ programs and a sentence for people.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -59,7 +60,8 @@ class Found(NamedTuple):
 class Commands:
     """Serves the clients of one pool; `answer` never raises for what a client says.
 
-    `questions` and `actions` are what `Ask` and `Act` may name, each a function of the request.
+    `questions` and `actions` are what `Ask` and `Act` may name, each a function of the request;
+    `refusals` counts what was refused, by the problem's code.
     """
 
     def __init__(
@@ -74,12 +76,15 @@ class Commands:
             "clients": self._clients, "subscriptions": self._subscriptions, **questions,
         }  # fmt: skip
         self._actions = dict(actions)
+        self.refusals: dict[str, int] = {}
 
     def answer(self, client: str, request: AnyRequest) -> Answer:
         """Do what a client asks for, or say why not."""
         try:
             return Answer(id=request.id, result=self._do(client, request))
         except Refused as refused:
+            code = refused.problem.code
+            self.refusals[code] = self.refusals.get(code, 0) + 1
             return Answer(id=request.id, problem=refused.problem)
 
     def _do(self, client: str, request: AnyRequest) -> Any:
@@ -220,6 +225,11 @@ class Commands:
 
     def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
         pool = self._pool
+        wants = pool.ledger.desired
+        tokens = [token for token in wants if token > request.after]
+        if request.client is not None:
+            tokens = [t for t in tokens if request.client in pool.ledger.holders(t)]
+        tokens = heapq.nsmallest(request.limit or len(tokens), tokens)
         return [
             {
                 "instrument_token": token,
@@ -230,7 +240,7 @@ class Commands:
                 "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
                 "clients": sorted(pool.ledger.holders(token)),
             }
-            for token, want in sorted(pool.ledger.desired.items())
+            for token, want in ((token, wants[token]) for token in tokens)
         ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import signal
+import socket
 from typing import Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
@@ -18,9 +19,12 @@ from pipeline.core.folders import data_directory
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
+from pipeline.services.control.api.host import Host
 from pipeline.services.control.assigned import Counters
 from pipeline.services.control.commands import Commands
+from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
+from pipeline.services.control.front import Front
 from pipeline.services.control.homes import Homes
 from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
@@ -40,19 +44,28 @@ CALM_TURN_S: Final = 0.25
 CONFIG_CLIENT: Final = "config"
 
 SAVE_NS: Final = 10 * NS_PER_S
+_NO_PACKAGES: Final = (
+    "[api] is in the config, and a package for it is missing: control.sock serves alone; "
+    "for HTTP: pip install 'tickrail[api]'"
+)
 
 _log = logging.getLogger(__name__)
 
 
-def run_control(config: Config, paths: InstancePaths) -> int:
-    """Be the control process of an instance with a pool until SIGTERM; return the exit code."""
-    return asyncio.run(Control(config, paths).run())
+def run_control(config: Config, paths: InstancePaths, listener: socket.socket | None = None) -> int:
+    """Be the control process of an instance with a pool until SIGTERM; return the exit code.
+
+    `listener` is where HTTP is served, bound and listening.
+    """
+    return asyncio.run(Control(config, paths, listener).run())
 
 
 class Control:
-    """The pool, its page and its socket."""
+    """The pool, its page, its documents and its sockets."""
 
-    def __init__(self, config: Config, paths: InstancePaths) -> None:
+    def __init__(
+        self, config: Config, paths: InstancePaths, listener: socket.socket | None = None
+    ) -> None:
         self._config = config
         self._paths = paths
         kind = SegmentKind.CONTROL_STATUS
@@ -69,16 +82,18 @@ class Control:
         reserved = frozenset({CONFIG_CLIENT, ADOPTED})
         self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
         self._durable.restore(self.pool.ledger)
+        self.documents = Documents(config, paths, self.pool)
         about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
         self.commands = Commands(
             self.pool,
             resolve=Names(config.instruments_file, self._last_price).resolve,
             about={**about, "started_ts_ns": real_ns()},
-            questions={},
+            questions=self.documents.desk.questions(),
             actions=actions_of(self.pool),
         )
         self._latest = LatestTables(paths)
         self._wake = asyncio.Event()
+        self.host = self._make_host(listener)
         self.server = Server(self.commands, self.pool.ledger, self._wake.set)
         self._stopping = False
 
@@ -90,6 +105,17 @@ class Control:
         except CapacityError:
             return None
         return float(tick["last_price"]) if tick["sequence"] else None
+
+    def _make_host(self, listener: socket.socket | None) -> Host | None:
+        if listener is None:
+            if self._config.api is not None:
+                _log.warning(_NO_PACKAGES)
+            return None
+        front = Front(
+            self._config, self._paths, self.pool, self.commands, self.documents.desk,
+            self.documents.hub, changed=self._wake.set,
+        )  # fmt: skip
+        return Host(front, listener)
 
     def _want_what_the_config_says(self) -> None:
         wants = {
@@ -107,10 +133,14 @@ class Control:
         self._turn()  # before anybody asks: what was there goes on being assigned
         await self.server.listen(self._paths.control_socket)
         self.page.set_state(State.LIVE, Reason.STARTED)
+        if self.host is not None:
+            self.host.start()
         while not self._stopping:
             await self._pause()
             self._turn()
         self.page.set_state(State.DRAINING, Reason.SHUTDOWN)
+        if self.host is not None:
+            await self.host.close()
         await self.server.close()
         self._save_homes()
         self.page.set_state(State.CLOSED, Reason.DRAINED)
@@ -142,6 +172,7 @@ class Control:
             self._save_homes()
         self.page.beat(now_ns)
         self.pool.turn(now_ns)
+        self.documents.follow(now_ns)
         self._show()
 
     def _show(self) -> None:

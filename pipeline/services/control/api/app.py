@@ -1,0 +1,272 @@
+"""The HTTP API of the control process: paths, bodies, status codes. Floor 4.
+
+Every handler runs in the event loop that turns the pool, so that what it reads and changes holds
+still, and does through `Commands` what a client of `control.sock` does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pipeline.core.control import Act, AnyRequest, Ask, Problem, SetMode, Subscribe, Unsubscribe
+from pipeline.core.secrets import Secret
+from pipeline.services.control.api.accounts import put_token
+from pipeline.services.control.api.metrics import Metrics
+from pipeline.services.control.api.models import (
+    ActBody,
+    InstrumentsBody,
+    ModeBody,
+    SubscribeBody,
+    TokenBody,
+)
+from pipeline.services.control.api.stream import EventStream
+from pipeline.services.control.commands import Refused
+from pipeline.services.control.front import Front
+
+STATUS: Final = {
+    "bad_request": 422, "unknown_instrument": 422, "capacity": 409, "conflict": 409,
+    "not_found": 404, "unavailable": 503,
+}  # fmt: skip
+_DESCRIPTIONS: Final = {
+    401: "No bearer token, or another one", 404: "There is no such account or connection",
+    409: "Not possible now; nothing was changed", 422: "A request that makes no sense",
+    429: "Too many changes a second", 503: "The control process is starting or ending",
+}  # fmt: skip
+_ERROR: Final = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "requested": {"type": "integer"},
+        "accepted": {"type": "integer"},
+        "available": {"type": "integer"},
+    },
+}
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+def build_app(front: Front) -> FastAPI:
+    """Return the application that serves a control process."""
+    app = FastAPI(title="Control API", version="1", docs_url=None, redoc_url=None)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(HTTPException, _failed)
+    app.include_router(_Paths(front).router())
+    return app
+
+
+class _Paths:
+    """One method per path."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self._metrics = Metrics(front)
+
+    def router(self) -> APIRouter:
+        key = Depends(HTTPBearer(auto_error=False))  # for the document: the guard has looked
+        router = APIRouter(dependencies=[key], responses=_responses(401, 422, 503))
+        add = router.add_api_route
+        pool = "/advanced/websocket-pool/stats"
+        add(pool, self.stats, tags=["stats"])
+        add(pool + "/{account_id}", self.account_stats, tags=["stats"], responses=_responses(404))
+        add("/advanced/rate-limit/stats", self.rate_limit_stats, tags=["stats"])
+        add("/advanced/rate-limit/config", self.rate_limit_config, tags=["stats"])
+        add("/alerts", self.alerts, tags=["stats"])
+        add("/metrics", self.metrics, tags=["stats"])
+        add("/events", self.events, tags=["stats"])
+        add("/clients", self.clients, tags=["demand"])
+        add("/subscriptions", self.subscriptions, tags=["demand"])
+        add("/pool/distribution", self.distribution, tags=["pool"])
+        self._add_changes(router)
+        router_open = APIRouter()
+        router_open.add_api_route("/health", self.health, tags=["stats"])
+        router.include_router(router_open)
+        return router
+
+    def _add_changes(self, router: APIRouter) -> None:
+        add, errors = router.add_api_route, _responses(409, 429)
+        demand: dict[str, Any] = {"tags": ["demand"], "responses": errors}
+        add("/subscriptions", self.subscribe, methods=["POST"], **demand)
+        add("/subscriptions", self.unsubscribe, methods=["DELETE"], **demand)
+        add("/subscriptions/mode", self.set_mode, methods=["PUT"], **demand)
+        pool: dict[str, Any] = {
+            "methods": ["POST"], "tags": ["pool"], "responses": _responses(404, 409, 429),
+        }  # fmt: skip
+        add("/pool/plan", self.plan, **pool)
+        add("/pool/rebalance", self.rebalance, **pool)
+        add("/pool/scale", self.scale, **pool)
+        add("/pool/recycle", self.recycle, **pool)
+        add("/pool/drain", self.drain, **pool)
+        pool["methods"] = ["PUT"]
+        add("/accounts/{account_id}/token", self.put_token, **pool)
+
+    # ---- documents --------------------------------------------------------------------------
+
+    async def stats(self) -> Response:
+        """All accounts' pool statistics."""
+        return self._ask("stats")
+
+    async def account_stats(self, account_id: str) -> Response:
+        """One account's pool statistics."""
+        return self._ask("stats", account_id)
+
+    async def rate_limit_stats(self) -> Response:
+        """How the broker's REST has been called."""
+        return self._ask("rate_limit_stats")
+
+    async def rate_limit_config(self) -> Response:
+        """The limits of the broker's REST that are kept."""
+        return self._ask("rate_limit_config")
+
+    async def alerts(self) -> Response:
+        """What a person should know of: open, and resolved."""
+        return self._ask("alerts")
+
+    async def clients(self) -> Response:
+        """Who wants something."""
+        return self._ask("clients")
+
+    async def distribution(self) -> Response:
+        """Which instruments each connection is assigned."""
+        return self._ask("distribution")
+
+    async def health(self, request: Request) -> Response:
+        """The state of the pool; with the token all of it. 503 when no connection is well."""
+        document = self._front.health(brief=not request.scope["state"].get("known"))
+        return _json(document, 503 if document["status"] == "critical" else 200)
+
+    async def metrics(self) -> Response:
+        """The figures for Prometheus."""
+        body, content_type = self._metrics()
+        return Response(body, media_type=content_type)
+
+    async def events(self) -> Response:
+        """State changes, gaps and alerts as they happen: server-sent events."""
+        listener = self._front.hub.join()
+        if listener is None:
+            raise HTTPException(503, "Too many listen already")
+        return EventStream(self._front.hub, listener)
+
+    # ---- demand -----------------------------------------------------------------------------
+
+    async def subscriptions(
+        self,
+        after: int = Query(0, ge=0, le=2**32),
+        limit: int = Query(1000, ge=1, le=5000),
+        client: str | None = Query(None, max_length=64),
+    ) -> Response:
+        """What is wanted, by instrument token; `after` is the last token of the page before."""
+        return self._answer(Ask(about="subscriptions", after=after, limit=limit, client=client))
+
+    async def subscribe(self, body: SubscribeBody) -> Response:
+        """Want more, or the same in another mode; whole, or in part if `partial` is true."""
+        return self._demand(body.client, _subscribe(body, dry_run=False))
+
+    async def plan(self, body: SubscribeBody) -> Response:
+        """Say what subscribing would do, and do nothing."""
+        return self._demand(body.client, _subscribe(body, dry_run=True))
+
+    async def unsubscribe(self, body: InstrumentsBody) -> Response:
+        """Want less; others may go on wanting it."""
+        return self._demand(body.client, Unsubscribe(instruments=list(body.instruments)))
+
+    async def set_mode(self, body: ModeBody) -> Response:
+        """Another mode for what this client wants."""
+        request = SetMode(instruments=list(body.instruments), mode=body.mode)
+        return self._demand(body.client, request)
+
+    # ---- the pool ---------------------------------------------------------------------------
+
+    async def rebalance(self, body: ActBody) -> Response:
+        """Move instruments until the connections are balanced."""
+        return self._act("rebalance", body)
+
+    async def scale(self, body: ActBody) -> Response:
+        """Have at least so many connections."""
+        return self._act("scale", body)
+
+    async def recycle(self, body: ActBody) -> Response:
+        """Put a new connection in the place of one."""
+        return self._act("recycle", body)
+
+    async def drain(self, body: ActBody) -> Response:
+        """Take everything off a connection, and close it."""
+        return self._act("drain", body)
+
+    async def put_token(self, account_id: str, body: TokenBody) -> Response:
+        """Swap an account's access token; its feeds use it at their next connect."""
+        config, paths = self._front.config, self._front.paths
+        try:
+            return _json(await put_token(config, paths, account_id, Secret(body.access_token)))
+        except Refused as refused:
+            return _refused(refused.problem)
+
+    # ---- answers ----------------------------------------------------------------------------
+
+    def _ask(self, about: str, account: str | None = None) -> Response:
+        return self._answer(Ask(about=about, account=account))
+
+    def _act(self, action: str, body: ActBody) -> Response:
+        request = Act(
+            action=action, connection=body.connection, connections=body.connections,
+            dry_run=body.dry_run,
+        )  # fmt: skip
+        return self._answer(request)
+
+    def _answer(self, request: AnyRequest) -> Response:
+        answer = self._front.answer(request)
+        return _json(answer.result) if answer.problem is None else _refused(answer.problem)
+
+    def _demand(self, client: str, request: AnyRequest) -> Response:
+        answer = self._front.demand(client, request)
+        return _json(answer.result) if answer.problem is None else _refused(answer.problem)
+
+
+def _subscribe(body: SubscribeBody, *, dry_run: bool) -> Subscribe:
+    return Subscribe(
+        instruments=list(body.instruments), mode=body.mode, partial=body.partial,
+        dry_run=dry_run, priority=body.priority, account=body.account,
+        connection=body.connection, group=body.group,
+    )  # fmt: skip
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(_ENCODE(document), status, media_type="application/json")
+
+
+def _refused(problem: Problem) -> Response:
+    headers = {"Retry-After": "1"} if problem.code == "unavailable" else None
+    document = {**problem.detail, "detail": problem.text, "code": problem.code}
+    return Response(
+        _ENCODE(document), STATUS.get(problem.code, 422), headers, media_type="application/json"
+    )
+
+
+def _responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": _ERROR}}
+    return {code: {"description": _DESCRIPTIONS[code], "content": content} for code in codes}
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """Tell what is wrong with a body, but not what was in it: it may hold a token."""
+    assert isinstance(error, RequestValidationError)
+    found = [
+        f"{'.'.join(str(part)[:40] for part in one['loc'])}: {one['msg']}"
+        for one in error.errors()[:20]
+    ]
+    return _json({"detail": "; ".join(found), "code": "bad_request"}, 422)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Response(
+        _ENCODE({"detail": str(error.detail)}), error.status_code, error.headers,
+        media_type="application/json",
+    )  # fmt: skip

@@ -1,0 +1,78 @@
+"""All that may be asked of the control process, whichever way the question came. Floor 4; no I/O.
+
+`control.sock` and HTTP answer from the same functions; they differ in how a client is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.core.config import Config
+from pipeline.core.control import Ask
+from pipeline.core.errors import ConfigError
+from pipeline.rest.accounts import open_governor
+from pipeline.rest.governor import Governor
+from pipeline.services.control.alerts import Alerts
+from pipeline.services.control.commands import Refused
+from pipeline.services.control.health import Health
+from pipeline.services.control.pool import Pool
+from pipeline.services.control.stats import Stats
+
+Question = Callable[[Ask], Any]
+
+
+class Desk:
+    """The documents of one pool; `refresh` is called before one is made.
+
+    `governor_problem`: why there is no governor, if there is none.
+    """
+
+    def __init__(
+        self, config: Config, pool: Pool, stats: Stats, health: Health, alerts: Alerts,
+        refresh: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._pool = pool
+        self._stats = stats
+        self._health = health
+        self._alerts = alerts
+        self._refresh = refresh
+        self.governor: Governor | None = None
+        self.governor_problem = ""
+        try:
+            self.governor = open_governor(config)
+        except ConfigError as error:
+            self.governor_problem = str(error)
+
+    def questions(self) -> Mapping[str, Question]:
+        """Return what `Ask` may be about."""
+        return {
+            "stats": lambda ask: self.stats(ask.account),
+            "health": lambda _: self.health(),
+            "alerts": lambda _: self._alerts.document(),
+            "distribution": lambda _: self._distribution(),
+            "rate_limit_stats": lambda _: self._governor().stats(),
+            "rate_limit_config": lambda _: self._governor().config(),
+        }
+
+    def stats(self, account: str | None = None) -> dict[str, Any]:
+        """Return the stats of one account, or of all; Refused for one that is not there."""
+        self._refresh()
+        return self._stats.everything() if account is None else self._stats.account(account)
+
+    def health(self, *, brief: bool = False) -> dict[str, Any]:
+        """Return the health document, or only what anybody may know."""
+        self._refresh()
+        return self._health.brief() if brief else self._health.document()
+
+    def _distribution(self) -> dict[str, dict[str, list[int]]]:
+        """Return which instruments each connection of each account is assigned."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for link in self._pool.links.values():
+            found.setdefault(link.account, {})[str(link.number)] = list(link.rows)
+        return found
+
+    def _governor(self) -> Governor:
+        if self.governor is None:
+            raise Refused("unavailable", self.governor_problem)
+        return self.governor

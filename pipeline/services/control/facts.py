@@ -1,0 +1,69 @@
+"""Which facts of a pool are worth an alert. Floor 4; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from pipeline.core.enums import State
+from pipeline.services.control.alerts import Fact, Severity
+from pipeline.services.control.links import Link
+from pipeline.services.control.pool import Pool
+from pipeline.services.control.readings import Reading
+from pipeline.services.control.watch import Watch
+
+#: A decoder that is so far behind on a connection is about to lose frames.
+LAG_FILL: Final = 0.5
+#: Tokens that an alert names.
+_NAMED: Final = 5
+
+_STATES: Final = {
+    State.AUTH_EXPIRED: ("token_rejected", Severity.CRITICAL, "the broker rejects its token"),
+    State.LIMITED: ("rate_limited", Severity.ERROR, "the broker limits this key (429)"),
+    State.FAILED: ("circuit_open", Severity.CRITICAL, "its feed keeps dying; tried once a minute"),
+}
+
+
+def facts(pool: Pool, watch: Watch) -> Mapping[tuple[str, str], Fact]:
+    """Return what is not as it should be, by (kind, subject)."""
+    found = [*_orphans(pool)]
+    for link in pool.links.values():
+        reading = watch.readings.get(link.number)
+        if reading is not None and link.wanted:
+            found += _connection(link, reading, watch)
+    return {(fact.kind, fact.subject): fact for fact in found}
+
+
+def _orphans(pool: Pool) -> Iterator[Fact]:
+    if pool.unplaced:
+        reasons = sorted({why.text for why in pool.unplaced.values()})
+        text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
+        yield Fact("orphans", "pool", Severity.ERROR, text)
+
+
+def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:
+    subject = f"connection {link.number}"
+    if reading.hung and reading.alive:
+        yield Fact("connection_hung", subject, Severity.ERROR, "its feed gives no sign of life")
+    elif reading.state in _STATES:
+        kind, severity, text = _STATES[reading.state]
+        where = f"account {link.account}" if kind != "circuit_open" else subject
+        yield Fact(kind, where, severity, text)
+    elif link.is_down and link.rows:
+        why = reading.reason.name.lower().replace("_", " ")
+        text = f"{reading.state.name} ({why}); {len(link.rows)} instruments wait for it"
+        yield Fact("connection_down", subject, Severity.ERROR, text)
+    if reading.unconfirmed:
+        names = ", ".join(map(str, reading.unconfirmed[:_NAMED]))
+        more = f" and {len(reading.unconfirmed) - _NAMED} more"
+        text = f"no packet for {names}{more if len(reading.unconfirmed) > _NAMED else ''}"
+        yield Fact("unconfirmed", subject, Severity.WARNING, text)
+    if reading.ring_fill >= LAG_FILL:
+        text = f"its decoder is behind: the frame ring is {100 * reading.ring_fill:.0f} % full"
+        yield Fact("decoder_lag", subject, Severity.WARNING, text)
+    if watch.histories[link.number].overruns_per_min:
+        text = "its decoder was too slow, and frames were lost"
+        yield Fact("decoder_overrun", subject, Severity.ERROR, text)
+    if watch.histories[link.number].server_errors_per_min:
+        text = "the broker has refused something: see its text messages"
+        yield Fact("broker_error", subject, Severity.WARNING, text)

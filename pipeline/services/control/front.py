@@ -1,0 +1,71 @@
+"""What the HTTP side needs of the control process, without HTTP. Floor 4; no I/O.
+
+A caller over HTTP has no connection that its demand could live by: it is a durable client, by the
+name that it gives, and its demand stays until it is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pipeline.core.config import Config
+from pipeline.core.control import Answer, AnyRequest, Problem
+from pipeline.services.control.commands import Commands
+from pipeline.services.control.desk import Desk
+from pipeline.services.control.events import Hub
+from pipeline.services.control.pool import Pool
+from pipeline.shm.names import InstancePaths
+
+#: Clients whose demand is nobody's to change over HTTP.
+RESERVED: Final = frozenset({"config"})
+
+
+class Front:
+    """One pool, for the API. `changed` is called after each request that may have changed it."""
+
+    def __init__(
+        self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
+        desk: Desk, hub: Hub, *, changed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.config = config
+        self.paths = paths
+        self.hub = hub
+        self._pool = pool
+        self._commands = commands
+        self._desk = desk
+        self._changed = changed
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How many requests of a client were refused, by the problem's code."""
+        return self._commands.refusals
+
+    def stats(self) -> dict[str, Any]:
+        """Return the stats of all accounts."""
+        return self._desk.stats()
+
+    def health(self, *, brief: bool) -> dict[str, Any]:
+        """Return the health document, or only the state."""
+        return self._desk.health(brief=brief)
+
+    def answer(self, request: AnyRequest) -> Answer:
+        """Answer a question, or do something to the pool."""
+        answer = self._commands.answer("api", request)
+        self._changed()
+        return answer
+
+    def demand(self, name: str, request: AnyRequest) -> Answer:
+        """Change what a client wants; a client that this makes and refuses is forgotten again."""
+        ledger = self._pool.ledger
+        client = ledger.clients.get(name)
+        if name in RESERVED or (client is not None and not client.durable):
+            text = f"client {name!r} says by itself what it wants: take another name"
+            return Answer(problem=Problem(code="conflict", text=text))
+        if client is None:
+            ledger.join(name, durable=True)
+        answer = self._commands.answer(name, request)
+        if not ledger.clients[name].wants:
+            ledger.forget(name)
+        self._changed()
+        return answer

@@ -1,0 +1,65 @@
+"""The health of a pool as a JSON document: score, state, who is well, what is amiss. Floor 4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pipeline.core.clock import NS_PER_S
+from pipeline.services.control.alerts import Alerts
+from pipeline.services.control.pool import Pool
+from pipeline.services.control.watch import Watch, totals
+
+#: States in which a load balancer or a service manager had better not rely on us.
+BAD: Final = frozenset({"critical"})
+
+
+class Health:
+    """Makes the document of one pool; `uptime_ns` says how long its instance has been there."""
+
+    def __init__(
+        self, pool: Pool, watch: Watch, alerts: Alerts, uptime_ns: Callable[[], int]
+    ) -> None:
+        self._pool = pool
+        self._watch = watch
+        self._alerts = alerts
+        self._uptime_ns = uptime_ns
+
+    def brief(self) -> dict[str, Any]:
+        """Return what anybody may know: the state, and nothing of accounts or instruments."""
+        return {"status": str(self._watch.health.state)}
+
+    def document(self) -> dict[str, Any]:
+        """Return score, state and connections. Errors count for a minute, then they are past."""
+        found = self._watch.health
+        readings = self._watch.readings.values()
+        return {
+            **self.brief(),
+            "score": round(found.score, 1),
+            "state": str(found.state),
+            "is_healthy": found.is_healthy,
+            "is_degraded": found.is_degraded,
+            "is_critical": found.is_critical,
+            "health_percentage": round(found.percentage, 1),
+            "total_connections": len(self._pool.links),
+            "healthy_connections": len(found.healthy),
+            "unhealthy_connections": list(found.unhealthy),
+            "active_message_flows": found.active_message_flows,
+            "total_instruments": len(self._pool.ledger.desired),
+            "orphaned": len(self._pool.orphans),
+            "unconfirmed": sum(len(reading.unconfirmed) for reading in readings),
+            "total_messages": sum(totals(reading)["frames"] for reading in readings),
+            "total_errors": sum(totals(reading)["errors"] for reading in readings),
+            "recent_errors": sum(h.errors_per_min for h in self._watch.histories.values()),
+            "uptime_s": round(self._uptime_ns() / NS_PER_S, 1),
+            "connections": [
+                {
+                    "connection_id": one.number,
+                    "score": round(one.score, 1),
+                    "band": str(one.band),
+                    "penalties": {k: round(v, 2) for k, v in one.penalties._asdict().items()},
+                }
+                for one in found.connections
+            ],
+            "alerts": [alert.document() for alert in reversed(self._alerts.open)],
+        }

@@ -1,0 +1,206 @@
+"""How every connection has been doing: rates, recent errors, the last one, scores. Floor 4.
+
+Looks at the pages now and then, remembers what a single look cannot tell, and judges; acts on
+nothing. What documents, metrics, alerts and the pool itself say of health comes from here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pipeline.core.clock import NS_PER_S
+from pipeline.core.enums import EventKind, State
+from pipeline.planning.health import (
+    RECONNECT_WINDOW_NS,
+    ConnectionHealth,
+    PoolHealth,
+    Vitals,
+    judge_health,
+)
+from pipeline.planning.meters import RateMeter, Rates, RecentCount
+from pipeline.services.control.occurrences import EventLog, Occurrence
+from pipeline.services.control.readings import Reading, Readings
+from pipeline.shm.names import InstancePaths
+
+#: Pages are looked at so often; for whoever asks, if that was longer ago than FRESH_NS.
+FRESH_NS: Final = NS_PER_S // 20
+LOOK_NS: Final = NS_PER_S // 5
+ERRORS_WINDOW_NS: Final = 60 * NS_PER_S
+#: Fills of the frame ring that are remembered: those of a minute.
+FILLS: Final = 300
+
+FEED_ERRORS: Final = (
+    "handshake_failures", "stalls", "resets", "protocol_errors", "utf8_errors", "too_big",
+    "slow_frames", "ping_floods", "text_invalid", "server_errors",
+)  # fmt: skip
+DECODE_ERRORS: Final = ("frames_short", "frames_trailing", "frames_quarantined")
+FEED_DROPS: Final = ("messages_dropped",)
+DECODE_DROPS: Final = (
+    "frames_overrun", "frames_quarantined", "packets_unknown_size", "packets_unassigned",
+    "packets_quarantined",
+)  # fmt: skip
+
+#: States in which something has gone wrong.
+_TROUBLE: Final = frozenset(
+    {State.STALLED, State.RECONNECTING, State.AUTH_EXPIRED, State.LIMITED, State.FAILED}
+)
+_METERS: Final = ("frames", "packets", "ticks", "bytes", "heartbeats")
+
+
+class LastError(NamedTuple):
+    """The last trouble of a connection: `code` is a close code, HTTP status or signal, 0 = none."""
+
+    state: str
+    reason: str
+    code: int
+    ts_ns: int
+
+
+class History:
+    """What is remembered of one connection."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.log = log
+        self.meters = {name: RateMeter() for name in _METERS}
+        self.fills: deque[float] = deque(maxlen=FILLS)
+        self.last_error: LastError | None = None
+        self.last_heartbeat_mono_ns = 0
+        self._heartbeats = -1
+        self._reconnects = RecentCount(RECONNECT_WINDOW_NS)
+        self._errors = RecentCount(ERRORS_WINDOW_NS)
+        self._overruns = RecentCount(ERRORS_WINDOW_NS)
+        self._server_errors = RecentCount(ERRORS_WINDOW_NS)
+        self.recent_reconnects = 0
+        self.errors_per_min = 0
+        self.overruns_per_min = 0
+        self.server_errors_per_min = 0
+
+    def note(self, reading: Reading, now_ns: int) -> None:
+        """Take in one look."""
+        for name, count in totals(reading).items():
+            if name in self.meters:
+                self.meters[name].update(now_ns, count)
+        beats = reading.feed["heartbeats_in"]
+        if self._heartbeats not in (-1, beats):
+            self.last_heartbeat_mono_ns = now_ns
+        self._heartbeats = beats
+        self.fills.append(reading.ring_fill)
+        self.recent_reconnects = self._reconnects.update(now_ns, reading.feed["reconnects"])
+        self.errors_per_min = self._errors.update(now_ns, totals(reading)["errors"])
+        overruns, refused = reading.decode["frames_overrun"], reading.feed["server_errors"]
+        self.overruns_per_min = self._overruns.update(now_ns, overruns)
+        self.server_errors_per_min = self._server_errors.update(now_ns, refused)
+
+    def note_occurrence(self, found: Occurrence) -> None:
+        """Take in one record of the event stream."""
+        if found.kind is EventKind.STATE and found.state in _TROUBLE:
+            self.last_error = LastError(
+                found.state.name, found.reason.name, found.detail, found.end_ts_ns
+            )
+
+    @property
+    def rates(self) -> Mapping[str, Rates]:
+        """Counts per second: frames, packets, ticks, bytes, heartbeats."""
+        return {name: meter.rates for name, meter in self.meters.items()}
+
+
+class Watch:
+    """All connections of an instance; `look` as often as you like."""
+
+    def __init__(
+        self, paths: InstancePaths, *, confirm_ns: int,
+        tell: Callable[[Occurrence], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._paths = paths
+        self._source = Readings(paths, confirm_ns)
+        self._tell = tell
+        self.taken_ns = 0
+        self.readings: dict[int, Reading] = {}
+        self.histories: dict[int, History] = {}
+        self.health: PoolHealth = judge_health(())
+
+    def look(self, now_ns: int, capacities: Mapping[int, int], *, every_ns: int = LOOK_NS) -> bool:
+        """Look at all pages, unless the last look is less than `every_ns` ago; return whether.
+
+        `capacities` are those of the connections that there are, by number.
+        """
+        if now_ns - self.taken_ns < every_ns:
+            return False
+        self.taken_ns = now_ns
+        self.readings = self._source.take(now_ns)
+        for number in self.histories.keys() - self.readings.keys():
+            del self.histories[number]
+        for number, reading in self.readings.items():
+            self._history(number).note(reading, now_ns)
+        self.health = judge_health(
+            [
+                self._vitals(reading, capacities[number], now_ns)
+                for number, reading in self.readings.items()
+                if number in capacities
+            ]
+        )
+        return True
+
+    def score(self, number: int) -> ConnectionHealth | None:
+        """Return a connection's health, None while nothing is known of it."""
+        return next((found for found in self.health.connections if found.number == number), None)
+
+    def _history(self, number: int) -> History:
+        history = self.histories.get(number)
+        if history is None:
+            history = self.histories[number] = History(EventLog(self._paths, number))
+            for found in history.log.news():
+                history.note_occurrence(found)  # before our time: remembered, told to nobody
+        for found in history.log.news():
+            history.note_occurrence(found)
+            self._tell(found)
+        return history
+
+    def _vitals(self, reading: Reading, capacity: int, now_ns: int) -> Vitals:
+        history = self.histories[reading.number]
+        return Vitals(
+            number=reading.number,
+            connected=reading.connected,
+            capacity=capacity,
+            last_frame_age_ns=age_ns(now_ns, reading.last_byte_mono_ns),
+            last_message_age_ns=age_ns(now_ns, reading.last_byte_mono_ns),
+            reconnects=history.recent_reconnects,
+            errors_per_min=history.errors_per_min,
+            ring_fill_p95=percentile(history.fills, 95),
+            tick_age_p95_ns=int(percentile(reading.ages_ns, 95)),
+            unconfirmed_share=len(reading.unconfirmed) / reading.wire if reading.wire else 0.0,
+        )
+
+
+def totals(reading: Reading) -> dict[str, int]:
+    """Return what a connection has counted since its instance began."""
+    feed, decode = reading.feed, reading.decode
+    return {
+        "frames": feed["frames_out"],
+        "packets": decode["packets_in"],
+        "ticks": decode["ticks_out"],
+        "bytes": feed["bytes_in"],
+        "heartbeats": feed["heartbeats_in"],
+        "drops": _sum(feed, FEED_DROPS) + _sum(decode, DECODE_DROPS),
+        "gaps": decode["gaps_out"],
+        "errors": _sum(feed, FEED_ERRORS) + _sum(decode, DECODE_ERRORS),
+    }
+
+
+def age_ns(now_ns: int, then_ns: int) -> int:
+    """Return how long ago a time was; 0 for one that never was."""
+    return max(now_ns - then_ns, 0) if then_ns else 0
+
+
+def percentile(values: Any, percent: float) -> float:
+    """Return a percentile, the nearest value at or above it; 0 of nothing."""
+    found = np.asarray(values)
+    return float(np.percentile(found, percent, method="higher")) if found.size else 0.0
+
+
+def _sum(counters: Mapping[str, int], names: tuple[str, ...]) -> int:
+    return sum(counters[name] for name in names)

@@ -1,0 +1,83 @@
+"""Who is let in, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pipeline.core.clock import NS_PER_S
+from pipeline.core.secrets import Secret
+from pipeline.services.control.api.guard import Allowance, Guard, Message, Receive, Scope, Send
+
+TOKEN = "a-token-for-this-test"
+
+
+async def _app(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _ask(guard: Guard, method: str = "GET", path: str = "/x", **headers: str) -> Message:
+    """Return the first message of an answer."""
+    sent: list[Message] = []
+    scope: dict[str, Any] = {
+        "type": "http", "method": method, "path": path,
+        "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()],
+    }  # fmt: skip
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(guard(scope, receive, send))
+    return sent[0]
+
+
+def test_nobody_is_let_in_before_and_after() -> None:
+    guard = Guard(Secret(TOKEN), 10.0)
+    key = f"Bearer {TOKEN}"
+    assert _ask(guard, authorization=key)["status"] == 503
+    guard.open(_app)
+    assert _ask(guard, authorization=key)["status"] == 204
+    guard.close("over")
+    found = _ask(guard, authorization=key)
+    assert found["status"] == 503 and (b"retry-after", b"1") in found["headers"]
+
+
+def test_only_the_whole_token_is_the_token() -> None:
+    guard = Guard(Secret(TOKEN), 10.0)
+    guard.open(_app)
+    for wrong in ("", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"bearer {TOKEN}", "é"):
+        assert _ask(guard, authorization=wrong)["status"] == 401
+    assert _ask(guard)["status"] == 401
+    assert _ask(guard, path="/health")["status"] == 204
+
+
+def test_changes_are_counted_and_questions_are_not() -> None:
+    guard = Guard(Secret(TOKEN), 2.0)
+    guard.open(_app)
+    key = f"Bearer {TOKEN}"
+    codes = [_ask(guard, "POST", authorization=key)["status"] for _ in range(20)]
+    assert codes[:2] == [204, 204] and 429 in codes
+    assert all(_ask(guard, authorization=key)["status"] == 204 for _ in range(20))
+    assert _ask(guard, "DELETE", authorization="Bearer no")["status"] == 401
+
+
+def test_an_allowance_comes_back_with_time_and_no_more_than_once() -> None:
+    allowance = Allowance(2.0)
+    now = 100 * NS_PER_S
+    assert [allowance.take(now) for _ in range(2)] == [0.0, 0.0]
+    assert allowance.take(now) == 0.5
+    assert allowance.take(now + NS_PER_S // 2) == 0.0
+    now += 3600 * NS_PER_S
+    assert [allowance.take(now) > 0 for _ in range(3)] == [False, False, True]
+
+
+def test_a_long_body_is_refused_by_its_header() -> None:
+    guard = Guard(Secret(TOKEN), 10.0)
+    guard.open(_app)
+    key = f"Bearer {TOKEN}"
+    assert _ask(guard, "POST", authorization=key, content_length="9" * 5000)["status"] == 413
+    assert _ask(guard, "POST", authorization=key, content_length="x")["status"] == 204
