@@ -57,7 +57,8 @@ def test_nonsense_is_a_value_error_with_a_text(line: bytes) -> None:
 
 def test_requests_are_plain_json() -> None:
     assert json.loads(to_line(Ask(about="health"))) == {
-        "do": "ask", "id": 0, "about": "health", "account": None,
+        "do": "ask", "id": 0, "about": "health", "account": None, "client": None,
+        "after": 0, "limit": 0,
     }  # fmt: skip
 
 
