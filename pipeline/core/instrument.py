@@ -53,8 +53,8 @@ class Skips:
     examples: list[str] = field(default_factory=list)
     examples_max: int = 5
 
-    def add(self, line: int, reason: str) -> None:
-        """Count a row; its line is that of the file, from 1."""
-        self.count += 1
+    def add(self, line: int, reason: str, rows: int = 1) -> None:
+        """Count rows that were one to whoever read them; `line` is the file's, from 1."""
+        self.count += rows
         if len(self.examples) < self.examples_max:
             self.examples.append(f"line {line}: {reason}")

@@ -87,6 +87,8 @@ def plan_topology(config: Config) -> Topology:
 
     It is kept, so that forked children find it made.
     """
+    if any(subscription.forms for subscription in config.subscriptions):
+        raise ValueError("names of instruments are left in the config: resolve_config comes first")
     if config.pool is not None:
         return _plan_pool(config, config.pool)
     demands = [Demand(s.tokens, s.mode, s.connection) for s in config.subscriptions]

@@ -82,7 +82,7 @@ def _with_tokens(
     ]
     problems += _repeated(subscription.forms, found, path)
     return dataclasses.replace(
-        subscription, tokens=tuple(dict.fromkeys(found.in_order(subscription.forms)))
+        subscription, tokens=tuple(dict.fromkeys(found.in_order(subscription.forms))), forms=()
     )
 
 

@@ -108,6 +108,15 @@ def test_a_bad_row_is_skipped_and_counted(row: str) -> None:
     assert skips.examples[0].startswith("line 3: ") and len(skips.examples[0]) < 160
 
 
+def test_rows_that_a_quotation_mark_swallows_are_all_counted() -> None:
+    rows = [ROW.replace("INFY", f"I{n}").replace("408065", str(n + 1)) for n in range(5000)]
+    rows[1000] = rows[1000].replace("INFOSYS", '"INFOSYS')
+    skips = Skips()
+    found = list(symbols.read_instruments([f"{line}\n" for line in (HEADER, *rows)], skips))
+    assert len(found) + skips.count == 5000 and skips.count > 1000
+    assert skips.examples[0].startswith("line 1002: field larger")
+
+
 @given(st.lists(st.text(max_size=80), max_size=20))
 def test_any_text_gives_rows_skips_or_a_typed_error(lines: list[str]) -> None:
     skips = Skips()

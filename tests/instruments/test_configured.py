@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.capacity import BrokerLimits
 from pipeline.core.config import Config, parse
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.plan import plan_topology
 from pipeline.instruments.configured import resolve_config
 from tests.instruments.lists import DAY, stored
 
@@ -52,6 +53,9 @@ def test_names_and_tokens_keep_their_order(folder: Path) -> None:
     resolved = resolve_config(found, today=DAY, warnings=warnings)
     tokens = (738561, 408065, 8_980_226, 8_980_482, 256265, 265, 999)
     assert [s.tokens for s in resolved.subscriptions] == [tokens, (519937,)]
+    assert plan_topology(resolved).connections[0].wanted[0].instrument_token == 738561
+    with pytest.raises(ValueError, match="resolve_config comes first"):
+        plan_topology(found)
     assert warnings == []
 
 

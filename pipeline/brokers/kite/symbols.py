@@ -91,6 +91,7 @@ def read_instruments(lines: Iterable[str], skips: Skips | None = None) -> Iterat
     take = _columns(reader)
     seen: set[int | str] = set()
     while True:
+        line = reader.line_num + 1
         try:
             row = next(reader, None)
             if row is None:
@@ -104,9 +105,9 @@ def read_instruments(lines: Iterable[str], skips: Skips | None = None) -> Iterat
         except (IndexError, ValueError, csv.Error) as error:
             reason = "too few columns" if isinstance(error, IndexError) else str(error)
             if skips is None:
-                text = f"instrument list, line {reader.line_num}: {reason}"
-                raise BadInstruments(text) from None
-            skips.add(reader.line_num, reason)
+                raise BadInstruments(f"instrument list, line {line}: {reason}") from None
+            # A quotation mark that nothing closes swallows lines, and each would have been a row.
+            skips.add(line, reason, max(reader.line_num - line + 1, 1))
             continue
         seen |= {instrument.instrument_token, instrument.key}
         yield instrument

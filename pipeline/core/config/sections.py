@@ -250,7 +250,7 @@ class SubscriptionConfig:
     )
     #: What the three come to, once read.
     tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)
-    #: With names among them, all as they are written; `pipeline.instruments` makes them tokens.
+    #: With names among them: all as they are written, until `resolve_config` makes them tokens.
     forms: tuple[int | str, ...] = dataclasses.field(default=(), repr=False)
 
 
