@@ -31,9 +31,7 @@ cdef extern from "tick_flags.h" nogil:
         uint64_t volume_traded
         int64_t exchange_ts_ns
         uint32_t instrument_token
-        uint32_t known
-
-    void tick_base_set(TickBase *base, const TickC *tick)
+        uint32_t mark
 
 
 cdef extern from "decode_unit.h" nogil:

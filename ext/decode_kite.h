@@ -29,7 +29,7 @@ typedef struct {
 
 ALWAYS_INLINE KiteWalk kite_walk_begin(const DecodeUnit *unit) {
     KiteWalk walk = {unit->next_record, unit->next_sequence, unit->packet_index, unit->packet_offset,
-                     unit->packet_count, unit->record_count, 0, kite_now(unit->stamp.receive_ts_ns)};
+                     unit->packet_count, unit->record_count, 0, kite_now(unit->stamp.receive_ts_ns, unit->stamp.connection)};
     if (walk.packet_index == 0) walk.packet_offset = KITE_COUNT_BYTES;
     return walk;
 }
@@ -65,11 +65,22 @@ static inline void kite_drop_packet(DecodeUnit *unit, uint32_t token) {
         unit->counters->packets_unassigned++;
 }
 
-/* Write a record but for its flags, which it returns. size is known; body holds that many bytes. */
+/* The flags of a record, of which `seen` are the fields, and the base that it becomes. */
+ALWAYS_INLINE uint32_t kite_flags(const TickC *tick, const TickSeen *seen, uint32_t token, KiteNow now, TickBase *base,
+                                  unsigned carries) {
+    const uint64_t key = now.base_mark | token;
+    if (base && __builtin_expect(tick_base_key(base) != key, 0))
+        return kite_doubt(tick, key, now.receive_ts_ns, base, carries);
+    uint32_t flags = tick_flags(seen, now.receive_ts_ns, base, carries);
+    if (base) tick_base_see(base, seen, key);
+    return flags;
+}
+
+/* Write a record but for its flags, which it returns, and make it the base, unless these are
+ * TICK_SHARED. size is known; body holds that many bytes. */
 ALWAYS_INLINE uint32_t kite_write_tick(TickC *tick, const uint8_t *body, uint32_t size, uint32_t token, KiteNow now,
                                        TickBase *base, KiteWriter write_full) {
     const KiteScale *scale = kite_scale(kite_segment(token));
-    const int64_t now_ts_ns = now.receive_ts_ns;
     uint32_t flags = scale->flags;
     TickSeen seen;
     switch (size) {
@@ -77,22 +88,17 @@ ALWAYS_INLINE uint32_t kite_write_tick(TickC *tick, const uint8_t *body, uint32_
         return flags | write_full(tick, body, scale, token, now, base);
     case KITE_QUOTE_SIZE:
         seen = kite_write_quote(tick, body, scale);
-        flags |= tick_flags(&seen, token, now_ts_ns, base, KITE_CARRIES_QUOTE);
-        break;
+        return flags | kite_flags(tick, &seen, token, now, base, KITE_CARRIES_QUOTE);
     case KITE_LTP_SIZE:
         seen = kite_write_ltp(tick, body, scale);
-        flags |= tick_flags(&seen, token, now_ts_ns, base, 0);
-        break;
+        return flags | kite_flags(tick, &seen, token, now, base, 0);
     case KITE_INDEX_QUOTE_SIZE:
         seen = kite_write_index(tick, body, scale);
-        flags |= FLAG_INDEX_LAYOUT | tick_flags(&seen, token, now_ts_ns, base, KITE_CARRIES_INDEX);
-        break;
+        return flags | FLAG_INDEX_LAYOUT | kite_flags(tick, &seen, token, now, base, KITE_CARRIES_INDEX);
     default:
         seen = kite_write_index_full(tick, body, scale);
-        flags |= FLAG_INDEX_LAYOUT | tick_flags(&seen, token, now_ts_ns, base, KITE_CARRIES_INDEX_FULL);
+        return flags | FLAG_INDEX_LAYOUT | kite_flags(tick, &seen, token, now, base, KITE_CARRIES_INDEX_FULL);
     }
-    if (base) tick_base_see(base, &seen, token);
-    return flags;
 }
 
 /* Remarks on packets that nobody should send; straight into the counters, for they are rare. */
@@ -103,9 +109,9 @@ ALWAYS_INLINE void kite_remark(const DecodeUnit *unit, uint32_t token, uint32_t 
         unit->counters->packets_segment_mismatch++;
 }
 
-/* Fill the next record of the ring. */
-ALWAYS_INLINE void kite_deliver(const DecodeUnit *unit, KiteWalk *walk, const uint8_t *body,
-                                uint32_t size, uint32_t token, TickBase *base, KiteWriter write_full) {
+/* Fill the next record of the ring. Returns 0 if the packet is none to deliver. */
+ALWAYS_INLINE int kite_deliver(DecodeUnit *unit, KiteWalk *walk, const uint8_t *body, uint32_t size,
+                               uint32_t token, uint32_t slot, TickBase *base, KiteWriter write_full) {
     TickC *tick = &unit->records[walk->next_record];
     if (size != KITE_FULL_SIZE) {
         kite_clear(tick);
@@ -118,11 +124,18 @@ ALWAYS_INLINE void kite_deliver(const DecodeUnit *unit, KiteWalk *walk, const ui
     tick->instrument_token = token;
     uint32_t flags = kite_write_tick(tick, body, size, token, walk->now, base, write_full);
     tick->connection_epoch = unit->stamp.connection_epoch;
-    tick->flags = flags;
+    tick->flags = flags & ~TICK_SHARED;
     tick->packet_index = (uint16_t)walk->packet_index;
     tick->connection = unit->stamp.connection;
-    walk->flagged += (flags & FLAGS_DOUBT) != 0;
+    unit->slots[walk->record_count] = slot;
     kite_remark(unit, token, size, flags);
+    if (__builtin_expect(flags & (FLAGS_DOUBT | TICK_SHARED), 0)) {
+        enum Novelty novelty = flags & TICK_SHARED ? decode_unit_settle(unit, tick, slot) : TICK_NEWS;
+        if (novelty == TICK_REPEATED) return 0;
+        if (novelty == TICK_BEHIND) unit->slots[walk->record_count] = SLOT_NONE;
+        walk->flagged += (tick->flags & FLAGS_DOUBT) != 0;
+    }
+    return 1;
 }
 
 /* Deliver or drop one packet of a known size. Returns 0 if its token has to be looked up anew. */
@@ -141,8 +154,8 @@ ALWAYS_INLINE int kite_take_packet(DecodeUnit *unit, KiteWalk *walk, const uint8
         slot = entry->slot;
         if (unit->bases) base = &unit->bases[slot];
     }
-    kite_deliver(unit, walk, body, size, token, base, write_full);
-    unit->slots[walk->record_count++] = slot;
+    if (!kite_deliver(unit, walk, body, size, token, slot, base, write_full)) return 1;
+    walk->record_count++;
     walk->next_sequence++;
     if (++walk->next_record == unit->capacity) walk->next_record = 0;
     return 1;
@@ -201,7 +214,7 @@ static inline enum DecodeStatus kite_walk(DecodeUnit *unit, uint32_t count) {
 /* Decode from the unit's position to the end of the frame or of the unit.
  *
  * Every complete packet before a fault is delivered. Every packet consumed is counted once:
- * packets_in = ticks_out + unknown_size + unassigned + unsubscribed.
+ * packets_in = ticks_out + unknown_size + unassigned + unsubscribed + repeated.
  */
 static inline enum DecodeStatus decode_kite(DecodeUnit *unit) {
     if (kite_is_heartbeat(unit->frame_bytes)) return kite_end_frame(unit, 0, DECODE_HEARTBEAT);

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "handover.h"
 #include "layout.h"
 #include "tick_flags.h"
 #include "token_map.h"
@@ -40,6 +41,15 @@ typedef struct {
     uint16_t connection;
 } FrameStamp;
 
+#define SLOT_NONE UINT32_MAX        /* a record that the latest table does not get: TICK_BEHIND */
+
+/* A packet that came, and is confirmed by that, although the latest table does not get it. */
+typedef struct {
+    uint32_t slot;
+    uint32_t instrument_token;
+    uint32_t mode;
+} Sighting;
+
 typedef struct {
     /* the frame: memory that may be overwritten meanwhile, so nothing in it is trusted twice */
     const uint8_t *frame;
@@ -55,6 +65,8 @@ typedef struct {
     /* what the decoder knows */
     const TokenMap *tokens;         /* NULL: every token is accepted, its slot is 0 */
     TickBase *bases;                /* by slot, NULL: no tick is held against an earlier one */
+    Overlap *overlaps;              /* by slot, of those whose base is BASE_SHARED; NULL: none is */
+    const LatestSlotC *latest;      /* by slot; only looked at for those */
     DecodeCountersC *counters;      /* the packet counters and the short and trailing frames */
     uint32_t portable;              /* 1: no vector instructions, for comparison */
     uint32_t assignment_current;    /* 1: `tokens` is as new as it gets, drop unknown ones */
@@ -66,7 +78,9 @@ typedef struct {
     /* the unit so far */
     uint32_t packet_count;          /* consumed, delivered or not */
     uint32_t record_count;          /* written */
-    uint32_t slots[UNIT_RECORDS];   /* latest-table slot of each record */
+    uint32_t slots[UNIT_RECORDS];   /* latest-table slot of each record, or SLOT_NONE */
+    uint32_t sighting_count;
+    Sighting sightings[UNIT_RECORDS];
 } DecodeUnit;
 
 /* Point the unit at a frame. packet_index, packet_offset: 0 and 0, or a position given back. */
@@ -83,11 +97,23 @@ static inline void decode_frame_begin(DecodeUnit *unit, const uint8_t *frame, si
 static inline void decode_unit_begin(DecodeUnit *unit) {
     unit->packet_count = 0;
     unit->record_count = 0;
+    unit->sighting_count = 0;
 }
 
 /* Most records this unit may hold: a ring smaller than a unit must not overtake itself. */
 static inline uint32_t decode_unit_limit(const DecodeUnit *unit) {
     return unit->capacity < UNIT_RECORDS ? (uint32_t)unit->capacity : UNIT_RECORDS;
+}
+
+/* Let the rule of handover.h decide on the record of a shared instrument, whose fields are complete. */
+static __attribute__((noinline, cold)) enum Novelty decode_unit_settle(DecodeUnit *unit, TickC *tick, uint32_t slot) {
+    const LatestSlotC *cell = &unit->latest[slot];
+    const TickC *latest = &cell->copy[cell->head.version & 1]; /* its writer is this process */
+    enum Novelty novelty = overlap_take(&unit->overlaps[slot], tick, &unit->bases[slot], latest);
+    if (novelty == TICK_NEWS) return novelty;
+    unit->sightings[unit->sighting_count++] = (Sighting){slot, tick->instrument_token, tick->mode};
+    unit->counters->packets_repeated += novelty == TICK_REPEATED;
+    return novelty;
 }
 
 #endif

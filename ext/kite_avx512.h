@@ -81,10 +81,10 @@ KITE_AVX512 ALWAYS_INLINE int kite_is_plain_avx512(__m512i first, __m256i front,
     return _mm256_cmplt_epi32_mask(above, below) == 0;
 }
 
-/* The flags of a tick that is in doubt, out of the registers: the record was just written with wide
+/* As kite_doubt, out of the registers: the record was just written with wide
  * stores, and reading it back would wait for them. */
 KITE_AVX512 ALWAYS_INLINE uint32_t kite_doubt_avx512(const uint8_t *body, __m512d front, __m512d back, __m128i times,
-                                                     uint32_t token, int64_t receive_ts_ns, const TickBase *base) {
+                                                     uint64_t key, int64_t receive_ts_ns, TickBase *base) {
     __m128d open_high = _mm512_extractf64x2_pd(front, 1);
     __m128d bid_ask = _mm512_extractf64x2_pd(back, 1); /* the fifth bid, the best ask */
     TickSeen seen = {.last_price = _mm_cvtsd_f64(_mm512_castpd512_pd128(front)),
@@ -98,7 +98,7 @@ KITE_AVX512 ALWAYS_INLINE uint32_t kite_doubt_avx512(const uint8_t *body, __m512
                      .last_trade_ts_ns = _mm_extract_epi64(times, 1),
                      .bid_quantity = read_be32(body + KITE_BIDS_OFFSET),
                      .ask_quantity = read_be32(body + KITE_ASKS_OFFSET)};
-    return tick_flags(&seen, token, receive_ts_ns, base, KITE_CARRIES_FULL);
+    return tick_flags_of_any(&seen, key, receive_ts_ns, base, KITE_CARRIES_FULL);
 }
 
 /* As kite_write_full, and two more fields that the caller sets anew: packet index and connection. */
@@ -118,7 +118,7 @@ KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uin
     const __m512i first = kite_load_words(body);
     const __m512i middle = kite_load_words(body + 64);
     const __m512i last = kite_load_words(body + KITE_FULL_SIZE - 64);
-    uint32_t flags = 0;
+    const uint64_t key = now.base_mark | token;
 
     __m256i front = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, low_prices, middle));
     __m256i back = _mm512_castsi512_si256(_mm512_permutex2var_epi32(middle, high_prices, last));
@@ -146,17 +146,16 @@ KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uin
     int plain = kite_is_plain_avx512(first, front, back, now.latest_s);
     if (base) {
         __m128i before = _mm_loadu_si128((const __m128i *)(const void *)&base->volume_traded);
-        plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0 && kite_base_word(base) == kite_base_key(token) &&
+        plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0 && tick_base_key(base) == key &&
                  kite_stayed(last_price, base->last_price);
     }
     if (__builtin_expect(!plain, 0))
-        flags = kite_doubt_avx512(body, front_prices, back_prices, times, token, now.receive_ts_ns, base);
-    if (!base) return flags;
+        return kite_doubt_avx512(body, front_prices, back_prices, times, key, now.receive_ts_ns, base);
+    if (!base) return 0;
     base->last_price = last_price;
     _mm_storeu_si128((__m128i *)(void *)&base->volume_traded, volume_time);
-    base->instrument_token = token;
-    base->known = 1;
-    return flags;
+    tick_base_set_key(base, key);
+    return 0;
 }
 
 #endif

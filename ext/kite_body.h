@@ -104,25 +104,17 @@ static inline void kite_write_side(const uint8_t *levels, double divisor, double
  * Most are beyond doubt, which takes few comparisons of raw integers to see: one divisor keeps the
  * order of prices. Whatever is not plain so gets its flags by the rules of tick_flags.h. */
 
-/* What a frame's receive time says of all its packets. */
+/* What a frame's stamp says of all its packets. */
 typedef struct {
     int64_t receive_ts_ns;
+    uint64_t base_mark;             /* of a previous tick of the same connection */
     int32_t latest_s;               /* later exchange times are in doubt */
 } KiteNow;
 
-static inline KiteNow kite_now(int64_t receive_ts_ns) {
+static inline KiteNow kite_now(int64_t receive_ts_ns, uint16_t connection) {
     int64_t latest_s = INT32_MAX;
     if (receive_ts_ns > 0 && receive_ts_ns < INT32_MAX * NS_PER_S) latest_s = (receive_ts_ns + DAY_NS) / NS_PER_S;
-    return (KiteNow){receive_ts_ns, latest_s < INT32_MAX ? (int32_t)latest_s : INT32_MAX};
-}
-
-static inline uint64_t kite_base_key(uint32_t instrument_token) { return 1ull << 32 | instrument_token; }
-
-/* The token and `known` of a base in one word. */
-static inline uint64_t kite_base_word(const TickBase *base) {
-    uint64_t word;
-    memcpy(&word, &base->instrument_token, sizeof word);
-    return word;
+    return (KiteNow){receive_ts_ns, tick_base_mark(connection), latest_s < INT32_MAX ? (int32_t)latest_s : INT32_MAX};
 }
 
 /* 1 if the price has not jumped for certain; also 0 from a base price of 0 or below. */
@@ -130,13 +122,14 @@ static inline int kite_stayed(double last_price, double base_price) {
     return fabs(last_price - base_price) <= JUMP_RATIO * base_price;
 }
 
-/* The flags of a finished record of a full packet that is not plainly beyond doubt. */
-static __attribute__((noinline, cold)) uint32_t kite_doubt_full(const TickC *tick, uint32_t token, int64_t receive_ts_ns,
-                                                                const TickBase *base) {
+/* The flags of a finished record that is not plainly beyond doubt, or has another base than that of
+ * the same connection's previous tick; makes it the base, but where the instrument is shared. */
+static __attribute__((noinline, cold)) uint32_t kite_doubt(const TickC *tick, uint64_t key, int64_t receive_ts_ns,
+                                                           TickBase *base, unsigned carries) {
     TickSeen seen = {tick->last_price, tick->open, tick->high, tick->low, tick->bid_price[0], tick->ask_price[0],
                      tick->volume_traded, tick->exchange_ts_ns, tick->last_trade_ts_ns, tick->bid_quantity[0],
                      tick->ask_quantity[0]};
-    return tick_flags(&seen, token, receive_ts_ns, base, KITE_CARRIES_FULL);
+    return tick_flags_of_any(&seen, key, receive_ts_ns, base, carries);
 }
 
 static inline int32_t kite_integer(const uint8_t *bytes) { return (int32_t)read_be32(bytes); }
@@ -152,15 +145,15 @@ static inline int kite_is_plain_full(const uint8_t *body, int32_t latest_s) {
            exchange_s >= YEAR_2000_S && exchange_s <= latest_s && trade_s >= YEAR_2000_S && trade_s <= latest_s;
 }
 
-static inline int kite_follows(const TickC *tick, const TickBase *base, uint32_t token) {
-    return kite_base_word(base) == kite_base_key(token) && tick->volume_traded >= base->volume_traded &&
+static inline int kite_follows(const TickC *tick, const TickBase *base, uint64_t key) {
+    return tick_base_key(base) == key && tick->volume_traded >= base->volume_traded &&
            tick->exchange_ts_ns >= base->exchange_ts_ns && kite_stayed(tick->last_price, base->last_price);
 }
 
-/* Returns the flags that doubt the tick, and makes it the base. */
+/* Returns the flags that doubt the tick, and makes it the base, but where the instrument is shared. */
 ALWAYS_INLINE uint32_t kite_write_full(TickC *tick, const uint8_t *body, const KiteScale *scale, uint32_t token,
                                        KiteNow now, TickBase *base) {
-    uint32_t flags = 0;
+    const uint64_t key = now.base_mark | token;
     kite_write_quote(tick, body, scale);
     tick->last_trade_ts_ns = kite_time_ns(body + KITE_TRADE_TIME_OFFSET);
     tick->exchange_ts_ns = kite_time_ns(body + KITE_TIME_OFFSET);
@@ -174,10 +167,10 @@ ALWAYS_INLINE uint32_t kite_write_full(TickC *tick, const uint8_t *body, const K
     tick->mode = MODE_FULL;
     tick->broker = BROKER_KITE;
     memset(tick->_pad, 0, sizeof tick->_pad);
-    if (__builtin_expect(!kite_is_plain_full(body, now.latest_s) || (base && !kite_follows(tick, base, token)), 0))
-        flags = kite_doubt_full(tick, token, now.receive_ts_ns, base);
-    if (base) tick_base_set(base, tick);
-    return flags;
+    if (__builtin_expect(!kite_is_plain_full(body, now.latest_s) || (base && !kite_follows(tick, base, key)), 0))
+        return kite_doubt(tick, key, now.receive_ts_ns, base, KITE_CARRIES_FULL);
+    if (base) tick_base_set(base, tick, key);
+    return 0;
 }
 
 #endif

@@ -6,12 +6,13 @@
  *   1 oldest of the outputs         readers learn what they lose
  *   2 unpublished slots             beyond the tails, nobody looks there
  *   3 re-check the frame ring       was the frame overwritten while it was being read?
+ *     confirmed table               of packets that become no record (handover.h)
  *   4 flip the commit block         position, tails, counters, open gap: the only commit point
  *   5 latest table, confirmed table
  *   6 tails: events, ticks last
  *   7 bell
  *
- * lane_frames.h does 2 for each kind of frame; decoder_loop.h is the loop around it. A successor
+ * lane_frames.h does 2 for each kind of frame; lane_tokens.h knows the assignment; decoder_loop.h is the loop around it. A successor
  * of a decoder that died anywhere in this opens the lane by lane_open.h: what was committed but
  * not yet published is brought into the latest table and published, what was not committed is
  * overwritten. Flags compare with private bases that are rebuilt from the latest
@@ -31,7 +32,20 @@
 #define LANE_GRACE_NS (2 * NS_PER_S) /* packets of an unsubscribed token are no surprise */
 #define NO_SEQUENCE UINT64_MAX
 
+typedef struct Lane Lane;
+
+/* What the lanes of one decoder share in private memory; the arrays are by slot. */
 typedef struct {
+    Lane **lanes;
+    uint32_t lane_count;
+    uint32_t fresh_count;           /* slots that are BASE_FRESH */
+    uint32_t slot_count;
+    TickBase *bases;
+    uint16_t *holders;              /* how many lanes have the slot assigned */
+    Overlap *overlaps;              /* of those that more than one has */
+} LaneGroup;
+
+struct Lane {
     /* shared memory */
     FrameRingReader source;
     Stream ticks;
@@ -52,14 +66,15 @@ typedef struct {
     TokenMap tokens;
     uint64_t assignment_version;
     uint8_t *assignment_copy;
-    TickBase *bases;                /* by slot, shared by the decoder's lanes */
-    uint64_t *confirmed_keys;       /* by slot: what `confirmed` says already */
+    int64_t assigned_mono_ns;       /* when that version was written */
+    LaneGroup *group;
+    uint64_t *confirmed_keys;       /* by slot: what `confirmed` says already, 0 = not of this assignment */
     uint64_t skip_sequence;         /* a frame to quarantine, or NO_SEQUENCE */
     int64_t pace_window_ns;
     uint32_t pace_ticks;
     uint32_t event_count;           /* of the unit under construction */
     DecodeUnit unit;
-} Lane;
+};
 
 static inline int64_t monotonic_now_ns(void)
 {
@@ -75,6 +90,9 @@ static inline uint64_t lane_confirmed_key(const TickC *tick)
     return (uint64_t)tick->connection_epoch << 8 | tick->mode;
 }
 
+/* Say that an instrument's packets arrive here. The row has the first one's time, of each epoch and
+ * mode, and of each time that the instrument was assigned: while that is not certain, because the
+ * packet is older than the assignment that we know, the next one is entered in its place. */
 static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
 {
     uint64_t key = lane_confirmed_key(tick);
@@ -89,7 +107,19 @@ static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
     CRASH_POINT(confirm_after_mode);
     __atomic_store_n(&row->connection_epoch, tick->connection_epoch, __ATOMIC_RELEASE);
     CRASH_POINT(confirm_after_epoch);
-    lane->confirmed_keys[slot] = key;
+    lane->confirmed_keys[slot] = tick->receive_mono_ns >= lane->assigned_mono_ns ? key : 0;
+}
+
+/* Confirm what came and is not to be in the latest table. A successor would not find it in the
+ * stream, so that it is done before the commit; it may be done again. */
+static __attribute__((noinline, cold)) void lane_confirm_sightings(Lane *lane)
+{
+    const DecodeUnit *unit = &lane->unit;
+    for (uint32_t i = 0; i < unit->sighting_count; i++) {
+        TickC tick = {.receive_mono_ns = unit->stamp.receive_mono_ns, .instrument_token = unit->sightings[i].instrument_token,
+                      .connection_epoch = unit->stamp.connection_epoch, .mode = (uint8_t)unit->sightings[i].mode};
+        lane_confirm(lane, &tick, unit->sightings[i].slot);
+    }
 }
 
 static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slot)
@@ -110,7 +140,8 @@ static inline void lane_write_all_latest(Lane *lane, uint64_t first, uint32_t co
     const TickC *records = (const TickC *)(const void *)lane->ticks.records;
     uint64_t index = remainder_of(first, lane->ticks.capacity); /* one division, not one per tick */
     for (uint32_t i = 0; i < count; i++) {
-        lane_write_latest(lane, &records[index], lane->unit.slots[i]);
+        uint32_t slot = lane->unit.slots[i];
+        if (__builtin_expect(slot != SLOT_NONE, 1)) lane_write_latest(lane, &records[index], slot);
         if (++index == lane->ticks.capacity) index = 0;
     }
 }
@@ -120,33 +151,6 @@ static inline const TickC *lane_own_latest(const Lane *lane, uint32_t slot)
 {
     const LatestSlotC *cell = &lane->latest[slot];
     return &cell->copy[cell->head.version & 1];
-}
-
-static inline int lane_refresh_tokens(Lane *lane, int64_t now_mono_ns)
-{
-    uint64_t version = cell_version(lane->assignment);
-    TableHeadC *head = (TableHeadC *)(void *)lane->assignment_copy;
-    uint32_t count;
-    if (version == lane->assignment_version) return 0;
-    version = cell_read(lane->assignment, lane->assignment_copy, lane->assignment_copy_bytes);
-    count = head->count < lane->assignment_capacity ? head->count : lane->assignment_capacity;
-    if (token_map_assign(&lane->tokens, (const AssignmentC *)(const void *)(head + 1), count,
-                         lane->slot_count, now_mono_ns, LANE_GRACE_NS))
-        return -1;
-    lane->assignment_version = version;
-    return 0;
-}
-
-/* Make the bases what they were after the last committed unit. */
-static inline void lane_rebuild_bases(Lane *lane)
-{
-    for (uint32_t i = 0; i < lane->tokens.capacity; i++) {
-        const TokenEntry *entry = &lane->tokens.entries[i];
-        if (entry->state != TOKEN_ACTIVE) continue;
-        const TickC *tick = lane_own_latest(lane, entry->slot);
-        if (tick->sequence) tick_base_set(&lane->bases[entry->slot], tick);
-        else memset(&lane->bases[entry->slot], 0, sizeof(TickBase));
-    }
 }
 
 /* ---- the unit ------------------------------------------------------------------------------------ */
@@ -168,6 +172,7 @@ static inline void lane_begin(Lane *lane)
 {
     lane->next = lane->block;
     lane->event_count = 0;
+    lane->unit.sighting_count = 0;
     CRASH_POINT(unit_before_oldest);
     stream_retire(&lane->events, lane->block.event_tail);
     CRASH_POINT(unit_between_oldest);
@@ -193,6 +198,7 @@ static inline int lane_commit(Lane *lane, uint64_t source, uint32_t tick_count)
     CRASH_POINT(unit_after_slots);
     if (source != NO_SEQUENCE && !frame_ring_holds(&lane->source.ring, source)) return 0;
     CRASH_POINT(unit_after_recheck);
+    if (__builtin_expect(lane->unit.sighting_count != 0, 0)) lane_confirm_sightings(lane);
     lane->next.tick_tail += tick_count;
     lane->next.event_tail += lane->event_count;
     lane->next.counters.units++;

@@ -9,6 +9,7 @@
 #include "decode_kite.h"
 #include "histogram.h"
 #include "lane.h"
+#include "lane_tokens.h"
 
 #define LATENCY_SAMPLE_UNITS 8u
 #define BAD_FRAME_EVERY_NS (60 * NS_PER_S)
@@ -101,7 +102,7 @@ static inline enum DecodeStatus lane_decode(Lane *lane, int64_t now_mono_ns)
     decode_unit_begin(&lane->unit);
     status = decode_kite(&lane->unit);
     if (status != DECODE_UNKNOWN_TOKEN) return status;
-    if (lane_refresh_tokens(lane, now_mono_ns)) return DECODE_UNKNOWN_TOKEN;
+    if (lane_follow_assignment(lane, now_mono_ns)) return DECODE_UNKNOWN_TOKEN;
     lane->unit.assignment_current = 1;
     return decode_kite(&lane->unit);
 }
@@ -128,7 +129,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     FrameStamp stamp = {frame->receive_ts_ns, frame->receive_mono_ns, source, frame->connection_epoch, lane->connection};
     DecodeUnit *unit = &lane->unit;
     enum DecodeStatus status;
-    if (lane_refresh_tokens(lane, now_mono_ns)) return LANE_NO_MEMORY;
+    if (lane_follow_assignment(lane, now_mono_ns)) return LANE_NO_MEMORY;
     lane_begin(lane);
     decode_frame_begin(unit, bytes, frame->length, stamp, lane->block.packet_index, lane->block.packet_offset);
     unit->records = (TickC *)(void *)lane->ticks.records;
@@ -136,7 +137,9 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     unit->next_record = remainder_of(lane->block.tick_tail, lane->ticks.capacity);
     unit->next_sequence = lane->block.tick_tail;
     unit->tokens = &lane->tokens;
-    unit->bases = lane->bases;
+    unit->bases = lane->group->bases;
+    unit->overlaps = lane->group->overlaps;
+    unit->latest = lane->latest;
     unit->counters = &lane->next.counters;
     status = lane_decode(lane, now_mono_ns);
     if (status == DECODE_UNKNOWN_TOKEN) return LANE_NO_MEMORY;
@@ -240,7 +243,8 @@ static inline int lane_step(Lane *lane, const Pace *pace, int64_t now_mono_ns)
     int status;
     lane->source.cursor = lane->block.source_sequence;
     status = frame_ring_peek(&lane->source, &frame, &bytes);
-    if (status == RING_EMPTY) return LANE_IDLE;
+    if (status == RING_EMPTY) /* no packet will say that the instruments which it shares are its no longer */
+        return lane_follow_assignment(lane, now_mono_ns) ? LANE_NO_MEMORY : LANE_IDLE;
     if (status == RING_LAPPED) return lane_take_overrun(lane);
     if (frame.kind != FRAME_STATE && lane_must_pause(lane, pace, &frame, now_mono_ns)) return LANE_PACED;
     lane_name_frame(lane);

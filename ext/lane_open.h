@@ -7,6 +7,19 @@
 #define PIPELINE_LANE_OPEN_H
 
 #include "lane.h"
+#include "lane_tokens.h"
+
+/* 1 if the latest table is to stay as it is: it holds this record or a later one of its connection,
+ * or, from another connection, a tick that this one was BEHIND. Of several lanes only the one that
+ * committed last can have records that are not in the table, so that whatever else the table holds
+ * of another connection is what this one was delivered after. */
+static inline int lane_latest_is_past(const Lane *lane, const TickC *tick, uint32_t slot)
+{
+    const TickC *held = lane_own_latest(lane, slot);
+    if (!held->sequence || held->instrument_token != tick->instrument_token) return 0;
+    if (held->connection == tick->connection) return held->sequence >= tick->sequence;
+    return tick->flags & FLAG_HANDOVER && tick_is_before(tick, held);
+}
 
 /* Bring what was committed and not published into the latest table, unless it is there already,
  * and into the confirmed table: the predecessor may have died between the two. What is confirmed
@@ -18,9 +31,8 @@ static inline void lane_roll_forward(Lane *lane)
         const TickC *tick = (const TickC *)(const void *)stream_slot(&lane->ticks, sequence);
         const TokenEntry *entry = token_map_find(&lane->tokens, tick->instrument_token);
         if (!entry) continue; /* unassigned meanwhile: in the stream, no longer in the table */
-        const TickC *held = lane_own_latest(lane, entry->slot);
         CRASH_POINT(forward_before_latest);
-        if (held->sequence && held->connection == tick->connection && held->sequence >= tick->sequence) {
+        if (lane_latest_is_past(lane, tick, entry->slot)) {
             lane_confirm(lane, tick, entry->slot);
             continue;
         }
@@ -54,13 +66,18 @@ static inline int lane_open(Lane *lane)
     lane->assignment_version = 0;
     if (token_map_init(&lane->tokens, lane->assignment_capacity)) return -1;
     if (lane_refresh_tokens(lane, monotonic_now_ns())) return -1;
-    for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
-        const ConfirmedC *row = &lane->confirmed[slot];
-        lane->confirmed_keys[slot] = (uint64_t)row->connection_epoch << 8 | row->mode;
-    }
+    lane_recall_confirmed(lane);
     lane_roll_forward(lane);
     lane_rebuild_bases(lane);
     return 0;
+}
+
+/* Let go of what the lane holds in its group, before its segments are unmapped and it is freed. */
+static inline void lane_close(Lane *lane)
+{
+    lane_hold(lane, -1);
+    lane_mark_shared(lane);
+    token_map_free(&lane->tokens);
 }
 
 #endif

@@ -21,6 +21,8 @@ cdef extern from "decoder_loop.h" nogil:
         pass
     ctypedef struct TickBaseC "TickBase":
         pass
+    ctypedef struct OverlapC "Overlap":
+        pass
     ctypedef struct TokenMapC "TokenMap":
         uint32_t active
     ctypedef struct PaceC "Pace":
@@ -28,6 +30,14 @@ cdef extern from "decoder_loop.h" nogil:
         int64_t interval_ns
         uint32_t interval_ticks
         uint32_t gated
+    ctypedef struct LaneC "Lane"
+    ctypedef struct LaneGroupC "LaneGroup":
+        LaneC **lanes
+        uint32_t lane_count
+        uint32_t slot_count
+        TickBaseC *bases
+        uint16_t *holders
+        OverlapC *overlaps
     ctypedef struct LaneC "Lane":
         FrameRingReaderC source
         StreamC ticks
@@ -44,7 +54,7 @@ cdef extern from "decoder_loop.h" nogil:
         CommitC block
         TokenMapC tokens
         uint8_t *assignment_copy
-        TickBaseC *bases
+        LaneGroupC *group
         uint64_t *confirmed_keys
         uint64_t skip_sequence
     ctypedef struct DecoderLoopC "DecoderLoop":
@@ -149,7 +159,7 @@ cdef class Decoder:
     cdef BellC *instance_bell
     cdef LatestSlotC *latest
     cdef uint32_t slot_count
-    cdef TickBaseC *bases
+    cdef LaneGroupC group
 
     def __cinit__(
         self, Mapping latest not None, Mapping bell not None, Mapping instance_bell not None,
@@ -166,15 +176,25 @@ cdef class Decoder:
         self.loop.pace.interval_ticks = catch_up_ticks
         self.loop.pace.interval_ns = catch_up_interval_ns
         self.loop.pace.gated = gated
-        self.bases = <TickBaseC *>PyMem_Calloc(max(self.slot_count, 1), sizeof(TickBaseC))
-        if self.bases == NULL:
-            raise MemoryError
+        self._make_group()
         self.lanes = []
         self.segments = (latest, bell, instance_bell, status)
 
     def __dealloc__(self):
         PyMem_Free(self.loop.lanes)
-        PyMem_Free(self.bases)
+        PyMem_Free(self.group.bases)
+        PyMem_Free(self.group.holders)
+        PyMem_Free(self.group.overlaps)
+
+    cdef _make_group(self):
+        cdef size_t slots = max(self.slot_count, 1)
+        self.group.slot_count = self.slot_count
+        self.group.bases = <TickBaseC *>PyMem_Calloc(slots, sizeof(TickBaseC))
+        self.group.holders = <uint16_t *>PyMem_Calloc(slots, sizeof(uint16_t))
+        # Large, and untouched but for instruments that move: then no memory is behind it.
+        self.group.overlaps = <OverlapC *>PyMem_Calloc(slots, sizeof(OverlapC))
+        if self.group.bases == NULL or self.group.holders == NULL or self.group.overlaps == NULL:
+            raise MemoryError
 
     def add_lane(
         self, uint16_t connection, *, Mapping frames not None, Mapping ticks not None,
@@ -218,7 +238,7 @@ cdef class Decoder:
             raise ValueError("the confirmed table has fewer slots than the latest table")
         lane.confirmed = <ConfirmedC *>_data(
             confirmed, self.slot_count * sizeof(ConfirmedC), True)
-        lane.latest, lane.slot_count, lane.bases = self.latest, self.slot_count, self.bases
+        lane.latest, lane.slot_count, lane.group = self.latest, self.slot_count, &self.group
         lane.bell, lane.status = self.instance_bell, self.loop.status
         lane.assignment_copy = <uint8_t *>PyMem_Malloc(lane.assignment_copy_bytes)
         lane.confirmed_keys = <uint64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(uint64_t))

@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "layout.h"
 
@@ -56,24 +57,58 @@ typedef struct {
     uint64_t volume_traded;         /* 0 = none, or a packet without */
     int64_t exchange_ts_ns;         /* 0 = none, or a packet without */
     uint32_t instrument_token;
-    uint32_t known;                 /* 0 = no previous tick */
+    uint32_t mark;                  /* enum BaseMark, and the tick's connection from BASE_CONNECTION_SHIFT on */
 } TickBase;
 
-/* Make a record of the latest table the base; for rebuilding. */
-static inline void tick_base_set(TickBase *base, const TickC *tick) {
+enum BaseMark {
+    BASE_KNOWN = 1 << 0,            /* there is a previous tick */
+    BASE_SHARED = 1 << 1,           /* more than one connection has the slot assigned: see handover.h */
+    BASE_FRESH = 1 << 2,            /* has become so, and nothing is known yet of what was delivered */
+    BASE_CONNECTION_SHIFT = 16
+};
+
+/* Beside the flags of a tick, which none of them is: its instrument is shared, so that nothing was
+ * compared with its base; there is no previous tick. */
+#define TICK_SHARED (1u << 31)
+#define TICK_FIRST (1u << 30)
+
+/* The mark of a base whose instrument is not shared, as the upper half of its key. */
+static inline uint64_t tick_base_mark(uint16_t connection) {
+    return (uint64_t)((uint32_t)connection << BASE_CONNECTION_SHIFT | BASE_KNOWN) << 32;
+}
+
+/* Token and mark of a base in one word: the key of a previous tick of the same connection. */
+static inline uint64_t tick_base_key(const TickBase *base) {
+    uint64_t word;
+    memcpy(&word, &base->instrument_token, sizeof word);
+    return word;
+}
+
+static inline void tick_base_set_key(TickBase *base, uint64_t key) {
+    memcpy(&base->instrument_token, &key, sizeof key);
+}
+
+/* Make a record the base; it is whole but for its stamps, which `key` stands for. */
+static inline void tick_base_set(TickBase *base, const TickC *tick, uint64_t key) {
     base->last_price = tick->last_price;
     base->volume_traded = tick->volume_traded;
     base->exchange_ts_ns = tick->exchange_ts_ns;
-    base->instrument_token = tick->instrument_token;
-    base->known = 1;
+    tick_base_set_key(base, key);
 }
 
-static inline void tick_base_see(TickBase *base, const TickSeen *seen, uint32_t instrument_token) {
+static inline void tick_base_see(TickBase *base, const TickSeen *seen, uint64_t key) {
     base->last_price = seen->last_price;
     base->volume_traded = seen->volume_traded;
     base->exchange_ts_ns = seen->exchange_ts_ns;
-    base->instrument_token = instrument_token;
-    base->known = 1;
+    tick_base_set_key(base, key);
+}
+
+/* What a base is to a tick of that key; FLAG_HANDOVER: its instrument's previous tick, which
+ * another connection delivered. */
+static inline uint32_t tick_base_says(const TickBase *base, uint64_t key) {
+    if (base->mark & BASE_SHARED) return TICK_SHARED;
+    if (!(base->mark & BASE_KNOWN) || base->instrument_token != (uint32_t)key) return TICK_FIRST;
+    return tick_base_key(base) == key ? 0 : FLAG_HANDOVER;
 }
 
 /* Below, conditions are combined with & and | rather than && and ||: the data decide them, and
@@ -108,9 +143,7 @@ static inline uint32_t ohlc_flags(const TickSeen *seen) {
     return (uint32_t)((seen->open < seen->low) | (seen->open > seen->high)) * FLAG_OHLC_INCONSISTENT;
 }
 
-static inline uint32_t base_flags(const TickSeen *seen, uint32_t instrument_token, const TickBase *base,
-                                  unsigned carries) {
-    uint32_t known = base->known & (uint32_t)(base->instrument_token == instrument_token);
+static inline uint32_t base_flags(const TickSeen *seen, const TickBase *base, unsigned carries) {
     double moved = fabs(seen->last_price - base->last_price);
     uint32_t jumped = (uint32_t)((base->last_price != 0) & (moved > JUMP_RATIO * fabs(base->last_price)));
     uint32_t flags = jumped * FLAG_JUMP;
@@ -118,19 +151,28 @@ static inline uint32_t base_flags(const TickSeen *seen, uint32_t instrument_toke
         flags |= (uint32_t)(seen->volume_traded < base->volume_traded) * FLAG_VOLUME_DOWN;
     if (carries & CARRIES_EXCHANGE_TIME)
         flags |= (uint32_t)(seen->exchange_ts_ns < base->exchange_ts_ns) * FLAG_BAD_TIME;
-    return flags & -known;
+    return flags;
 }
 
-/* The doubting flags of a tick. base: NULL = no previous tick is known; carries: a
- * constant where this is called, so that only what the packet has is looked at. */
-static inline uint32_t tick_flags(const TickSeen *seen, uint32_t instrument_token, int64_t receive_ts_ns,
-                                  const TickBase *base, unsigned carries) {
+/* The doubting flags of a tick. base: the instrument's previous tick, NULL = none is known; carries:
+ * a constant where this is called, so that only what the packet has is looked at. */
+static inline uint32_t tick_flags(const TickSeen *seen, int64_t receive_ts_ns, const TickBase *base, unsigned carries) {
     uint32_t flags = (uint32_t)(seen->last_price <= 0) * FLAG_BAD_PRICE;
     flags |= time_flags(seen, receive_ts_ns, carries);
     if (carries & CARRIES_OHLC) flags |= ohlc_flags(seen);
     if (carries & CARRIES_DEPTH) flags |= book_flags(seen);
-    if (base) flags |= base_flags(seen, instrument_token, base, carries);
+    if (base) flags |= base_flags(seen, base, carries);
     return flags;
+}
+
+/* As tick_flags, whatever the base is to the tick, of which key is; it becomes the base, unless the
+ * flags are TICK_SHARED. */
+static inline uint32_t tick_flags_of_any(const TickSeen *seen, uint64_t key, int64_t receive_ts_ns, TickBase *base,
+                                         unsigned carries) {
+    uint32_t says = base ? tick_base_says(base, key) : TICK_FIRST;
+    uint32_t flags = tick_flags(seen, receive_ts_ns, says & (TICK_SHARED | TICK_FIRST) ? NULL : base, carries);
+    if (base && says != TICK_SHARED) tick_base_see(base, seen, key);
+    return flags | (says & ~TICK_FIRST);
 }
 
 #endif

@@ -24,9 +24,15 @@ typedef struct {
     uint8_t _pad[2];
 } TokenEntry;
 
+/* Beside the entries, so that the hot line stays small. */
+typedef struct {
+    int64_t deadline_mono_ns;       /* RETIRED: until when its packets are no surprise */
+    uint32_t owner_epoch;           /* ACTIVE: as assigned */
+} TokenAside;
+
 typedef struct {
     TokenEntry *entries;
-    int64_t *deadlines_mono_ns;     /* of RETIRED entries, beside them: the hot line stays small */
+    TokenAside *aside;              /* by the same index */
     uint32_t capacity;              /* a power of two, at least 16 */
     uint32_t shift;                 /* 32 - log2(capacity) */
     uint32_t active;
@@ -42,10 +48,10 @@ static inline int token_map_init(TokenMap *map, uint32_t instruments) {
     map->capacity = (uint32_t)1 << bits;
     map->shift = 32 - bits;
     map->entries = calloc(map->capacity, sizeof *map->entries);
-    map->deadlines_mono_ns = calloc(map->capacity, sizeof *map->deadlines_mono_ns);
-    if (map->entries && map->deadlines_mono_ns) return 0;
+    map->aside = calloc(map->capacity, sizeof *map->aside);
+    if (map->entries && map->aside) return 0;
     free(map->entries);
-    free(map->deadlines_mono_ns);
+    free(map->aside);
     memset(map, 0, sizeof *map);
     return -1;
 }
@@ -53,7 +59,7 @@ static inline int token_map_init(TokenMap *map, uint32_t instruments) {
 /* Release the map's memory; it may be freed twice, and must not be looked up in afterwards. */
 static inline void token_map_free(TokenMap *map) {
     free(map->entries);
-    free(map->deadlines_mono_ns);
+    free(map->aside);
     memset(map, 0, sizeof *map);
 }
 
@@ -76,20 +82,27 @@ static inline const TokenEntry *token_map_find(const TokenMap *map, uint32_t ins
     return entry->state == TOKEN_ACTIVE ? entry : NULL;
 }
 
+/* 1 if the row says what the map says already: the same slot under the same owner epoch. */
+static inline int token_map_agrees(const TokenMap *map, const AssignmentC *row) {
+    uint32_t i = token_map_probe(map, row->instrument_token);
+    return map->entries[i].state == TOKEN_ACTIVE && map->entries[i].slot == row->slot &&
+           map->aside[i].owner_epoch == row->owner_epoch;
+}
+
 /* 1 if the token was unassigned so recently that its packets are no surprise. */
 static inline int token_map_in_grace(const TokenMap *map, uint32_t instrument_token, int64_t now_mono_ns) {
     uint32_t i = token_map_probe(map, instrument_token);
-    return map->entries[i].state == TOKEN_RETIRED && now_mono_ns <= map->deadlines_mono_ns[i];
+    return map->entries[i].state == TOKEN_RETIRED && now_mono_ns <= map->aside[i].deadline_mono_ns;
 }
 
-static inline void token_map_put(TokenMap *map, TokenEntry entry, int64_t deadline_mono_ns) {
+static inline void token_map_put(TokenMap *map, TokenEntry entry, TokenAside aside) {
     uint32_t i = token_map_probe(map, entry.instrument_token);
     if (map->entries[i].state == TOKEN_EMPTY) {
         if (entry.state == TOKEN_ACTIVE) map->active++;
         else map->retired++;
     }
     map->entries[i] = entry;
-    map->deadlines_mono_ns[i] = deadline_mono_ns;
+    map->aside[i] = aside;
 }
 
 /* Whether `next` lacks this token, so that it has to be kept as RETIRED. */
@@ -101,12 +114,12 @@ static inline void token_map_take_over(TokenMap *next, const TokenMap *old, int6
                                        int64_t grace_ns) {
     for (uint32_t i = 0; i < old->capacity; i++) {
         TokenEntry entry = old->entries[i];
-        int64_t deadline_mono_ns = old->deadlines_mono_ns[i];
-        if (entry.state == TOKEN_ACTIVE) deadline_mono_ns = now_mono_ns + grace_ns;
-        else if (entry.state == TOKEN_EMPTY || deadline_mono_ns < now_mono_ns) continue;
+        TokenAside aside = {old->aside[i].deadline_mono_ns, 0};
+        if (entry.state == TOKEN_ACTIVE) aside.deadline_mono_ns = now_mono_ns + grace_ns;
+        else if (entry.state == TOKEN_EMPTY || aside.deadline_mono_ns < now_mono_ns) continue;
         if (!token_map_lacks(next, entry.instrument_token)) continue;
         entry.state = TOKEN_RETIRED;
-        token_map_put(next, entry, deadline_mono_ns);
+        token_map_put(next, entry, aside);
     }
 }
 
@@ -128,7 +141,7 @@ static inline int token_map_assign(TokenMap *map, const AssignmentC *rows, uint3
             continue;
         }
         TokenEntry entry = {rows[i].instrument_token, rows[i].slot, rows[i].mode, TOKEN_ACTIVE, {0}};
-        token_map_put(&next, entry, 0);
+        token_map_put(&next, entry, (TokenAside){0, rows[i].owner_epoch});
     }
     token_map_take_over(&next, map, now_mono_ns, grace_ns);
     token_map_free(map);

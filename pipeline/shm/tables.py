@@ -50,8 +50,10 @@ class Table:
         """The word that `version` is read from, for those who watch it without the interpreter."""
         return Word(self.segment.mapping, layout.data_offset)
 
-    def write(self, rows: Rows, *, connection_epoch: int = 0) -> None:
-        """Replace all rows; raise CapacityError when there are more than `capacity`."""
+    def write(
+        self, rows: Rows, *, connection_epoch: int = 0, changed_mono_ns: int | None = None
+    ) -> None:
+        """Replace all rows, as of now; raise CapacityError when there are more than `capacity`."""
         if len(rows) > self.capacity:
             raise CapacityError(
                 f"{self.segment.path.name} holds {self.capacity} {self.noun}, got {len(rows)}: "
@@ -61,7 +63,7 @@ class Table:
         head = np.ndarray((), _HEAD, copy)
         head["count"] = len(rows)
         head["connection_epoch"] = connection_epoch
-        head["changed_mono_ns"] = monotonic_ns()
+        head["changed_mono_ns"] = monotonic_ns() if changed_mono_ns is None else changed_mono_ns
         np.ndarray((len(rows),), layout.dtypes[self.row], copy, _HEAD.itemsize)[:] = rows
         self._cell.write(copy)
 

@@ -64,11 +64,11 @@ class LaneRig:
             specs.decoder_status(0),
         ]
         self.segments = {(s.kind, s.number): self._open(s, attach) for s in shapes}
+        self.now = A_SECOND_NS  # long ago on any machine: what is sent counts as a backlog
         self.assignment = AssignmentTable(self.segment(SegmentKind.ASSIGNMENT))
         if not attach:
             self.assign(TOKENS)
         self.writer = FrameRingWriter(self.segment(SegmentKind.FRAMES).mapping)
-        self.now = A_SECOND_NS  # long ago on any machine: what is sent counts as a backlog
 
     def _open(self, spec: SegmentSpec, attach: bool) -> Segment:
         path = self.directory / f"{spec.kind.name}.{spec.number}"
@@ -83,7 +83,7 @@ class LaneRig:
         slots = np.array([TOKENS.index(token) for token in tokens])
         rows = assignment_rows(np.array(tokens), np.full(len(tokens), Mode.QUOTE), 0)
         rows["slot"] = slots
-        self.assignment.write(rows)
+        self.assignment.write(rows, changed_mono_ns=self.now)
 
     def decoder(self, **options: Any) -> tuple[Decoder, Lane]:
         mapping = {key: segment.mapping for key, segment in self.segments.items()}
