@@ -11,8 +11,9 @@
  * last trade, each as far as both of two packets carry it and neither time is 0.
  *   1 Its content was delivered by another connection: REPEATED. Of a quote and a full packet, what
  *     the quote carries is compared: the quote is repeated by the full, never the reverse.
- *   2 The newest tick is of another connection, and later in order. If all that this other one has
- *     delivered since it came is later: BEHIND, a tick that the newcomer never had. Else REPEATED.
+ *   2 The newest tick is of another connection, and later in order. If this one is not later than
+ *     the first that the other has delivered since it came: BEHIND, for the other never had it.
+ *     Else REPEATED: the other has gone past it.
  *   3 Else NEWS, also if it goes back on its own connection or says the same there once more.
  * Ltp packets and index packets without a time have no order:
  *   4 Equal to the newest tick, of another connection, in all that both carry: REPEATED, unless it
@@ -51,7 +52,7 @@ typedef struct {
     uint32_t carries;               /* enum TickCarries */
 } TickOrder;
 
-/* Where a connection's ticks of the instrument begin: everything before, it never had. */
+/* Where a connection's ticks of the instrument begin: what was before, it never had. */
 typedef struct {
     TickOrder order;                /* carries nothing: it was there before all others */
     uint32_t connection_epoch;
@@ -195,7 +196,8 @@ static inline enum Novelty overlap_judge(Overlap *overlap, const TickC *tick, co
     newest_order = tick_order(newest);
     if (!tick_order_before(&order, &newest_order)) return TICK_NEWS;
     const OverlapSince *since = overlap_since(overlap, newest->connection);
-    return since && tick_order_before(&order, &since->order) ? TICK_BEHIND : TICK_REPEATED;
+    if (!since || !(since->order.carries & order.carries)) return TICK_REPEATED;
+    return tick_order_before(&since->order, &order) ? TICK_REPEATED : TICK_BEHIND;
 }
 
 /* Judge a finished record of a shared instrument, flag it, and take it up if it is to be delivered.

@@ -47,19 +47,25 @@ static inline void lane_mark_shared(Lane *lane)
 
 /* ---- recalling what was delivered ---------------------------------------------------------------- */
 
-/* Take up a record of this lane's stream: where its connection begins, and a content to be remembered. */
+/* Take up a record of this lane's stream: where its connection begins, and the contents that a
+ * packet may repeat which is not older than the newest tick, or than that beginning. */
 static inline void lane_recall_record(const Lane *lane, const TickC *tick, uint32_t slot)
 {
     Overlap *overlap = &lane->group->overlaps[slot];
     const ConfirmedC *row = &lane->confirmed[slot];
     const TickC *newest = lane_own_latest(lane, slot);
     const TickOrder order = tick_order(tick);
-    if (lane->confirmed_keys[slot] && row->instrument_token == tick->instrument_token &&
-        tick->connection_epoch == row->connection_epoch && tick->receive_mono_ns >= row->first_packet_mono_ns &&
-        !overlap_since(overlap, tick->connection))
+    const OverlapSince *since = overlap_since(overlap, tick->connection);
+    if (!since && lane->confirmed_keys[slot] && row->instrument_token == tick->instrument_token &&
+        tick->connection_epoch == row->connection_epoch && tick->receive_mono_ns >= row->first_packet_mono_ns) {
         overlap_begin_connection(overlap, tick->connection, tick->connection_epoch, order);
-    if (order.carries && !(newest->instrument_token == tick->instrument_token && tick_is_before(tick, newest)))
-        overlap_remember(overlap, tick);
+        since = overlap_since(overlap, tick->connection);
+    }
+    if (!order.carries) return;
+    if (newest->instrument_token == tick->instrument_token && tick_is_before(tick, newest) &&
+        !(since && !tick_order_before(&since->order, &order)))
+        return;
+    overlap_remember(overlap, tick);
 }
 
 static inline void lane_recall_stream(const Lane *lane)
@@ -151,19 +157,17 @@ static inline void lane_recall_confirmed(Lane *lane)
 }
 
 /* Make the bases, and what is remembered of shared instruments, what they were after the last
- * committed unit. */
+ * committed unit; also of slots that nobody has assigned at the moment. */
 static inline void lane_rebuild_bases(Lane *lane)
 {
-    for (uint32_t i = 0; i < lane->tokens.capacity; i++) {
-        const TokenEntry *entry = &lane->tokens.entries[i];
-        if (entry->state != TOKEN_ACTIVE) continue;
-        const TickC *tick = lane_own_latest(lane, entry->slot);
-        TickBase *base = &lane->group->bases[entry->slot];
+    for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
+        const TickC *tick = lane_own_latest(lane, slot);
+        TickBase *base = &lane->group->bases[slot];
         uint32_t shared = base->mark & (BASE_SHARED | BASE_FRESH);
         memset(base, 0, sizeof *base);
         if (tick->sequence) tick_base_set(base, tick, tick_base_mark(tick->connection) | tick->instrument_token);
         base->mark |= shared;
-        if (shared) lane_begin_overlap(lane, entry->slot);
+        if (shared) lane_begin_overlap(lane, slot);
     }
     lane_recall_overlaps(lane);
 }

@@ -69,6 +69,7 @@ cdef extern from "decoder_loop.h" nogil:
     int stream_view(StreamC *stream, void *segment, uint64_t mapped_bytes, int with_commit)
     uint64_t cell_bytes(uint64_t copy_bytes)
     int lane_open(LaneC *lane)
+    void lane_close(LaneC *lane)
     void token_map_free(TokenMapC *tokens)
     int decoder_has_work(const DecoderLoopC *loop)
     int64_t decoder_run(DecoderLoopC *loop, int64_t duration_ns, int until_idle)
@@ -255,6 +256,7 @@ cdef class Decoder:
             pointers[i] = each.lane
         PyMem_Free(self.loop.lanes)
         self.loop.lanes, self.loop.lane_count = pointers, len(lanes)
+        self.group.lanes, self.group.lane_count = pointers, len(lanes)
         self.lanes = lanes
 
     def remove_lane(self, uint16_t connection):
@@ -263,6 +265,9 @@ cdef class Decoder:
         kept = [each for each in self.lanes if each.lane.connection != connection]
         if len(kept) == len(self.lanes):
             raise KeyError(connection)
+        for each in self.lanes:
+            if each.lane.connection == connection:
+                lane_close(each.lane)
         self._set_lanes(kept)
 
     def watch(self, Word word not None, uint64_t version):

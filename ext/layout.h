@@ -153,7 +153,8 @@ enum TickFlag {
     FLAG_JUMP = 1 << 7,             /* last price moved by more than 20 % between two ticks */
     FLAG_SATURATED = 1 << 8,
     FLAG_STALE_BASE = 1 << 9,       /* delta protocols before their snapshot */
-    FLAG_HANDOVER = 1 << 10,
+    FLAG_HANDOVER = 1 << 10,        /* the instrument came from another connection until now, or, while it
+                                       comes from two: may be repeated, or be older than the newest tick */
     FLAG_SYNTHETIC = 1 << 11
 };
 
@@ -274,7 +275,7 @@ typedef struct {
     uint64_t packets_unknown_size;
     uint64_t packets_unassigned;
     uint64_t packets_unsubscribed;  /* within 2 s of an unsubscribe */
-    uint64_t packets_repeated;      /* equal content in a handover */
+    uint64_t packets_repeated;      /* an instrument moves, and another connection delivered it: handover.h */
     uint64_t packets_quarantined;
     uint64_t packets_segment_mismatch; /* remark */
     uint64_t packets_unknown_segment;  /* remark */

@@ -34,15 +34,21 @@ class TickBase(NamedTuple):
     last_price: float
     volume_traded: int
     exchange_ts_ns: int
+    connection: int = 0
 
 
 def base_of(tick: Mapping[str, Any]) -> TickBase:
     """Return what the next tick of the instrument is compared with."""
-    return TickBase(tick["last_price"], tick.get("volume_traded", 0), tick.get("exchange_ts_ns", 0))
+    return TickBase(
+        last_price=tick["last_price"],
+        volume_traded=tick.get("volume_traded", 0),
+        exchange_ts_ns=tick.get("exchange_ts_ns", 0),
+        connection=tick.get("connection", 0),
+    )
 
 
 def tick_flags(tick: Mapping[str, Any], base: TickBase | None, carries: Carries) -> TickFlag:
-    """Return the doubting flags of a finished tick, given as {field: value}."""
+    """Return the doubting flags of a finished tick, given as {field: value}; base: or None."""
     flags = TickFlag.BAD_PRICE if tick["last_price"] <= 0 else TickFlag(0)
     if _has_bad_time(tick, carries):
         flags |= TickFlag.BAD_TIME
@@ -50,7 +56,20 @@ def tick_flags(tick: Mapping[str, Any], base: TickBase | None, carries: Carries)
         flags |= TickFlag.OHLC_INCONSISTENT
     if Carries.DEPTH in carries and _is_crossed(tick):
         flags |= TickFlag.CROSSED
-    return flags if base is None else flags | _compare(tick, base, carries)
+    return flags if base is None else flags | base_flags(tick, base, carries)
+
+
+def base_flags(tick: Mapping[str, Any], base: TickBase, carries: Carries) -> TickFlag:
+    """Return the flags that come of comparing a tick with the instrument's previous one."""
+    flags = TickFlag(0)
+    moved = abs(tick["last_price"] - base.last_price)
+    if base.last_price != 0 and moved > JUMP_RATIO * abs(base.last_price):
+        flags |= TickFlag.JUMP
+    if Carries.VOLUME in carries and tick["volume_traded"] < base.volume_traded:
+        flags |= TickFlag.VOLUME_DOWN
+    if Carries.EXCHANGE_TIME in carries and tick["exchange_ts_ns"] < base.exchange_ts_ns:
+        flags |= TickFlag.BAD_TIME
+    return flags
 
 
 def _has_bad_time(tick: Mapping[str, Any], carries: Carries) -> bool:
@@ -67,15 +86,3 @@ def _is_crossed(tick: Mapping[str, Any]) -> bool:
     bid, ask = tick["bid_price"][0], tick["ask_price"][0]
     present = all((bid, ask, tick["bid_quantity"][0], tick["ask_quantity"][0]))
     return bool(present and bid > ask)
-
-
-def _compare(tick: Mapping[str, Any], base: TickBase, carries: Carries) -> TickFlag:
-    flags = TickFlag(0)
-    moved = abs(tick["last_price"] - base.last_price)
-    if base.last_price != 0 and moved > JUMP_RATIO * abs(base.last_price):
-        flags |= TickFlag.JUMP
-    if Carries.VOLUME in carries and tick["volume_traded"] < base.volume_traded:
-        flags |= TickFlag.VOLUME_DOWN
-    if Carries.EXCHANGE_TIME in carries and tick["exchange_ts_ns"] < base.exchange_ts_ns:
-        flags |= TickFlag.BAD_TIME
-    return flags

@@ -150,6 +150,29 @@ def other_modes(assignment: Rows, confirmed: Rows, *, connection_epoch: int) -> 
     return {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
 
 
+def confirmed_since(
+    assignment: Rows, confirmed: Rows, *, connection_epoch: int, since_mono_ns: int
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return an (n,) mask of the rows that arrive on this connection as they were assigned.
+
+    `assignment` are rows of an AssignmentTable, `confirmed` the connection's `confirmed_rows`,
+    `connection_epoch` that of its socket, `since_mono_ns` the time when the rows were assigned: a
+    packet that was received before confirms an earlier assignment. Rows must be assigned under a
+    new owner epoch each time, or they may stay unconfirmed. Packets that were dropped because
+    another connection had delivered their content confirm, too.
+    """
+    inside = assignment["slot"] < len(confirmed)
+    seen = confirmed[np.where(inside, assignment["slot"], 0)]
+    arrived = (
+        inside
+        & (seen["instrument_token"] == assignment["instrument_token"])
+        & (seen["connection_epoch"] == connection_epoch)
+        & (seen["mode"] == assignment["mode"])
+        & (seen["first_packet_mono_ns"] >= since_mono_ns)
+    )
+    return np.asarray(arrived, np.bool_)
+
+
 def assignment_rows(
     tokens: np.ndarray[Any, Any], modes: np.ndarray[Any, Any], first_slot: int
 ) -> Rows:

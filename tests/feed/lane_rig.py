@@ -39,8 +39,15 @@ def frame(packets: list[bytes]) -> bytes:
     return struct.pack(">H", len(packets)) + b"".join(packets)
 
 
+#: Segments that a decoder has once, whatever the number of its connections.
+OF_DECODER = {SegmentKind.LATEST, SegmentKind.BELL, SegmentKind.DECODER_STATUS}
+
+
 class LaneRig:
-    """Segments below `directory` (made or attached), their feed side and their reader's view."""
+    """Segments below `directory` (made or attached), their feed side and their reader's view.
+
+    A rig `beside` another one is a further connection of the same decoder.
+    """
 
     def __init__(
         self,
@@ -50,20 +57,29 @@ class LaneRig:
         frame_records: int = 4096,
         frame_bytes: int = 1 << 20,
         tick_records: int = 4096,
+        connection: int = 0,
+        beside: LaneRig | None = None,
     ) -> None:
         self.directory = directory
+        self.connection = connection
         shapes = [
-            specs.frames(0, capacity=frame_records, area_bytes=frame_bytes),
-            specs.ticks(0, capacity=tick_records),
-            specs.events(0, capacity=1024),
-            specs.assignment(0, capacity=len(TOKENS)),
-            specs.confirmed(0, slots=len(TOKENS)),
+            specs.frames(connection, capacity=frame_records, area_bytes=frame_bytes),
+            specs.ticks(connection, capacity=tick_records),
+            specs.events(connection, capacity=1024),
+            specs.assignment(connection, capacity=len(TOKENS)),
+            specs.confirmed(connection, slots=len(TOKENS)),
+        ]
+        of_decoder = [
             specs.latest(0, slots=len(TOKENS)),
             specs.bell(0),
             specs.bell(),
             specs.decoder_status(0),
         ]
+        if beside is None:
+            shapes += of_decoder
         self.segments = {(s.kind, s.number): self._open(s, attach) for s in shapes}
+        if beside is not None:
+            self.segments |= {k: v for k, v in beside.segments.items() if k[0] in OF_DECODER}
         self.now = A_SECOND_NS  # long ago on any machine: what is sent counts as a backlog
         self.assignment = AssignmentTable(self.segment(SegmentKind.ASSIGNMENT))
         if not attach:
@@ -76,13 +92,16 @@ class LaneRig:
             return Segment.attach(path, spec.kind, writable=True)
         return Segment.create(path, spec, instance_id=INSTANCE_ID)
 
-    def segment(self, kind: SegmentKind, number: int = 0) -> Segment:
+    def segment(self, kind: SegmentKind, number: int | None = None) -> Segment:
+        if number is None:
+            number = 0 if kind in OF_DECODER else self.connection
         return self.segments[kind, number]
 
-    def assign(self, tokens: list[int]) -> None:
-        slots = np.array([TOKENS.index(token) for token in tokens])
+    def assign(self, tokens: list[int], *, owner_epochs: list[int] | int = 1) -> None:
+        slots = np.array([TOKENS.index(token) for token in tokens], np.uint32)
         rows = assignment_rows(np.array(tokens), np.full(len(tokens), Mode.QUOTE), 0)
         rows["slot"] = slots
+        rows["owner_epoch"] = owner_epochs
         self.assignment.write(rows, changed_mono_ns=self.now)
 
     def decoder(self, **options: Any) -> tuple[Decoder, Lane]:
@@ -94,15 +113,18 @@ class LaneRig:
             mapping[SegmentKind.DECODER_STATUS, 0],
             **{"gated": True, **options},
         )
-        lane = decoder.add_lane(
-            0,
-            frames=mapping[SegmentKind.FRAMES, 0],
-            ticks=mapping[SegmentKind.TICKS, 0],
-            events=mapping[SegmentKind.EVENTS, 0],
-            assignment=mapping[SegmentKind.ASSIGNMENT, 0],
-            confirmed=mapping[SegmentKind.CONFIRMED, 0],
+        return decoder, self.add_lane(decoder)
+
+    def add_lane(self, decoder: Decoder) -> Lane:
+        """Open this connection's lane in a decoder."""
+        return decoder.add_lane(
+            self.connection,
+            frames=self.segment(SegmentKind.FRAMES).mapping,
+            ticks=self.segment(SegmentKind.TICKS).mapping,
+            events=self.segment(SegmentKind.EVENTS).mapping,
+            assignment=self.segment(SegmentKind.ASSIGNMENT).mapping,
+            confirmed=self.segment(SegmentKind.CONFIRMED).mapping,
         )
-        return decoder, lane
 
     def reader_bell(self) -> Bell:
         """Return the bell that wakes readers."""

@@ -106,9 +106,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 class Killer:
     """The checked build's process, and what it made of each request."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: str = DECODE_AND_DIE) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", DECODE_AND_DIE], env=environment(build_root("checked")),
+            [sys.executable, "-c", script], env=environment(build_root("checked")),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 

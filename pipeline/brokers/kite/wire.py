@@ -148,7 +148,10 @@ def _decode_packet(
     tick: dict[str, Any] = {**stamp, "instrument_token": token}
     tick["flags"] = TickFlag(0) if is_index(token) else TickFlag.TRADABLE
     carries = _READERS[len(body)](tick, body, divisor_of(token))
-    tick["flags"] |= tick_flags(tick, bases.get(token) if bases is not None else None, carries)
+    base = bases.get(token) if bases is not None else None
+    tick["flags"] |= tick_flags(tick, base, carries)
+    if base is not None and base.connection != tick["connection"]:
+        tick["flags"] |= TickFlag.HANDOVER
     if bases is not None:
         bases[token] = base_of(tick)
     return tick
