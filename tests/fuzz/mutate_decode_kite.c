@@ -7,7 +7,8 @@
 
 #define GOOD_PACKETS 5
 #define FRAME_MOST 2048
-#define RIGS 3 /* assigned tokens only; the same in a tiny ring, portable; every token */
+#define RIGS 4 /* assigned tokens only; the same in a tiny ring, portable; every token; shared ones */
+#define SHARED 3
 
 static uint64_t random_state;
 
@@ -78,17 +79,30 @@ static void check_good(KiteRig *rig, uint32_t mark) {
     }
 }
 
+/* Of two connections that bring the same frame, the second one's full packets are repeated. */
+static void check_shared(KiteRig *rig, uint32_t mark) {
+    uint8_t frame[FRAME_MOST];
+    size_t bytes = good_frame(frame, mark);
+    for (rig->connection = 1; rig->connection <= 2; rig->connection++) {
+        uint64_t before = rig->ticks + rig->counters.packets_repeated;
+        RIG_CHECK(rig_decode(rig, frame, bytes, 0, 0) == DECODE_DONE);
+        RIG_CHECK(rig->ticks + rig->counters.packets_repeated == before + GOOD_PACKETS);
+    }
+    rig->connection = (uint16_t)(1 + random_below(3));
+}
+
 int main(int argc, char **argv) {
     uint64_t ended[DECODE_UNKNOWN_TOKEN] = {0};
     KiteRig rig[RIGS];
-    uint64_t unknown_size = 0, unassigned = 0;
+    uint64_t unknown_size = 0, unassigned = 0, repeated = 0;
     if (argc != 3) {
         fprintf(stderr, "usage: %s SEED FRAMES\n", argv[0]);
         return 2;
     }
     random_state = strtoull(argv[1], NULL, 10) * 2 + 1;
     uint64_t frames = strtoull(argv[2], NULL, 10);
-    for (int n = 0; n < RIGS; n++) rig_open(&rig[n], n & 1 ? 7 : 512, n < 2, n & 1);
+    for (int n = 0; n < RIGS; n++) rig_open(&rig[n], n & 1 ? 7 : 512, n < 2 || n == SHARED, n & 1);
+    rig_share(&rig[SHARED]);
     for (uint64_t i = 0; i < frames; i++) {
         uint8_t frame[2 * FRAME_MOST];
         size_t bytes = good_frame(frame, (uint32_t)i);
@@ -96,17 +110,19 @@ int main(int argc, char **argv) {
         for (uint32_t n = random_below(6); n < 6; n++) bytes = mutate_once(frame, bytes);
         uint32_t resumed = random_below(8) == 0;
         ended[rig_decode(one, frame, bytes, resumed * random_below(8), resumed * random_below(400))]++;
-        check_good(one, (uint32_t)i);
+        if (one == &rig[SHARED]) check_shared(one, (uint32_t)i);
+        else check_good(one, (uint32_t)i);
     }
     for (int n = 0; n < RIGS; n++) {
         unknown_size += rig[n].counters.packets_unknown_size;
         unassigned += rig[n].counters.packets_unassigned;
+        repeated += rig[n].counters.packets_repeated;
         rig_close(&rig[n]);
     }
     printf("done=%llu short=%llu trailing=%llu heartbeat=%llu\n", (unsigned long long)ended[DECODE_DONE],
            (unsigned long long)ended[DECODE_SHORT], (unsigned long long)ended[DECODE_TRAILING],
            (unsigned long long)ended[DECODE_HEARTBEAT]);
-    printf("good=%llu unknown_size=%llu unassigned=%llu\n", (unsigned long long)frames,
-           (unsigned long long)unknown_size, (unsigned long long)unassigned);
+    printf("good=%llu unknown_size=%llu unassigned=%llu repeated=%llu\n", (unsigned long long)frames,
+           (unsigned long long)unknown_size, (unsigned long long)unassigned, (unsigned long long)repeated);
     return 0;
 }

@@ -21,6 +21,15 @@ CORPUS = (
     make.frame(*[make.ltp(0x101)] * 300, tail=b"more"),
     b"\x00",
 )
+#: Each beside the next: newer, older, of equal order, of another mode.
+SHARED = tuple(
+    make.frame(make.full(0x101, volume=volume, time=time, trade_time=time, oi=oi))
+    for volume, time, oi in ((5, 9, 0), (7, 9, 0), (7, 9, 1), (9, 8, 1), (9, 9, 1))
+) + (
+    make.frame(make.quote(0x101, volume=9), make.ltp(0x101)),
+    make.frame(make.index(0x101, time=9), make.index(0x101)),
+    make.frame(make.full(0x101, volume=6), make.ltp(0x101, last=1)),
+)
 
 
 def build(
@@ -72,6 +81,9 @@ def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for flags in range(8):
             start = bytes((7, flags, 0, 1, 0, 188))
             (folder / "corpus" / f"{number}-{flags}").write_bytes(start + frame)
+    for number, (one, other) in enumerate(zip(SHARED, SHARED[1:], strict=False)):
+        start = bytes((7, 9, 0, 0)) + len(one).to_bytes(2, "big")
+        (folder / "corpus" / f"shared-{number}").write_bytes(start + one + other)
     return binary
 
 
