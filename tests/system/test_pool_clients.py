@@ -19,6 +19,7 @@ from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.instruments import simulated_tokens
 from pipeline.instruments import write_store
 from pipeline.instruments.synthetic import synthetic_instruments
+from pipeline.kite import KiteTicker
 from pipeline.shm.tables import WireTable
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import verify
@@ -230,5 +231,34 @@ def test_what_is_wanted_by_hand_outlives_the_control_process(
     assert main.run(["pool", "rebalance", "--dry-run", *where]) == 0
     assert "instruments move" in (text := capsys.readouterr().out) or "in balance" in text
     assert handshakes(run) == [1] * len(run.numbers)
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_a_kite_ticker_has_three_times_what_the_original_has(make_run: Make) -> None:
+    run = make_run(
+        pool="headroom = 0.0", connections=3, count=3000, simulator="rate = 3000.0",
+        rings="packets_per_instrument_per_s = 2.0",
+    ).start_and_wait()  # fmt: skip
+    tokens = list(simulated_tokens(0, 9000))
+    seen: set[int] = set()
+    ticker = KiteTicker("", "", instance=run.paths.name, shm_directory=run.paths.root)
+    ticker.on_ticks = lambda ws, ticks: seen.update(tick["instrument_token"] for tick in ticks)
+    ticker.connect(threaded=True)
+    try:
+        ticker.subscribe(tokens)
+        ticker.set_mode(ticker.MODE_FULL, tokens[:3000])
+        with pytest.raises(pipeline.CapacityError) as full:
+            ticker.subscribe([*simulated_tokens(9000, 1)])
+        assert full.value.available == 0
+        assert len(ticker.subscribed_tokens) == 9000
+        wish = dict.fromkeys(tokens, int(Mode.QUOTE)) | dict.fromkeys(tokens[:3000], int(Mode.FULL))
+        wait_for(lambda: wire_is(run, wish), "9,000 instruments on the wire")
+        assert handshakes(run) == [1, 1, 1]
+        wait_for(lambda: len(seen) == 9000, "a tick of each instrument")
+    finally:
+        ticker.stop()
+        assert ticker.websocket_thread is not None
+        ticker.websocket_thread.join(60)
     assert run.stop() == 0
     run.assert_nothing_left()
