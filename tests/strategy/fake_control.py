@@ -40,6 +40,7 @@ class FakeControl:
         self.documents: dict[str, Any] = {}
         self.die_before_answering = 0
         self.hanging = False
+        self.connected = 0
         self.conflicts = 0  # so many clients are told that there is one of their name
         self._thread: threading.Thread | None = None
         self._stop: socket.socket | None = None
@@ -94,6 +95,7 @@ class FakeControl:
                     if not self._read(peer, peers[peer]):
                         peers.pop(peer).clear()
                         peer.close()
+                self.connected = len(peers)
                 if self.die_before_answering < 0:
                     return
         finally:

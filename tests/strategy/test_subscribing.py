@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from tests.conftest import wait_until
 from tests.strategy.conftest import Make
 from tests.strategy.fake_control import FakeControl
 from tests.strategy.writer import FakeInstance
+
+ROOT = Path(__file__).parents[2]
 
 
 def attach(instance: FakeInstance, **options: Any) -> Market:
@@ -205,3 +210,22 @@ def test_tagged_ticks_come_by_connection_with_their_account(pool: FakeInstance) 
         only = next(tagged)
         assert isinstance(only, pipeline.TaggedTicks) and only.connection == 1
         assert next(tagged) == pipeline.Idle(0)
+
+
+_FORGETFUL = """
+import sys, pipeline
+market = pipeline.attach(sys.argv[1], shm_directory=sys.argv[2])
+market.subscribe([1, 2])
+print("subscribed", flush=True)
+"""
+
+
+def test_an_interpreter_that_ends_without_closing_ends_at_once(
+    pool: FakeInstance, control: FakeControl
+) -> None:
+    arguments = [sys.executable, "-c", _FORGETFUL, pool.paths.name, str(pool.paths.root)]
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "subscribed\n", "")
+    [wanted] = control.ledger.values()
+    assert wanted == {1: "quote", 2: "quote"}
+    wait_until(lambda: not control.connected, timeout_s=30, what="the end of its connection")
