@@ -24,15 +24,20 @@ Make = Callable[..., Run]
 POOL = "instruments_per_connection = 100\nheadroom = 0.0\nlinger_s = 0.5"
 
 
+def wires_of(run: Run) -> list[tuple[int, int]]:
+    """Return (instrument token, mode) of all connections' wires."""
+    return [
+        (int(row["instrument_token"]), int(row["mode"]))
+        for number in run.numbers
+        for row in WireTable(run.attach(SegmentKind.WIRE, number)).read()[1]
+    ]
+
+
 def wire_of(run: Run) -> dict[int, int]:
     """Return {instrument token: mode} of all connections' wires; fail if one is on two."""
-    found: dict[int, int] = {}
-    for number in run.numbers:
-        _, rows = WireTable(run.attach(SegmentKind.WIRE, number)).read()
-        for row in rows:
-            assert int(row["instrument_token"]) not in found
-            found[int(row["instrument_token"])] = int(row["mode"])
-    return found
+    found = wires_of(run)
+    assert len(found) == len(dict(found)), "an instrument is on two connections"
+    return dict(found)
 
 
 def rows_of(run: Run) -> dict[int, np.ndarray]:  # type: ignore[type-arg]
@@ -45,7 +50,12 @@ def rows_of(run: Run) -> dict[int, np.ndarray]:  # type: ignore[type-arg]
 
 def complete(run: Run, count: int) -> None:
     """Wait until so many instruments are on the wire, and every connection is complete."""
-    wait_for(lambda: len(wire_of(run)) == count, f"{count} instruments on the wire")
+
+    def is_there() -> bool:
+        found = wires_of(run)
+        return len(found) == len(dict(found)) == count
+
+    wait_for(is_there, f"{count} instruments on the wire, each once")
     for number in run.numbers:
         wait_for(lambda n=number: run.is_complete(n), "a connection to be complete")  # type: ignore[misc]
 
