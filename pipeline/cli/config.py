@@ -1,4 +1,4 @@
-"""`config check | show | reference`: look at a config file without starting anything. Floor 6."""
+"""`config check | show | presets | reference`: configs, without starting anything. Floor 6."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.configuration import load_config, read_config
-from pipeline.core.config import text
+from pipeline.cli.configuration import load_config, read_config, written
+from pipeline.core.config import presets, text
+from pipeline.core.config.loading import read_table
 from pipeline.core.errors import ConfigError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.shm.plan import plan_memory
@@ -17,14 +18,15 @@ from pipeline.shm.plan import plan_memory
 command = typer.Typer(no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="the config file", metavar="FILE")]
+Preset = Annotated[str | None, typer.Option(metavar="NAME", help="what lies under the file")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
 @command.command()
-def check(file: File, as_json: Json = False) -> None:
+def check(file: File, preset: Preset = None, as_json: Json = False) -> None:
     """Read a file as `run` would, and list everything that is wrong with it."""
     try:
-        config = load_config(file)
+        config = load_config(file, preset=preset)
     except ConfigError as error:
         if not as_json:
             raise
@@ -46,12 +48,39 @@ def check(file: File, as_json: Json = False) -> None:
 
 
 @command.command()
-def show(file: File, as_json: Json = False) -> None:
-    """Print every value that is in force, the defaults too; secrets are references only."""
-    config = read_config(file)
-    print(json.dumps(text.as_dict(config)) if as_json else text.show(config), end="")
+def show(
+    file: Annotated[
+        Path | None, typer.Argument(help="the config file; with a preset not needed")
+    ] = None,
+    preset: Preset = None,
+    as_json: Json = False,
+) -> None:
+    """Print every value that is in force, the defaults too; secrets are references only.
+
+    With a preset, behind each value that is no default whether it is the file's or the preset's.
+    """
+    config = read_config(file, preset=preset)
+    origins = {}
+    if preset is not None:
+        table = read_table(*written(file, preset))
+        origins = presets.origins(preset, table, "the file" if file else "without a file")
     if as_json:
-        print()
+        told = {"origins": origins} if preset is not None else {}
+        print(json.dumps({**text.as_dict(config), **told}))
+        return
+    print(text.show(config, origins), end="")
+
+
+@command.command("presets")
+def list_presets(as_json: Json = False) -> None:
+    """Print the presets: what each is for."""
+    found = presets.summaries()
+    if as_json:
+        print(json.dumps(found))
+        return
+    width = max(map(len, found))
+    for name, about in found.items():
+        print(f"{name:{width}}  {about}")
 
 
 @command.command()

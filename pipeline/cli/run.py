@@ -13,8 +13,12 @@ from pipeline.supervisor.launch import ONE_THREAD
 
 def command(
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", help="what to run, as TOML")
-    ],
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="what to run, as TOML")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="a pool's sizes, under FILE; alone: simulated exchange"),
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=0.0, help="end in good order after so long")
     ] = None,
@@ -37,6 +41,7 @@ def command(
 
     code = run_instance(
         config,
+        preset=preset,
         run_s=seconds,
         exit_on_auth=exit_on_auth,
         log_level=log_level,

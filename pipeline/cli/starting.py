@@ -17,8 +17,9 @@ LOG_FORMATS = ("text", "json")
 
 
 def run_instance(
-    path: Path,
+    path: Path | None,
     *,
+    preset: str | None = None,
     run_s: float | None,
     exit_on_auth: bool,
     log_level: str | None,
@@ -32,7 +33,7 @@ def run_instance(
         ("--log-level", log_level, tuple(logs.LEVELS)), ("--log-format", log_format, LOG_FORMATS)
     )
     warnings: list[str] = []
-    config = load_config(path, warnings=warnings, ask_broker=True)
+    config = load_config(path, preset=preset, warnings=warnings, ask_broker=True)
     if config.simulator is not None:
         load_simulator()
     if config.pool is not None:

@@ -141,9 +141,9 @@ class Run:
         self.sessions.append(self.process.pid)
         return self
 
-    def start_and_wait(self) -> Run:
+    def start_and_wait(self, *arguments: str) -> Run:
         """Start it, and wait until every connection is live with all that was asked for."""
-        self.start()
+        self.start(*arguments)
         wait_for(self.is_ready, "the instance to run")
         for number in self.numbers:
             wait_for(lambda number=number: self.is_complete(number), "a connection to be complete")

@@ -7,9 +7,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.core.capacity import BrokerLimits
+from pipeline.core.config import presets
 from pipeline.core.config.checks import check
 from pipeline.core.config.entries import check_entry
 from pipeline.core.config.fields import InstrumentForm, Refused, shorten
@@ -32,14 +33,20 @@ def load(path: Path, *, limits: Mapping[str, BrokerLimits], read_secrets: bool =
     once, so that a missing token is found before anything starts, and so is the source of each
     strategy.
     """
-    source = str(path)
+    return parse(
+        read_text(path), source=str(path), folder=path.parent, limits=limits,
+        read_secrets=read_secrets,
+    )  # fmt: skip
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file; raise ConfigError when it cannot be read or is no text."""
     try:
         content = path.read_bytes()
     except OSError as error:
         problem = Problem("file", str(error.strerror), "a readable file", "is the path right?")
-        raise ConfigError(source, [problem]) from None
-    text = _decode(source, content)
-    return parse(text, source=source, folder=path.parent, limits=limits, read_secrets=read_secrets)
+        raise ConfigError(str(path), [problem]) from None
+    return _decode(str(path), content)
 
 
 def parse(
@@ -49,13 +56,17 @@ def parse(
     source: str = "(text)",
     folder: Path = Path(),
     read_secrets: bool = True,
+    preset: str | None = None,
 ) -> Config:
-    """Return the checked config of a TOML text, as `load` does."""
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or numbers beyond reason
-        problem = Problem("file", f"{error}", "TOML", "values of type text need quotes")
-        raise ConfigError(source, [problem]) from None
+    """Return the checked config of a TOML text, as `load` does.
+
+    preset: the name of the one that fills in what the text leaves open.
+    """
+    table = read_table(text, source)
+    if preset is not None:
+        table = presets.merge(presets.preset(preset), table)
+        if "connection" in table:
+            raise ConfigError(source, [_not_a_pool(preset)])
     problems: list[Problem] = []
     raw: Config = read_section(Config, table, "", problems)
     folder = folder.absolute()
@@ -77,6 +88,21 @@ def parse(
     if problems:
         raise ConfigError(source, problems)
     return config
+
+
+def read_table(text: str, source: str) -> dict[str, Any]:
+    """Return what a TOML text says, unchecked; raise ConfigError when it is none."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or numbers beyond reason
+        problem = Problem("file", f"{error}", "TOML", "values of type text need quotes")
+        raise ConfigError(source, [problem]) from None
+
+
+def _not_a_pool(preset: str) -> Problem:
+    allowed = f"no [[connection]] with the preset {preset}, which makes it a [pool]"
+    hint = "remove them, and `connection` from each [[subscription]]; or start without the preset"
+    return Problem("connection", "tables of connections", allowed, hint)
 
 
 def _with_limits(config: Config, limits: Mapping[str, BrokerLimits]) -> Config:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pipeline.core.config.fields import MISSING, Key, Table, declarations
 from pipeline.core.config.sections import Config
 
 _WIDTH: Final = 96
+_INDEX: Final = re.compile(r"\[\d+\]")
 _TITLE: Final = "# Every key of a config. Those that are commented out may be left out."
 
 
@@ -49,12 +51,17 @@ def _quote(text: str) -> str:
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
 
 
-def show(config: Config) -> str:
-    """Return every value in force, the defaults too."""
-    return "\n".join(_show_section(config, "", "")).strip() + "\n"
+def show(config: Config, origins: Mapping[str, str] | None = None) -> str:
+    """Return every value in force, the defaults too; behind it where it is from, if that is told.
+
+    origins: {key path: where its value is from}, with `[[account]]`'s first as account[0].
+    """
+    return "\n".join(_show_section(config, "", "", origins or {})).strip() + "\n"
 
 
-def _show_section(section: Any, path: str, header: str) -> Iterator[str]:
+def _show_section(
+    section: Any, path: str, header: str, origins: Mapping[str, str]
+) -> Iterator[str]:
     if header:
         yield ""
         yield header
@@ -64,14 +71,15 @@ def _show_section(section: Any, path: str, header: str) -> Iterator[str]:
         if isinstance(what, Table):
             nested.append((name, what, value))
         elif value is not None:
-            yield f"{name} = {toml_value(value)}"
+            origin = origins.get(f"{path}.{name}")
+            yield f"{name} = {toml_value(value)}" + (f"  # {origin}" if origin else "")
     for name, what, value in nested:
         here = f"{path}.{name}" if path else name
         if what.repeated:
-            for item in value:
-                yield from _show_section(item, here, f"[[{here}]]")
+            for number, item in enumerate(value):
+                yield from _show_section(item, f"{here}[{number}]", f"[[{here}]]", origins)
         elif value is not None:
-            yield from _show_section(value, here, f"[{here}]")
+            yield from _show_section(value, here, f"[{_INDEX.sub('', here)}]", origins)
         elif what.word:
             yield f"{name} = {toml_value(what.word)}"
 
