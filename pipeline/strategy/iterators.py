@@ -208,7 +208,7 @@ class Tagged(Taker[TaggedTicks | Item]):
             yield TaggedTicks(account(number), number, ticks)
             return
         for number in np.unique(connections).tolist():
-            yield TaggedTicks(account(number), number, ticks[connections == number])
+            yield TaggedTicks(account(number), number, np.compress(connections == number, ticks))
 
     def _nothing(self) -> Item:
         assert self._timeout_s is not None

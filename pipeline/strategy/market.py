@@ -43,6 +43,7 @@ from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, 
 from pipeline.strategy.iterators import Batches, Items, OnEvent, Tagged, Views
 from pipeline.strategy.names import as_tokens
 from pipeline.strategy.page import default_name
+from pipeline.strategy.selecting import ticks_of
 
 BUFFER_TICKS_MIN: Final = 256
 BUFFER_TICKS_MAX: Final = 1 << 20
@@ -316,8 +317,7 @@ class Market:
     def mine(self, ticks: TickArray) -> TickArray:
         """Return a copy of those ticks whose instruments this market has subscribed to."""
         tokens = np.empty(0, np.uint32) if self._keeper is None else self._keeper.token_array()
-        found: TickArray = ticks[np.isin(ticks["instrument_token"], tokens)]
-        return found
+        return ticks_of(ticks, tokens)
 
     def wants(self) -> dict[Instrument, str]:
         """Return {instrument: mode} of what this market has subscribed to, as it was written."""

@@ -34,6 +34,7 @@ from pipeline.strategy.items import (
 )
 from pipeline.strategy.iterators import Tagged
 from pipeline.strategy.market import attach
+from pipeline.strategy.selecting import ticks_of
 
 OnTicks = Callable[[str, TickArray], Awaitable[object] | object]
 OnError = Callable[[str, Exception], Awaitable[object] | object]
@@ -206,9 +207,9 @@ class PoolClient:
     async def _deliver(self, item: TaggedTicks | Item) -> None:
         if isinstance(item, TaggedTicks):
             for handlers in list(self._handlers):
-                mine = np.isin(item.ticks["instrument_token"], handlers.sorted_tokens)
-                if mine.any():
-                    await self._call(handlers, item.account, item.ticks[mine])
+                mine = ticks_of(item.ticks, handlers.sorted_tokens)
+                if len(mine):
+                    await self._call(handlers, item.account, mine)
             return
         error = error_of(item)
         if error is not None:
