@@ -375,7 +375,10 @@ typedef struct {
     uint64_t next_handshake_mono_ns; /* compare-and-swap by any feed of the key */
     uint64_t rejected_identity;      /* of the secrets file that got a 403; 0 = none */
     uint64_t handshakes;
-    uint64_t _pad[5];
+    uint64_t subscriptions;         /* the rest is written by control: instruments given a connection */
+    uint64_t unsubscriptions;       /* and that lost it because nobody wants them */
+    uint64_t connections_opened;
+    uint64_t _pad[2];
 } AccountC;
 
 /* ---- the instance file ------------------------------------------------------------------ */

@@ -338,7 +338,10 @@ cdef extern from "layout.h" nogil:
         uint64_t next_handshake_mono_ns
         uint64_t rejected_identity
         uint64_t handshakes
-        uint64_t _pad[5]
+        uint64_t subscriptions
+        uint64_t unsubscriptions
+        uint64_t connections_opened
+        uint64_t _pad[2]
 
     ctypedef struct ManifestEntryC:
         uint16_t kind

@@ -69,10 +69,14 @@ class StatusPage:
 
 
 class AccountPage:
-    """What all feeds of one API key share: the next allowed handshake, and a rejected secret."""
+    """What all feeds of one API key share: the next allowed handshake, and a rejected secret.
+
+    `record` is the C struct in place; the pool's counters in it are the control process's.
+    """
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
+        self.record: np.ndarray[Any, Any] = segment.record("AccountC")
         self._next = self._word("next_handshake_mono_ns")
         self._rejected = self._word("rejected_identity")
         self._handshakes = self._word("handshakes")

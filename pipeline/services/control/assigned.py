@@ -70,6 +70,15 @@ class Counters:
     moves_broken: int = 0
 
 
+@dataclass
+class AccountCounters:
+    """The same of one API key's connections; its account page keeps it over restarts."""
+
+    subscriptions: int = 0
+    unsubscriptions: int = 0
+    connections_opened: int = 0
+
+
 class Assigned:
     """Connections and their rows."""
 
@@ -78,6 +87,7 @@ class Assigned:
         self.placement: dict[int, int] = {}
         self.counters = Counters()
         self.keys = keys_of(config)
+        self.of_account = {key.account: AccountCounters() for key in self.keys}
         self.slots = {decoder.number: Slots(decoder.slots) for decoder in topology.decoders}
         self._outside = outside
         self._next_number = 0
@@ -100,6 +110,7 @@ class Assigned:
             healthy_mono_ns=now_ns,
         )
         self.counters.connections_opened += 1
+        self.of_account[link.account].connections_opened += 1
         self._topology_changed = True
         return link
 
@@ -137,8 +148,10 @@ class Assigned:
 
     def let_go(self, token: int) -> None:
         """Take an instrument from every connection."""
-        if self.placement.pop(token, None) is not None:
+        owner = self.links.get(self.placement.pop(token, -1))
+        if owner is not None:
             self.counters.unsubscriptions += 1
+            self.of_account[owner.account].unsubscriptions += 1
         for link in self.links.values():
             if token in link.rows:
                 self.unassign(token, link)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from pipeline.brokers.contract import Session
 from pipeline.brokers.registry import load_broker
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import Config
@@ -42,7 +43,10 @@ class Documents:
         self.hub = Hub()
         self._pool = pool
         confirm_ns = round(config.pool.confirm_after_s * NS_PER_S)
-        self.watch = Watch(paths, confirm_ns=confirm_ns, tell=self._tell_occurrence)
+        self._sessions = {a.name: load_broker(a.broker).session for a in config.accounts}
+        self.watch = Watch(
+            paths, confirm_ns=confirm_ns, session_of=self._session_of, tell=self._tell_occurrence
+        )
         self.alerts = Alerts(self._tell_alert)
         started_ts_ns = InstanceView(paths).read().started_ts_ns
         limits = {a.broker: load_broker(a.broker).limits for a in config.accounts}
@@ -69,6 +73,11 @@ class Documents:
             self._pool.scores = {c.number: c.score for c in self.watch.health.connections}
             self.alerts.follow(facts(self._pool, self.watch), real_ns())
             self._tell_health(now_ns)
+
+    def _session_of(self, number: int) -> Session:
+        link = self._pool.links.get(number)
+        sessions = self._sessions
+        return next(iter(sessions.values())) if link is None else sessions[link.account]
 
     def _tell_health(self, now_ns: int) -> None:
         found = self.watch.health

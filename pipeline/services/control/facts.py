@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -14,6 +15,8 @@ from pipeline.services.control.watch import Watch
 
 #: A decoder that is so far behind on a connection is about to lose frames.
 LAG_FILL: Final = 0.5
+#: What Kite says when a connection has too many (Kite Connect v3 documentation, WebSocket).
+_CAPACITY: Final = re.compile(r"(?i)can't subscribe to more than \d+ instruments")
 #: Tokens that an alert names.
 _NAMED: Final = 5
 
@@ -64,6 +67,9 @@ def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:
     if watch.histories[link.number].overruns_per_min:
         text = "its decoder was too slow, and frames were lost"
         yield Fact("decoder_overrun", subject, Severity.ERROR, text)
-    if watch.histories[link.number].server_errors_per_min:
-        text = "the broker has refused something: see its text messages"
-        yield Fact("broker_error", subject, Severity.WARNING, text)
+    history = watch.histories[link.number]
+    if history.server_errors_per_min:
+        is_capacity = _CAPACITY.search(history.refusal) is not None
+        text = f"the broker says: {history.refusal or 'see its text messages'}"
+        kind = "capacity" if is_capacity else "broker_error"
+        yield Fact(kind, subject, Severity.ERROR if is_capacity else Severity.WARNING, text)

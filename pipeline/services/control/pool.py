@@ -241,7 +241,8 @@ class Pool:
         for token, number in plan.assign.items():
             self.assigned.assign(token, self.ledger.desired[token].mode, self.links[number])
             self.placement[token] = number
-            self.homes[token] = self.links[number].account
+            account = self.homes[token] = self.links[number].account
+            self.assigned.of_account[account].subscriptions += 1
             del self.unplaced[token]
         self.counters.subscriptions += len(plan.assign)
         for refusal in plan.refused:

@@ -20,7 +20,7 @@ from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.api.host import Host
-from pipeline.services.control.assigned import Counters
+from pipeline.services.control.assigned import AccountCounters, Counters
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
@@ -32,7 +32,7 @@ from pipeline.services.control.pool import ADOPTED, Pool
 from pipeline.services.control.server import Server
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
-from pipeline.shm.pages import StatusPage
+from pipeline.shm.pages import AccountPage, StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.strategy.latest import LatestTables
 
@@ -74,6 +74,7 @@ class Control:
         self.pool = Pool(config, plan_topology(config), Outside(paths), monotonic_ns())
         for field in dataclasses.fields(Counters):
             setattr(self.pool.counters, field.name, int(self.page.record[field.name]))
+        self._accounts = _account_pages(paths, self.pool)
         self._homes = _homes_of(config) if len(self.pool.assigned.keys) > 1 else None
         if self._homes is not None:
             self.pool.homes = self._homes.read()
@@ -181,6 +182,9 @@ class Control:
         record["requests"], record["refusals"] = self.server.requests, self.server.refusals
         for name, count in dataclasses.asdict(pool.counters).items():
             record[name] = count
+        for counters, shown in self._accounts:
+            for name, count in dataclasses.asdict(counters).items():
+                shown.record[name] = count
         record["clients"] = self.server.clients
         record["desired"] = len(pool.ledger.desired)
         record["assigned"] = len(pool.placement)
@@ -194,3 +198,16 @@ def _homes_of(config: Config) -> Homes:
     assert pool is not None
     file = config.path(pool.homes_file) if pool.homes_file else data_directory() / "homes.sqlite"
     return Homes(file, config.instance.name)
+
+
+def _account_pages(paths: InstancePaths, pool: Pool) -> list[tuple[AccountCounters, AccountPage]]:
+    """Return each key's counters with the page that keeps them, going on from what it says."""
+    found = []
+    for key in pool.assigned.keys:
+        path = paths.segment(SegmentKind.ACCOUNT, key.index)
+        page = AccountPage(Segment.attach(path, SegmentKind.ACCOUNT, writable=True))
+        counters = pool.assigned.of_account[key.account]
+        for field in dataclasses.fields(counters):
+            setattr(counters, field.name, int(page.record[field.name]))
+        found.append((counters, page))
+    return found

@@ -106,7 +106,7 @@ class Stats:
         readings = [r for link in links if (r := self._watch.readings.get(link.number))]
         subscribed = self._subscribed(links)
         orphaned, waiting = self._orphaned(key.account, links)
-        counters = self._pool.counters
+        counters = self._pool.assigned.of_account[key.account]
         return {
             "account_id": key.account,
             "total_connections": len(links),

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pipeline.brokers.contract import Session
 from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import EventKind, State
 from pipeline.planning.health import (
@@ -24,6 +25,7 @@ from pipeline.planning.health import (
 from pipeline.planning.meters import RateMeter, Rates, RecentCount
 from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import Reading, Readings
+from pipeline.services.control.texts import ErrorTexts
 from pipeline.shm.names import InstancePaths
 
 #: Pages are looked at so often; for whoever asks, if that was longer ago than FRESH_NS.
@@ -63,8 +65,10 @@ class LastError(NamedTuple):
 class History:
     """What is remembered of one connection."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, texts: ErrorTexts) -> None:
         self.log = log
+        self.texts = texts
+        self.refusal = ""  # what the broker said last, while `server_errors_per_min` counts it
         self.meters = {name: RateMeter() for name in _METERS}
         self.fills: deque[float] = deque(maxlen=FILLS)
         self.last_error: LastError | None = None
@@ -94,6 +98,7 @@ class History:
         overruns, refused = reading.decode["frames_overrun"], reading.feed["server_errors"]
         self.overruns_per_min = self._overruns.update(now_ns, overruns)
         self.server_errors_per_min = self._server_errors.update(now_ns, refused)
+        self.refusal = self.texts.newest() or self.refusal
 
     def note_occurrence(self, found: Occurrence) -> None:
         """Take in one record of the event stream."""
@@ -109,14 +114,18 @@ class History:
 
 
 class Watch:
-    """All connections of an instance; `look` as often as you like."""
+    """All connections of an instance; `look` as often as you like.
+
+    `session_of` says what a connection's broker speaks; `tell` is called with what has happened.
+    """
 
     def __init__(
-        self, paths: InstancePaths, *, confirm_ns: int,
+        self, paths: InstancePaths, *, confirm_ns: int, session_of: Callable[[int], Session],
         tell: Callable[[Occurrence], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._paths = paths
         self._source = Readings(paths, confirm_ns)
+        self._session_of = session_of
         self._tell = tell
         self.taken_ns = 0
         self.readings: dict[int, Reading] = {}
@@ -152,7 +161,8 @@ class Watch:
     def _history(self, number: int) -> History:
         history = self.histories.get(number)
         if history is None:
-            history = self.histories[number] = History(EventLog(self._paths, number))
+            texts = ErrorTexts(self._paths, number, self._session_of(number))
+            history = self.histories[number] = History(EventLog(self._paths, number), texts)
             for found in history.log.news():
                 history.note_occurrence(found)  # before our time: remembered, told to nobody
         for found in history.log.news():

@@ -8,19 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ext.rings import FrameRingWriter
+from pipeline.brokers.contract import Session
+from pipeline.brokers.registry import load_broker
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from pipeline.core.enums import EventKind, Reason, SegmentKind, State
 from pipeline.planning.health import Band, PoolState
 from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import HUNG_NS, Readings
+from pipeline.services.control.texts import ErrorTexts
 from pipeline.services.control.unconfirmed import Unconfirmed
 from pipeline.services.control.watch import Watch
 from pipeline.shm.tables import AssignmentTable, WireTable
 from tests.services.status.establish import Established
 
 CONFIRM_NS = 10 * NS_PER_S
+SESSION = load_broker("kite").session
 CAPACITIES = {0: 20, 1: 20, 2: 20}
+
+
+def _session(number: int) -> Session:
+    return SESSION
 
 
 @pytest.fixture
@@ -131,7 +140,7 @@ def test_a_log_that_was_lapped_begins_at_what_is_left(established: Established) 
 def test_the_watch_judges_and_tells_what_is_new(established: Established) -> None:
     told: list[Occurrence] = []
     _note(established, State.RECONNECTING, Reason.RESET)
-    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, tell=told.append)
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session, tell=told.append)
     now = monotonic_ns()
     assert watch.look(now, CAPACITIES) and not watch.look(now + NS_PER_MS, CAPACITIES)
     assert told == [] and watch.health.state is PoolState.HEALTHY
@@ -144,7 +153,7 @@ def test_the_watch_judges_and_tells_what_is_new(established: Established) -> Non
 
 def test_one_that_is_down_is_degraded_and_errors_age_out(established: Established) -> None:
     """R7: one past error is not for ever."""
-    watch = Watch(established.paths, confirm_ns=CONFIRM_NS)
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)
     now = monotonic_ns()
     watch.look(now, CAPACITIES)
     feed = established.feeds[1]
@@ -171,7 +180,7 @@ def _live_on(established: Established, now_ns: int) -> None:
 
 def test_heartbeats_alone_are_healthy_for_two_minutes(established: Established) -> None:
     """R17: a quiet market is well."""
-    watch = Watch(established.paths, confirm_ns=CONFIRM_NS)
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)
     start = monotonic_ns()
     for second in range(120):
         now = start + second * NS_PER_S
@@ -183,3 +192,19 @@ def test_heartbeats_alone_are_healthy_for_two_minutes(established: Established) 
     assert watch.histories[0].last_heartbeat_mono_ns == start + 119 * NS_PER_S
     rate = watch.histories[0].rates["heartbeats"]
     assert rate.s1 == 1.0 and abs(rate.s60 - 1.0) < 0.02
+
+
+def _say(established: Established, text: bytes) -> None:
+    writer = FrameRingWriter(established.attach(SegmentKind.TEXT, 0).mapping)
+    assert writer.append(text, connection_epoch=2, receive_ts_ns=1, receive_mono_ns=1)
+
+
+def test_of_texts_the_newest_error_is_told_once(established: Established) -> None:
+    _say(established, b'{"type":"error","data":"before our time"}')
+    texts = ErrorTexts(established.paths, 0, SESSION)
+    assert texts.newest() is None
+    _say(established, b'{"type":"error","data":"Can\'t subscribe to more than 3000 instruments."}')
+    _say(established, b'{"type":"message","data":"hello"}')
+    _say(established, b"\xff not JSON")
+    assert texts.newest() == "Can't subscribe to more than 3000 instruments."
+    assert texts.newest() is None

@@ -1,0 +1,228 @@
+"""The HTTP API of a whole run, with the simulated exchange behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.core.instruments import simulated_tokens
+from pipeline.services.control.api.token import token_path
+from tests.services.control.api.served import call
+from tests.system.http_client import API, HttpClient
+from tests.system.pool_client import PoolClient
+from tests.system.rig import Run, wait_for
+from tests.system.test_pool import complete
+
+Make = Callable[..., Run]
+
+#: The example of the statistics that such pools are known to give, for 2,500 instruments.
+EXAMPLE = {
+    "account_id": "exchange",
+    "total_connections": 3,
+    "total_target_tokens": 2500,
+    "total_subscribed_tokens": 2500,
+    "max_instruments_per_connection": 1000,
+    "total_capacity": 3000,
+    "connections": [
+        {
+            "connection_id": number,
+            "connected": True,
+            "subscribed_tokens": count,
+            "capacity": 1000,
+            "available_capacity": 1000 - count,
+            "utilization_percent": percent,
+        }
+        for number, count, percent in ((0, 1000, 100.0), (1, 1000, 100.0), (2, 500, 50.0))
+    ],
+    "statistics": {
+        "total_connections_created": 3,
+        "total_subscriptions": 2500,
+        "total_unsubscriptions": 0,
+    },
+}
+NOTE = "Each connection can handle up to max_instruments_per_connection instruments (default: 1000)"
+
+
+def _like(found: Any, example: Any) -> Any:
+    """Return of what was found the part that the example has."""
+    if isinstance(example, dict):
+        return {key: _like(found[key], value) for key, value in example.items()}
+    if isinstance(example, list):
+        assert len(found) == len(example)
+        return [_like(*pair) for pair in zip(found, example, strict=True)]
+    return found
+
+
+def _serve(make_run: Make, pool: str, more: str = "", **options: Any) -> tuple[Run, HttpClient]:
+    run = make_run(pool=pool, more=API + more, **options).start_and_wait()
+    return run, HttpClient(run)
+
+
+def test_the_known_example_of_2500_instruments_field_by_field(make_run: Make) -> None:
+    pool = 'instruments_per_connection = 1000\npolicy = "first_fit"\nheadroom = 0.0'
+    run, http = _serve(make_run, pool, connections=1, count=2500)
+    assert http.stats()["total_accounts"] == 0
+    assert http.call("GET", "/advanced/websocket-pool/stats/exchange").status == 404
+    assert http.call("GET", "/advanced/websocket-pool/stats/nobody").status == 404
+    reply = http.subscribe(simulated_tokens(0, 2500))
+    assert reply.status == 200 and reply.body["accepted"] == 2500
+    complete(run, 2500)
+    wait_for(
+        lambda: http.stats("exchange")["confirmed_tokens"] == 2500, "the document to show it all"
+    )
+    document = http.stats()
+    assert document["total_accounts"] == 1 and document["note"] == NOTE
+    assert set(document["accounts"]) == {"exchange"}
+    assert _like(document["accounts"]["exchange"], EXAMPLE) == EXAMPLE
+    assert _like(http.stats("exchange"), EXAMPLE) == EXAMPLE
+    _over_capacity_changes_nothing(http)
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _over_capacity_changes_nothing(http: HttpClient) -> None:
+    reply = http.subscribe(range(10**6, 10**6 + 501), client="more")
+    assert reply.status == 409
+    assert (reply.body["requested"], reply.body["available"]) == (501, 500)
+    assert http.stats("exchange")["total_target_tokens"] == 2500
+
+
+def test_metrics_are_the_statistics_and_both_doors_lead_to_the_same(make_run: Make) -> None:
+    pool = "instruments_per_connection = 100\nheadroom = 0.0"
+    run, http = _serve(make_run, pool)
+    tokens = simulated_tokens(0, 150)
+    with PoolClient(run, "t") as client:
+        client.subscribe(tokens[:100])
+        assert http.subscribe(tokens[50:]).body["already"] == 50
+        complete(run, 150)
+        rows = http.get("/subscriptions?client=t&limit=5000")
+        assert sorted(row["instrument_token"] for row in rows) == sorted(tokens[:100])
+        wait_for(lambda: http.stats("exchange")["wire_tokens"] == 150, "the pages to show it")
+        figures = _figures(http.get("/metrics"))
+        account = http.stats("exchange")
+        label = '{account_id="exchange"}'
+        assert figures[f"websocket_pool_connections{label}"] == account["total_connections"] == 2
+        for name, field in (
+            ("subscribed_tokens", "total_subscribed_tokens"), ("target_tokens",) * 2,
+        ):  # fmt: skip
+            expected = account[field if field.startswith("total") else f"total_{field}"]
+            assert figures[f"websocket_pool_{name}{label}"] == expected == 150
+        assert figures[f"websocket_pool_capacity_utilization_percent{label}"] == 75.0
+        subscriptions = account["statistics"]["total_subscriptions"]
+        assert figures[f"websocket_pool_subscriptions_total{label}"] == subscriptions == 150
+        for row in account["connections"]:
+            labels = f'{{account_id="exchange",connection_id="{row["connection_id"]}"}}'
+            assert figures[f"websocket_pool_connected_status{labels}"] == 1
+        assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _figures(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_a_hung_feed_is_seen_told_and_past(make_run: Make) -> None:
+    """The pages tell of it, not the process; the summary is healthy again afterwards (R7)."""
+    pool = "instruments_per_connection = 100\nheadroom = 0.0"
+    more = "[supervisor]\nhang_timeout_s = 30\n[feed]\nbackoff_min_s = 0.1\nbackoff_max_s = 0.3\n"
+    run, http = _serve(make_run, pool, more)
+    http.subscribe(simulated_tokens(0, 200))
+    complete(run, 200)
+    listener = _listen(http)
+    pid = run.kill("feed 1", signal.SIGSTOP)
+    row = wait_for(lambda: _row(http, 1, hung=True), "the hung feed to be told")
+    assert not row["connected"] and row["health_score"] == 0.0
+    health = http.get("/health")
+    assert health["is_degraded"] and health["health_percentage"] == 50.0
+    assert "connection_hung" in {alert["kind"] for alert in http.get("/alerts")["open"]}
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: _row(http, 1, hung=False), "its successor")
+    wait_for(lambda: http.get("/health")["status"] != "degraded", "the pool to be well")
+    row = wait_for(lambda: _row(http, 1, connected=True), "it to be connected")
+    assert row["last_error"]["class"] == "PROCESS_KILLED" and row["totals"]["gaps"] >= 1
+    resolved = {alert["kind"] for alert in http.get("/alerts")["resolved"]}
+    assert "connection_hung" in resolved
+    told = _until(listener, b"event: gap")
+    assert b"event: alert" in told and b"event: state" in told
+    listener.close()
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _row(http: HttpClient, number: int, **wanted: Any) -> Any:
+    rows = {row["connection_id"]: row for row in http.stats("exchange")["connections"]}
+    found = rows[number]
+    return found if all(found.get(key) == value for key, value in wanted.items()) else None
+
+
+def _listen(http: HttpClient) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", http.port), timeout=30)
+    head = f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {http.token}\r\n\r\n"
+    sock.sendall(head.encode())
+    _until(sock, b": listening")
+    return sock
+
+
+def _until(sock: socket.socket, wanted: bytes) -> bytes:
+    found = b""
+    while wanted not in found:
+        part = sock.recv(65_536)
+        assert part, found
+        found += part
+    return found
+
+
+def test_it_survives_the_control_process(make_run: Make) -> None:
+    """Same port, same token, same demand, and statistics that go on."""
+    run, http = _serve(make_run, "instruments_per_connection = 100\nheadroom = 0.0")
+    http.subscribe(simulated_tokens(0, 150))
+    complete(run, 150)
+    wait_for(lambda: http.stats("exchange")["confirmed_tokens"] == 150, "it all to tick")
+    before = http.stats("exchange")
+    pid = run.kill("control 0")
+    wait_for(lambda: run.pid("control 0") not in (0, pid), "its successor")
+    wait_for(lambda: _status(http, "/health") == 200, "it to serve")
+    after = http.stats("exchange")
+    for key in ("total_target_tokens", "total_subscribed_tokens", "statistics", "account_id"):
+        assert after[key] == before[key]
+    assert after["totals"]["ticks"] >= before["totals"]["ticks"]
+    assert token_path(run.paths).read_text().strip() == http.token
+    assert len(http.get("/subscriptions?client=http")) == 150
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _status(http: HttpClient, path: str) -> int:
+    try:
+        return http.call("GET", path).status
+    except ConnectionError:
+        return 0
+
+
+def test_a_port_that_is_taken_ends_the_start(make_run: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        run = make_run(pool="", more=f"[api]\nport = {port}\n").start()
+        assert run.process is not None and run.process.wait(40) == 73
+    assert f"[api] 127.0.0.1 port {port}" in run.log.read_text()
+    run.assert_nothing_left()
+
+
+def test_a_token_is_swapped_in_its_file(make_run: Make, tmp_path: Any) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("demo\n")
+    secret.chmod(0o600)
+    run, http = _serve(make_run, "", account=f'access_token = "file:{secret}"')
+    path = "/accounts/exchange/token"
+    assert http.call("PUT", path, {"access_token": "another-secret-one"}).status == 200
+    assert secret.read_text() == "another-secret-one\n" and secret.stat().st_mode & 0o777 == 0o600
+    assert http.call("PUT", path, {"access_token": "no good\n"}).status == 422
+    assert call(http.port, "PUT", path, token="x", body={"access_token": "y"}).status == 401
+    assert secret.read_text() == "another-secret-one\n"
+    assert run.stop() == 0
+    assert "another-secret-one" not in run.log.read_text()
+    assert http.token not in run.log.read_text()
