@@ -40,7 +40,8 @@ def stats(
         print(json.dumps(found))
         return
     accounts = {account: found} if account is not None else found["accounts"]
-    Console(highlight=False).print(stats_view(accounts, found.get("pool")))
+    console = Console(highlight=False)
+    console.print(stats_view(accounts, found.get("pool"), console.width))
 
 
 @command.command()

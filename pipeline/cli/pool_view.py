@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -19,16 +20,19 @@ _ACCOUNT_LENGTH: Final = 16
 
 
 def stats_view(
-    accounts: Mapping[str, Mapping[str, Any]], pool: Mapping[str, int] | None
+    accounts: Mapping[str, Mapping[str, Any]], pool: Mapping[str, int] | None, width: int = 80
 ) -> RenderableType:
-    """Return the accounts, each with its connections; `pool` is what all of it comes to."""
+    """Return the accounts, each with its connections; `pool` is what all of it comes to.
+
+    What has no room in `width` columns is left out, the least important first.
+    """
     parts: list[RenderableType] = [] if pool is None else [_sets(pool), ""]
-    parts.append(_accounts(accounts))
+    parts.append(_accounts(accounts, width))
     rows = [
         (name, row) for name, account in accounts.items() for row in account.get("connections", ())
     ]
     if rows:
-        parts += ["", _connections(rows)]
+        parts += ["", _connections(rows, width)]
     return Group(*parts)
 
 
@@ -40,14 +44,17 @@ def _sets(pool: Mapping[str, int]) -> Text:
     return text
 
 
-def _accounts(accounts: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = _table("<account", "<health", "conns", "wanted", "assigned", "room", "orphans", gap=1)
+def _accounts(accounts: Mapping[str, Mapping[str, Any]], width: int) -> Table:
+    table = _Narrow(
+        width, ("<account", 0), ("<health", 0), ("conns", 40), ("wanted", 60), ("assigned", 0),
+        ("room", 60), ("orphans", 50),
+    )  # fmt: skip
     for name, found in accounts.items():
         if "error" in found:
-            table.add_row(name[:_ACCOUNT_LENGTH], Text(str(found.get("message")), style="red"))
+            table.add(name[:_ACCOUNT_LENGTH], Text(str(found.get("message")), style="red"))
             continue
         room = found["total_capacity"] - found["total_subscribed_tokens"]
-        table.add_row(
+        table.add(
             name[:_ACCOUNT_LENGTH],
             _health(found.get("health")),
             str(found["total_connections"]),
@@ -56,7 +63,7 @@ def _accounts(accounts: Mapping[str, Mapping[str, Any]]) -> Table:
             count(room),
             _warned(found.get("orphaned", 0)),
         )
-    return table
+    return table.table
 
 
 def _health(found: Mapping[str, Any] | None) -> Text:
@@ -65,14 +72,14 @@ def _health(found: Mapping[str, Any] | None) -> Text:
     return Text(f"{found['score']:.0f} {found['state']}", style=_BANDS.get(found["state"], ""))
 
 
-def _connections(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
-    table = _table(
-        "<conn", "<account", "<state", "assigned", "full", "wire", "conf.", "unconf", "ticks/s",
-        "score", gap=1,
+def _connections(rows: Iterable[tuple[str, Mapping[str, Any]]], width: int) -> Table:
+    table = _Narrow(
+        width, ("<conn", 0), ("<account", 60), ("<state", 0), ("assigned", 0), ("full", 40),
+        ("wire", 80), ("conf.", 70), ("unconf", 80), ("ticks/s", 40), ("score", 60),
     )  # fmt: skip
     for account, row in rows:
         state = str(row.get("state", "LIVE" if row["connected"] else "-"))
-        table.add_row(
+        table.add(
             f"c{row['connection_id']}",
             account[:_ACCOUNT_LENGTH],
             Text(state, style="" if row["connected"] else "yellow"),
@@ -86,7 +93,7 @@ def _connections(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
             _rate(row.get("tick_rate")),
             _score(row),
         )
-    return table
+    return table.table
 
 
 def _rate(rates: Mapping[str, float] | None) -> str:
@@ -124,6 +131,7 @@ def health_view(found: Mapping[str, Any]) -> RenderableType:
 
 def _unwell(rows: Iterable[Mapping[str, Any]]) -> Table:
     table = _table("<conn", "score", "<band", "<because of")
+    table.columns[-1].no_wrap = False
     for row in rows:
         causes = [f"{name} -{loss:.0f}" for name, loss in row["penalties"].items() if loss >= 0.5]
         table.add_row(
@@ -143,20 +151,23 @@ def _alert(alert: Mapping[str, Any]) -> str:
 # ---- subscriptions --------------------------------------------------------------------------
 
 
-def subscriptions_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+def subscriptions_table(rows: Iterable[Mapping[str, Any]], width: int = 80) -> Table:
     """Return what is wanted, where it is, and who wants it."""
-    table = _table("<instrument", "<mode", "<priority", "<where", "<wanted by")
+    table = _Narrow(
+        width, ("<instrument", 0), ("<mode", 0), ("<priority", 70), ("<where", 0),
+        ("<wanted by", 60),
+    )  # fmt: skip
     for row in rows:
         names = row.get("clients", ())
         more = f" and {len(names) - _CLIENTS_SHOWN} more" if len(names) > _CLIENTS_SHOWN else ""
-        table.add_row(
+        table.add(
             str(row["instrument_token"]),
             row["mode"],
             row["priority"],
             _where(row),
             ", ".join(names[:_CLIENTS_SHOWN]) + more,
         )
-    return table
+    return table.table
 
 
 def _where(row: Mapping[str, Any]) -> Text:
@@ -168,20 +179,23 @@ def _where(row: Mapping[str, Any]) -> Text:
     return Text(f"c{row['connection']}" + (f" to c{moving}" if moving is not None else ""))
 
 
-def clients_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+def clients_table(rows: Iterable[Mapping[str, Any]], width: int = 80) -> Table:
     """Return who wants how much."""
-    table = _table("<client", "pid", "<is", "instruments", "ltp", "quote", "full")
+    table = _Narrow(
+        width, ("<client", 0), ("pid", 60), ("<is", 0), ("instruments", 0), ("ltp", 80),
+        ("quote", 80), ("full", 80),
+    )  # fmt: skip
     for row in rows:
         here = "durable" if row["durable"] else "here" if row["connected"] else "gone"
         modes = row.get("modes", {})
-        table.add_row(
+        table.add(
             row["name"][:32],
             str(row["pid"] or "-"),
             Text(here, style="yellow" if here == "gone" else ""),
             count(row["instruments"]),
             *(count(modes.get(mode, 0)) for mode in ("ltp", "quote", "full")),
         )
-    return table
+    return table.table
 
 
 def refusals(refused: Sequence[Mapping[str, Any]], total: int) -> Iterator[str]:
@@ -197,6 +211,18 @@ def refusals(refused: Sequence[Mapping[str, Any]], total: int) -> Iterator[str]:
 
 def _warned(number: int) -> Text:
     return Text(count(number), style="yellow" if number else "")
+
+
+class _Narrow:
+    """A table of those columns for which a terminal is wide enough: (name, least width)."""
+
+    def __init__(self, width: int, *columns: tuple[str, int]) -> None:
+        self._shown = [least <= width for _, least in columns]
+        self.table = _table(*itertools.compress((name for name, _ in columns), self._shown), gap=1)
+
+    def add(self, *cells: str | Text) -> None:
+        """Add a row of all columns, or of the first ones."""
+        self.table.add_row(*itertools.compress(cells, self._shown))
 
 
 def _table(*columns: str, gap: int = 2) -> Table:

@@ -130,7 +130,7 @@ def list_(
         console.print("nothing is wanted")
         return
     shown = rows if everything else rows[:_SHOWN_MAX]
-    console.print(subscriptions_table(shown))
+    console.print(subscriptions_table(shown, console.width))
     if len(shown) < len(rows):
         console.print(f"{len(rows)} wanted, {len(shown)} shown: --all shows the rest")
 
@@ -147,7 +147,8 @@ def clients(
     if as_json:
         print(json.dumps(rows))
     else:
-        Console(highlight=False).print(clients_table(rows))
+        console = Console(highlight=False)
+        console.print(clients_table(rows, console.width))
 
 
 def _forms(words: list[str]) -> list[Instrument]:
