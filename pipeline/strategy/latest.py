@@ -50,7 +50,10 @@ class LatestTables:
         for number in self._assignments.keys() - wanted.keys():
             del self._assignments[number]
         for number in wanted.keys() - self._assignments.keys():
-            table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number))
+            try:
+                table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number))
+            except FileNotFoundError:
+                continue  # it is being taken away at this moment; the manifest will say so
             self._assignments[number] = (wanted[number].decoder, table)
         for entry in manifest:
             if entry.kind is SegmentKind.LATEST and entry.number not in self._tables:

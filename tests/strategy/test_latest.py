@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.core.enums import Mode
+from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.errors import CapacityError
+from pipeline.shm.instance import InstanceView, ManifestEntry
 from pipeline.shm.tables import assignment_rows
+from pipeline.strategy.latest import LatestTables
 from pipeline.strategy.market import Market
 from tests.strategy.conftest import Make
 from tests.strategy.writer import FakeInstance
@@ -50,6 +52,14 @@ def test_unassigned_tokens_name_the_config_key(instance: FakeInstance) -> None:
         for wrong in ([1.5], [-1], [2**40], [[1, 2]]):
             with pytest.raises(TypeError):
                 market.latest(wrong)
+
+
+def test_a_connection_that_goes_at_this_moment_is_passed_over(instance: FakeInstance) -> None:
+    tables = LatestTables(instance.paths)
+    manifest = InstanceView(instance.paths).read().manifest
+    gone = ManifestEntry(SegmentKind.ASSIGNMENT, 77)  # listed when it was read, unlinked since
+    tables.follow((*manifest, gone))
+    assert tables.read([408065])["sequence"].tolist() == [0]
 
 
 def test_new_assignments_and_connections_are_followed(instance: FakeInstance) -> None:

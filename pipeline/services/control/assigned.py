@@ -98,7 +98,9 @@ class Assigned:
     def open(self, new: NewConnection, now_ns: int) -> Link:
         """Want a connection more; return it."""
         key = next(key for key in self.keys if key.account == new.account)
-        number, self._next_number = self._next_number, self._next_number + 1
+        # Those that were opened and are gone have no row any more; how many they were is known.
+        number = max(self._next_number, self.counters.connections_opened)
+        self._next_number = number + 1
         link = self.links[number] = Link(
             number=number,
             account=new.account,
@@ -108,6 +110,7 @@ class Assigned:
             capacity=key.instruments_per_connection,
             opened_mono_ns=now_ns,
             healthy_mono_ns=now_ns,
+            wanted_mono_ns=now_ns,
         )
         self.counters.connections_opened += 1
         self.of_account[link.account].connections_opened += 1
@@ -135,6 +138,11 @@ class Assigned:
         self._topology_changed = True
 
     # ---- instruments ------------------------------------------------------------------------
+
+    def has_slot(self, token: int, link: Link) -> bool:
+        """Whether a connection's decoder has a place for an instrument in its latest table."""
+        slots = self.slots[link.decoder]
+        return slots.free > 0 or slots.has(token)
 
     def assign(self, token: int, mode: Mode, link: Link, owner_epoch: int = 1) -> None:
         """Give a connection a row; whose the instrument is, `placement` says."""
@@ -239,6 +247,7 @@ def _adopted_link(row: TopologyRow, key: Key, now_ns: int) -> Link:
         capacity=row.instruments_max,
         opened_mono_ns=now_ns,
         healthy_mono_ns=now_ns,
+        wanted_mono_ns=now_ns,
         wanted=row.wanted,
         dirty=False,
     )

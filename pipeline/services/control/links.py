@@ -6,7 +6,7 @@ while an instrument moves between two connections of a decoder, both assign it w
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,7 +39,8 @@ class Link:
     """A connection, as the control process wants and sees it; `number` is never used again.
 
     `wanted` False: it is being closed. `draining`: what it carries is to go elsewhere.
-    `healthy_mono_ns` is when it was last seen healthy, at first when it was opened.
+    `healthy_mono_ns` is when it was last seen healthy, at first when it was opened;
+    `wanted_mono_ns` when it was last seen wanted.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Link:
     capacity: int
     opened_mono_ns: int
     healthy_mono_ns: int
+    wanted_mono_ns: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     report: Report = Report()
     wanted: bool = True
@@ -82,14 +84,14 @@ class Slots:
     """The slots of one decoder's latest table; the one given back last is used again last."""
 
     def __init__(self, count: int) -> None:
-        self._free = deque(range(count))
+        self._free = OrderedDict.fromkeys(range(count))  # in order, and quick to search
         self._slots: dict[int, int] = {}
         self._users: dict[int, int] = {}
 
     def take(self, token: int) -> int:
         """Return the instrument's slot, for one connection more that carries it."""
         if token not in self._slots:
-            self._slots[token] = self._free.popleft()
+            self._slots[token] = self._free.popitem(last=False)[0]
         self._users[token] = self._users.get(token, 0) + 1
         return self._slots[token]
 
@@ -98,7 +100,7 @@ class Slots:
         self._users[token] -= 1
         if not self._users[token]:
             del self._users[token]
-            self._free.append(self._slots.pop(token))
+            self._free[self._slots.pop(token)] = None
 
     def adopt(self, token: int, slot: int) -> bool:
         """Note a use that is there already; False if the slot is another instrument's."""
@@ -107,10 +109,14 @@ class Slots:
         if token not in self._slots:
             if slot not in self._free:
                 return False
-            self._free.remove(slot)
+            del self._free[slot]
             self._slots[token] = slot
         self._users[token] = self._users.get(token, 0) + 1
         return True
+
+    def has(self, token: int) -> bool:
+        """Whether the instrument has a slot."""
+        return token in self._slots
 
     @property
     def free(self) -> int:

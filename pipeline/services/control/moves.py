@@ -65,6 +65,17 @@ class Moves:
         """Forget a move: nobody wants the instrument any more."""
         self.under_way.pop(token, None)
 
+    def leave(self, source: Link) -> None:
+        """Have the targets own what is under way from a connection that closes."""
+        for token, moving in list(self.under_way.items()):
+            if moving.source != source.number:
+                continue
+            del self.under_way[token]
+            target = self._assigned.links.get(moving.target)
+            if target is not None and token in target.rows:
+                self._assigned.placement[token] = target.number
+                self._assigned.counters.moves_done += 1
+
     def begin_some(self, desired: Mapping[int, Want], now_ns: int) -> None:
         """Begin as many as may begin now; those that make no sense any more are passed over."""
         allowed = self._pacer.take(now_ns, len(self._waiting)) if self._waiting else 0
@@ -83,6 +94,7 @@ class Moves:
             and target is not None
             and target.takes_more
             and len(target.rows) < target.capacity
+            and self._assigned.has_slot(move.token, target)
         )
 
     def begin(self, move: Move, want: Want, now_ns: int) -> None:

@@ -39,6 +39,12 @@ from pipeline.services.control.upkeep import Upkeep
 HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
 #: A feed beats every half second at least; one that does not for so long is not well.
 SILENT_NS: Final = NS_PER_S
+#: A connection that asked for instruments and stays up is well, though nothing may come of them.
+SUBSCRIBED_NS: Final = NS_PER_S
+#: Who has not looked for so long knows nothing of the time between.
+AWAY_NS: Final = NS_PER_S
+#: A connection that was never there is forgotten so long after it is not wanted any more.
+NEVER_THERE_NS: Final = 2 * NS_PER_S
 #: A key with a connection in one of these may not open another.
 BARRED: Final = frozenset({State.AUTH_EXPIRED, State.LIMITED})
 #: What has no place is looked at again so often, should nothing have happened.
@@ -86,6 +92,7 @@ class Pool:
         )
         self._linger_ns = round(settings.linger_s * NS_PER_S)
         self._adopted_until_ns = 0
+        self._observed_ns = now_ns
         self._adopt(now_ns)
 
     @property
@@ -191,11 +198,17 @@ class Pool:
 
     def _observe(self, now_ns: int) -> None:
         present = self._outside.present
+        away_ns = now_ns - self._observed_ns
+        self._observed_ns = now_ns
         for link in list(self.links.values()):
+            if away_ns >= AWAY_NS:
+                link.healthy_mono_ns += away_ns
+            if link.wanted:
+                link.wanted_mono_ns = now_ns
             before, was_down = link.report.state, link.is_down
             link.report = self._outside.report(link.number)
             link.was_present = link.was_present or link.number in present
-            if link.was_present and link.number not in present and not link.wanted:
+            if link.number not in present and _is_gone(link, now_ns):
                 self._empty(link)
                 self.assigned.forget(link)
                 self._look_again()
@@ -239,17 +252,26 @@ class Pool:
         plan = self._numbered(plan, now_ns)
         self._turn = plan.turn
         for token, number in plan.assign.items():
+            if not self.assigned.has_slot(token, self.links[number]):
+                self.unplaced[token] = Why.CAPACITY
+                continue
             self.assigned.assign(token, self.ledger.desired[token].mode, self.links[number])
             self.placement[token] = number
             account = self.homes[token] = self.links[number].account
             self.assigned.of_account[account].subscriptions += 1
             del self.unplaced[token]
-        self.counters.subscriptions += len(plan.assign)
+            self.counters.subscriptions += 1
         for refusal in plan.refused:
             self.unplaced[refusal.token] = refusal.why
 
     def _empty(self, link: Link) -> None:
-        """What a connection still carries that is being closed has no place any more."""
+        """What a connection still carries that is being closed has no place any more.
+
+        Unless it is under way to another one: then it is that one's.
+        """
+        if not link.rows:
+            return
+        self.moves.leave(link)
         for token in self.assigned.empty(link):
             self.unplaced[token] = Why.NO_CONNECTION
             self._place_again_ns = 0
@@ -273,8 +295,11 @@ class Pool:
         plan = self._numbered(plan, now_ns)
         for token, number in plan.assign.items():
             mode, epoch = self.ledger.desired[token].mode, link.rows[token].owner_epoch + 1
-            self.assigned.unassign(token, link)
+            if not self.assigned.has_slot(token, self.links[number]):
+                continue
+            # In this order it keeps its slot, and with that its newest tick, within a decoder.
             self.assigned.assign(token, mode, self.links[number], epoch)
+            self.assigned.unassign(token, link)
             self.placement[token] = number
         if plan.assign:
             _log.warning(
@@ -314,7 +339,18 @@ class Pool:
 
 def _is_healthy(report: Report, now_ns: int) -> bool:
     """Whether a connection is well and its feed alive: one that hangs goes on saying LIVE."""
-    return report.state in HEALTHY and now_ns - report.heartbeat_mono_ns < SILENT_NS
+    subscribed = (
+        report.state is State.SUBSCRIBING and now_ns - report.since_mono_ns >= SUBSCRIBED_NS
+    )
+    is_well = subscribed or report.state in HEALTHY
+    return is_well and now_ns - report.heartbeat_mono_ns < SILENT_NS
+
+
+def _is_gone(link: Link, now_ns: int) -> bool:
+    """Whether a connection that has no segments will never have any."""
+    if link.wanted:
+        return False
+    return link.was_present or now_ns - link.wanted_mono_ns >= NEVER_THERE_NS
 
 
 def policy_of(config: Config) -> PlacementPolicy:

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import signal
 import socket
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
@@ -26,7 +27,7 @@ from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
 from pipeline.services.control.front import Front
 from pipeline.services.control.homes import Homes
-from pipeline.services.control.names import Names
+from pipeline.services.control.names import Names, Stranger
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import ADOPTED, Pool
 from pipeline.services.control.server import Server
@@ -44,6 +45,8 @@ CALM_TURN_S: Final = 0.25
 CONFIG_CLIENT: Final = "config"
 
 SAVE_NS: Final = 10 * NS_PER_S
+#: What loading the instrument list may take before this process counts as hung.
+LIST_LOAD_NS: Final = 30 * NS_PER_S
 _NO_PACKAGES: Final = (
     "[api] is in the config, and a package for it is missing: control.sock serves alone; "
     "for HTTP: pip install 'tickrail[api]'"
@@ -84,10 +87,11 @@ class Control:
         self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
         self._durable.restore(self.pool.ledger)
         self.documents = Documents(config, paths, self.pool)
+        self._names = Names(config.instruments_file, self._last_price)
         about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
         self.commands = Commands(
             self.pool,
-            resolve=Names(config.instruments_file, self._last_price).resolve,
+            resolve=self._resolve,
             about={**about, "started_ts_ns": real_ns()},
             questions=self.documents.desk.questions(),
             actions=actions_of(self.pool),
@@ -95,8 +99,15 @@ class Control:
         self._latest = LatestTables(paths)
         self._wake = asyncio.Event()
         self.host = self._make_host(listener)
-        self.server = Server(self.commands, self.pool.ledger, self._wake.set)
+        self.server = Server(self.commands, self.pool.ledger, self._wake.set, reserved=reserved)
         self._stopping = False
+
+    def _resolve(
+        self, names: Sequence[str]
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, Stranger]]:
+        now_ns = monotonic_ns()
+        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # the first name loads the list
+        return self._names.resolve(names)
 
     def _last_price(self, token: int) -> float | None:
         """Return what an instrument was last traded at, if it is streamed here."""

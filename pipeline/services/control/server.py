@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final
 
@@ -37,14 +37,21 @@ _log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves the socket until `close`; `changed` is called after each request that was done."""
+    """Serves the socket until `close`; `changed` is called after each request that was done.
 
-    def __init__(self, commands: Commands, ledger: Ledger, changed: Callable[[], None]) -> None:
+    `reserved`: names in the ledger that nobody who connects may have.
+    """
+
+    def __init__(
+        self, commands: Commands, ledger: Ledger, changed: Callable[[], None],
+        *, reserved: Container[str] = (),
+    ) -> None:  # fmt: skip
         self.requests = 0
         self.refusals = 0
         self._commands = commands
         self._ledger = ledger
         self._changed = changed
+        self._reserved = reserved
         self._server: asyncio.Server | None = None
         self._connected: dict[str, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,7 +86,7 @@ class Server:
             while name and (request := await self._read(reader, writer)) is not None:
                 await self._serve(name, request, writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            pass  # gone, or told to go
+            writer.transport.abort()  # gone, told to go, or deaf: nobody waits for what is unread
         finally:
             self._tasks.discard(task)
             if name and self._connected.get(name) is writer:
@@ -114,6 +121,12 @@ class Server:
             text = f"client {request.client[:70]!r}: expected 1 to 64 letters, digits, or _ . : -"
             return Problem(code="bad_request", text=text)
         client = self._ledger.clients.get(request.client)
+        if request.client in self._reserved:
+            text = f"client {request.client!r} is the control process's own name: take another"
+            return Problem(code="conflict", text=text)
+        if client is not None and client.durable and client.wants and not request.durable:
+            text = f"client {request.client!r} has wishes that outlive it: take another name"
+            return Problem(code="conflict", text=text)
         if client is not None and request.client in self._connected and client.pid != request.pid:
             text = f"client {request.client!r} is connected as process {client.pid}: take another"
             return Problem(code="conflict", text=text)

@@ -17,7 +17,7 @@ from pipeline.planning.pacing import Steady
 from pipeline.planning.policies import PlacementPolicy
 from pipeline.planning.pool import Move, NewConnection, PoolView
 from pipeline.planning.rebalance import rebalance
-from pipeline.planning.redistribution import drain
+from pipeline.planning.redistribution import drain, redistribute
 from pipeline.planning.scaling import History, Recycling, ScalingPolicy, judge_scaling
 from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.links import Link
@@ -121,13 +121,24 @@ class Upkeep:
                 _log.info(f"{count} instruments are to move, to restore the balance")
 
     def _empty(self, link: Link, now_ns: int) -> None:
-        found = drain(
-            link.number, self._view(), self._policy, to=link.drain_to, may_open=not link.drain_to
-        )
+        to = [n for n in link.drain_to or () if n in self._assigned.links] or None
+        found = drain(link.number, self._view(), self._policy, to=to, may_open=to is None)
+        if found.plan.refused and self._may_all_take(link):
+            # The room that there was is gone. It takes more again, lest it be refused for nothing.
+            link.draining, link.drain_to = False, None
+            _log.warning(
+                f"connection {link.number} stays: the others have no room any more for "
+                f"{len(found.plan.refused)} of its instruments"
+            )
+            return
         numbers = {new.ref: self._assigned.open(new, now_ns).number for new in found.plan.open}
         self._moves.replace_waiting(
             move._replace(target=numbers.get(move.target, move.target)) for move in found.moves
         )
+
+    def _may_all_take(self, draining: Link) -> bool:
+        others = [link for link in self._assigned.links.values() if link is not draining]
+        return all(link.takes_more or (link.draining and link.wanted) for link in others)
 
     # ---- because somebody asks --------------------------------------------------------------
 
@@ -160,11 +171,19 @@ class Upkeep:
         most = sum(key.connections_max for key in self._assigned.keys)
         if not 0 <= connections <= most:
             raise CannotBeDone(f"{connections} connections: 0 to {most} are allowed by the keys")
+        surplus = len(links) - connections
+        closing = sorted(links, key=lambda link: len(link.rows))[: max(surplus, 0)]
+        numbers = [link.number for link in closing]
+        refused = redistribute(numbers, self._view(), self._policy, may_open=False).refused
+        if refused:
+            raise CannotBeDone(
+                f"{connections} connections have no room for {len(refused)} of the instruments: "
+                "unsubscribe some first"
+            )
+        for link in closing:
+            self._drain_into(link, None)
         self._scaling = _with_minimum(self._scaling, connections)
         self._check_at_ns = 0
-        surplus = len(links) - connections
-        for link in sorted(links, key=lambda link: len(link.rows))[: max(surplus, 0)]:
-            self.drain(link.number)
         return -surplus
 
     def _link(self, number: int) -> Link:

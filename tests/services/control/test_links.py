@@ -44,7 +44,8 @@ def test_a_slot_is_the_instruments_on_however_many_connections() -> None:
 def test_no_more_slots_than_there_are() -> None:
     slots = Slots(1)
     slots.take(1)
-    with pytest.raises(IndexError):
+    assert slots.has(1) and not slots.has(2) and not slots.free
+    with pytest.raises(KeyError):
         slots.take(2)
 
 

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Mode
 from pipeline.planning.pool import Move, Want, Why
 from pipeline.services.control.pool import ADOPTED, Pool
@@ -236,6 +237,114 @@ def test_a_number_is_never_used_again_over_a_restart() -> None:
     again.want("a", range(1, 5000))
     again.turn()
     assert sorted(again.world.tables) == [0, 1]
+
+
+def test_a_number_is_not_used_again_either_when_its_connection_is_gone() -> None:
+    rig = Rig(pool_config())
+    rig.want("a", [1])
+    rig.turn()
+    rig.pool.ledger.remove("a", [1])
+    rig.pool.assigned.close(rig.pool.links[0])
+    rig.turn()
+    assert rig.world.topology == [] and not rig.pool.links
+    again = Rig(rig.config, rig.world)
+    again.pool.counters.connections_opened = rig.pool.counters.connections_opened  # by its page
+    again.want("a", [2])
+    again.turn()
+    assert again.counts() == {1: 1}
+    again.check()
+
+
+def test_a_connection_that_never_came_is_forgotten() -> None:
+    rig = Rig(pool_config())
+    rig.world.refuses = True
+    rig.want("a", [1])
+    rig.turn()
+    rig.pool.ledger.remove("a", [1])
+    rig.pool.assigned.close(rig.pool.links[0])
+    rig.turn(1.0)
+    assert 0 in rig.pool.links  # it may be in the making
+    rig.turn(2.0)
+    assert not rig.pool.links and rig.world.topology == []
+
+
+def test_a_connection_that_went_while_nobody_looked_is_forgotten() -> None:
+    rig = Rig(pool_config())
+    rig.want("a", [1])
+    rig.turn()
+    rig.pool.assigned.close(rig.pool.links[0])
+    rig.pool.assigned.write()
+    rig.world.step()
+    assert not rig.world.tables
+    again = Rig(rig.config, rig.world)
+    again.turn(3.0)
+    assert not again.pool.links and again.world.topology == []
+
+
+def test_what_is_under_way_from_a_connection_that_closes_is_the_other_ones() -> None:
+    rig = Rig(pool_config(pool='open = "all"'))
+    rig.want("a", range(1, 31))
+    rig.turn()
+    source = rig.pool.placement[1]
+    target = (source + 1) % 3
+    rig.world.mute = {target}
+    rig.move(1, source, target)
+    rig.turn(0.04)
+    rig.pool.assigned.close(rig.pool.links[source])
+    rig.turn(1.0)
+    assert rig.pool.placement[1] == target and not rig.pool.unplaced
+    assert not rig.pool.moves.under_way
+    rig.check()
+    rig.pool.ledger.remove("a", range(1, 31))
+    rig.turn()
+    assert rig.pool.assigned.slots[0].free == 9000
+
+
+def test_who_was_away_blames_nobody_for_the_time() -> None:
+    rig = Rig(pool_config(pool='open = "all"'))
+    rig.want("a", range(1, 31))
+    rig.turn()
+    before = dict(rig.pool.placement)
+    rig.world.now_ns += 30 * NS_PER_S
+    rig.world.down = {0}
+    rig.turn(1.0)
+    assert rig.pool.placement == before
+    rig.turn(3.0)
+    assert 0 not in rig.pool.placement.values()
+
+
+def test_instruments_from_which_nothing_comes_leave_their_connection_well() -> None:
+    rig = Rig(pool_config())
+    rig.world.silent = {0, 1, 2}
+    rig.want("a", [1])
+    rig.turn(10.0)
+    assert rig.counts() == {0: 1} and not rig.pool.orphans
+
+
+def test_within_a_decoder_an_outage_costs_nobody_the_newest_tick() -> None:
+    rig = Rig(pool_config(pool='open = "all"'))
+    rig.want("a", range(1, 31))
+    rig.turn()
+    slots = {t: row.slot for rows in rig.world.tables.values() for t, row in rows.items()}
+    rig.world.down = {0}
+    rig.turn(4.0)
+    assert 0 not in rig.pool.placement.values()
+    rows = [row for number in (1, 2) for row in rig.world.tables[number].items()]
+    assert {t: row.slot for t, row in rows} == slots
+    rig.check()
+
+
+def test_without_a_slot_an_instrument_waits() -> None:
+    rig = Rig(pool_config(pool="instruments_per_connection = 10"))
+    for token in range(1000, 1029):
+        rig.pool.assigned.slots[0].take(token)
+    rig.want("a", [1, 2])
+    rig.turn()
+    assert rig.counts() == {0: 1} and list(rig.pool.unplaced.values()) == [Why.CAPACITY]
+    rig.pool.assigned.slots[0].give_back(1000)
+    rig.turn(2.0)
+    assert not rig.pool.unplaced
+    rig.check()
 
 
 def test_two_keys_carry_what_one_cannot() -> None:

@@ -58,7 +58,7 @@ class House:
         self.desk = Desk(pool="instruments_per_connection = 10")
         self.changes = 0
         self.visitors: list[Visitor] = []
-        self.server = Server(self.desk.commands, self.desk.ledger, self._note)
+        self.server = Server(self.desk.commands, self.desk.ledger, self._note, reserved={"config"})
         self.path = path
 
     def _note(self) -> None:
@@ -191,6 +191,54 @@ def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monkey
         await house.until(lambda: house.desk.ledger.clients["deaf"].gone_ns is not None)
         assert (await (await house.visit("b")).ask(Ask(about="health"))).result == "well"
         deaf.writer.transport.abort()
+
+    _run(tmp_path, scene)
+
+
+def test_what_a_deaf_client_has_not_read_keeps_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.2)
+
+    async def scene(house: House) -> None:
+        deaf = await house.visit("deaf")
+        await deaf.ask(Subscribe(instruments=list(range(1, 11))))
+        deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _ in range(5000):
+            deaf.writer.write(to_line(Ask(about="subscriptions")))
+        await house.until(lambda: house.server.clients == 0)
+
+        def nobody_listens() -> bool:
+            deaf.writer.write(b" ")
+            return deaf.writer.transport.is_closing()
+
+        await house.until(nobody_listens)
+
+    _run(tmp_path, scene)
+
+
+def test_nobody_may_have_the_name_of_a_wish_of_ours(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        house.desk.ledger.join("config", durable=True)
+        visitor = await house.visit()
+        answer = await visitor.ask(Hello(client="config", durable=True))
+        assert answer.problem is not None and answer.problem.code == "conflict"
+        assert await visitor.is_cut_off()
+        assert house.desk.ledger.clients["config"].durable
+
+    _run(tmp_path, scene)
+
+
+def test_a_wish_that_outlives_its_client_is_not_made_to_end(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        by_hand = await house.visit()
+        await by_hand.ask(Hello(client="cli", durable=True))
+        await by_hand.ask(Subscribe(instruments=[1]))
+        by_hand.leave()
+        await house.until(lambda: house.server.clients == 0)
+        answer = await (await house.visit()).ask(Hello(client="cli"))
+        assert answer.problem is not None and answer.problem.code == "conflict"
+        assert house.desk.ledger.clients["cli"].durable
 
     _run(tmp_path, scene)
 

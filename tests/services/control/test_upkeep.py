@@ -152,6 +152,42 @@ def test_scaling_by_hand() -> None:
     rig.check()
 
 
+def test_scaling_that_cannot_be_done_closes_nothing() -> None:
+    rig = _rig(ALL)
+    rig.want("a", range(1, 151))
+    rig.turn()
+    with pytest.raises(CannotBeDone, match="no room for 50"):
+        rig.pool.upkeep.scale(1, rig.world.now_ns)
+    assert not any(link.draining for link in rig.pool.links.values())
+    rig.turn(3.0)
+    assert rig.counts() == {0: 50, 1: 50, 2: 50}
+
+
+def test_a_connection_that_cannot_be_emptied_any_more_takes_more_again() -> None:
+    rig = _rig(ALL + "\nmoves_per_s = 1")
+    rig.want("a", range(1, 181))
+    rig.turn()
+    rig.pool.upkeep.drain(1)
+    rig.want("a", range(181, 241))
+    rig.turn(3.0)
+    assert not rig.pool.links[1].draining
+    rig.want("a", range(241, 301))
+    rig.turn(3.0)
+    assert not rig.pool.unplaced and rig.counts() == {0: 100, 1: 100, 2: 100}
+    rig.check()
+
+
+def test_what_drains_into_a_connection_that_is_gone_goes_elsewhere() -> None:
+    rig = _rig(ALL)
+    rig.want("a", range(1, 31))
+    rig.turn()
+    link = rig.pool.links[0]
+    link.draining, link.drain_to = True, (77,)
+    rig.turn(3.0)
+    assert sum(rig.counts().values()) == 30 and 0 not in rig.counts()
+    rig.check()
+
+
 def test_what_does_not_exist_is_named() -> None:
     rig = _rig(ALL)
     rig.want("a", [1])

@@ -30,13 +30,15 @@ def pool_config(*, keys: int = 1, pool: str = "", more: str = "") -> Config:
 
 class World:
     """Makes what is wanted after a turn; `down` connections are RECONNECTING, `mute` ones give
-    no first packet."""
+    no first packet, `silent` ones no packet at all."""
 
     def __init__(self) -> None:
         self.topology: list[TopologyRow] = []
         self.tables: dict[int, dict[int, Row]] = {}
         self.down: set[int] = set()
         self.mute: set[int] = set()
+        self.silent: set[int] = set()
+        self.made: set[int] = set()  # ever: numbers are used once
         self.hung: dict[int, int] = {}  # the last beat of feeds that hang
         self.refuses = False  # to make any more connections
         self.now_ns = START_NS
@@ -56,7 +58,9 @@ class World:
     def report(self, number: int) -> Report:
         if number not in self.tables:
             return Report()
-        state = State.RECONNECTING if number in self.down else State.LIVE
+        state = State.SUBSCRIBING if number in self.silent else State.LIVE
+        if number in self.down:
+            state = State.RECONNECTING
         return Report(
             present=True, state=state, connection_epoch=1, heartbeat_mono_ns=self._beat(number)
         )
@@ -87,8 +91,8 @@ class World:
         wanted = {row.number for row in self.topology if row.wanted}
         self.tables = {n: rows for n, rows in self.tables.items() if n in wanted}
         if not self.refuses:
-            for number in wanted:
-                self.tables.setdefault(number, {})
+            self.tables |= {number: {} for number in sorted(wanted - self.made)}
+            self.made |= wanted
 
 
 class Rig:
