@@ -33,14 +33,16 @@ EVENT_RECORDS: Final = 4096
 class Connection:
     """Segments of one connection below a folder, and makers for whoever works on them."""
 
-    def __init__(self, folder: Path, *, tick_records: int = TICK_RECORDS) -> None:
+    def __init__(
+        self, folder: Path, *, tick_records: int = TICK_RECORDS, instruments: int = INSTRUMENTS
+    ) -> None:
         shapes = [
             specs.frames(0, capacity=FRAME_RECORDS, area_bytes=FRAME_BYTES),
             specs.ticks(0, capacity=tick_records),
             specs.events(0, capacity=EVENT_RECORDS),
-            specs.assignment(0, capacity=INSTRUMENTS),
-            specs.confirmed(0, slots=INSTRUMENTS),
-            specs.latest(0, slots=INSTRUMENTS),
+            specs.assignment(0, capacity=instruments),
+            specs.confirmed(0, slots=instruments),
+            specs.latest(0, slots=instruments),
             specs.bell(0),
             specs.bell(),
             specs.decoder_status(0),
@@ -51,8 +53,8 @@ class Connection:
             )
             for shape in shapes
         }
-        rows = assignment_rows(tokens(INSTRUMENTS), np.full(INSTRUMENTS, Mode.FULL), 0)
-        rows["slot"] = np.arange(INSTRUMENTS)
+        rows = assignment_rows(tokens(instruments), np.full(instruments, Mode.FULL), 0)
+        rows["slot"] = np.arange(instruments)
         AssignmentTable(self.segments[SegmentKind.ASSIGNMENT, 0]).write(rows)
         self.writer = FrameRingWriter(self.mapping(SegmentKind.FRAMES))
 

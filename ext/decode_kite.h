@@ -166,6 +166,19 @@ static inline int kite_is_known_size(uint32_t size) {
            size == KITE_INDEX_FULL_SIZE || size == KITE_INDEX_QUOTE_SIZE;
 }
 
+#define KITE_FORESEE_TOKENS 8u
+#define KITE_FORESEE_BASES 4u
+
+/* Fetch what packets further on will need, if they are as long as this one, as most are; a wrong
+ * guess costs nothing but itself. */
+ALWAYS_INLINE void kite_foresee(const DecodeUnit *unit, const uint8_t *packet, size_t step, size_t left) {
+    const uint8_t *token = packet + KITE_LENGTH_BYTES + KITE_TOKEN_OFFSET;
+    if (!unit->tokens || left < KITE_FORESEE_TOKENS * step + KITE_LENGTH_BYTES + KITE_TOKEN_OFFSET + 4) return;
+    token_map_foresee(unit->tokens, read_be32(token + KITE_FORESEE_TOKENS * step));
+    if (unit->bases)
+        __builtin_prefetch(&unit->bases[token_map_guess(unit->tokens, read_be32(token + KITE_FORESEE_BASES * step))], 1);
+}
+
 /* Take packets until the unit is full (MORE), a token is unknown, or the frame ends. */
 ALWAYS_INLINE enum DecodeStatus kite_walk_packets(DecodeUnit *unit, uint32_t count, KiteWriter write_full) {
     const size_t end = unit->frame_bytes;
@@ -180,6 +193,7 @@ ALWAYS_INLINE enum DecodeStatus kite_walk_packets(DecodeUnit *unit, uint32_t cou
         const uint8_t *packet = unit->frame + walk.packet_offset;
         const uint32_t size = read_be16_once(packet);
         if (left - KITE_LENGTH_BYTES < size) return kite_walk_end(unit, &walk, DECODE_SHORT);
+        kite_foresee(unit, packet, KITE_LENGTH_BYTES + size, left);
         if (!kite_is_known_size(size))
             unit->counters->packets_unknown_size++;
         else if (!kite_take_packet(unit, &walk, packet + KITE_LENGTH_BYTES, size, write_full))

@@ -89,6 +89,16 @@ static inline int token_map_agrees(const TokenMap *map, const AssignmentC *row) 
            map->aside[i].owner_epoch == row->owner_epoch;
 }
 
+/* Have a token's place ready for a look-up that comes soon. */
+static inline void token_map_foresee(const TokenMap *map, uint32_t instrument_token) {
+    __builtin_prefetch(&map->entries[token_map_home(map, instrument_token)]);
+}
+
+/* The slot of what lies at a token's home: as a rule its own, and good for no more than a guess. */
+static inline uint32_t token_map_guess(const TokenMap *map, uint32_t instrument_token) {
+    return map->entries[token_map_home(map, instrument_token)].slot;
+}
+
 /* 1 if the token was unassigned so recently that its packets are no surprise. */
 static inline int token_map_in_grace(const TokenMap *map, uint32_t instrument_token, int64_t now_mono_ns) {
     uint32_t i = token_map_probe(map, instrument_token);
