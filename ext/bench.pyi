@@ -1,3 +1,6 @@
+import numpy as np
+from numpy.typing import NDArray
+
 from ext.cells import Bell
 from ext.mapping import Mapping
 from ext.rings import FrameRingReader, FrameRingWriter
@@ -13,3 +16,11 @@ def pump(
     bell: Bell | None = None,
 ) -> None: ...
 def drain(reader: FrameRingReader, cursor: Mapping, *, count: int) -> int: ...
+def receive_bare(
+    fd: int,
+    late_ns: NDArray[np.int64],
+    *,
+    frame_bytes: int,
+    stamp_at: int = 0,
+    skipped: int = 0,
+) -> int: ...

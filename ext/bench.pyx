@@ -1,12 +1,13 @@
-"""Loops that only benchmarks run: a frame ring written and read as fast as it goes.
+"""Loops that only benchmarks run: a frame ring written and read as fast as it goes, a bare receiver.
 
 Floor 0. A ring's writer never waits; to measure what arrives, this one stays within a window of
 the reader's cursor, which the reader keeps in a word of its own.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from libc.string cimport memcpy, memmove
+from posix.time cimport (
+    CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, clock_gettime, timespec)
 from posix.types cimport clockid_t
 
 from ext.cells cimport Bell
@@ -24,6 +25,20 @@ cdef extern from "atomics.h" nogil:
 
 cdef extern from "bell.h" nogil:
     void bell_ring(BellC *bell)
+
+cdef extern from "<poll.h>" nogil:
+    const short POLLIN
+
+    cdef struct pollfd:
+        int fd
+        short events
+        short revents
+
+    int poll(pollfd *wanted, unsigned long count, int timeout_ms)
+
+cdef extern from "<sys/socket.h>" nogil:
+    const int MSG_DONTWAIT
+    ssize_t recv(int fd, void *buffer, size_t size, int flags)
 
 cdef extern from "<sched.h>" nogil:
     int sched_yield()
@@ -140,3 +155,56 @@ def drain(FrameRingReader reader not None, Mapping cursor not None, *, uint64_t 
     if done < count or lapped:
         raise RuntimeError(f"lapped, or a message that is too long, after {done} messages")
     return total
+
+
+def receive_bare(int fd, int64_t[::1] late_ns not None, *, size_t frame_bytes,
+                 size_t stamp_at=0, Py_ssize_t skipped=0):
+    """Receive frames of one size by poll and recv, and do nothing with them: what no feed is below.
+
+    Fills `late_ns`, (frames,): the time of the read less the one in the frame's bytes from
+    `stamp_at` on (monotonic, little-endian, ns). Returns the CPU in ns that this process took for
+    all but the first `skipped` frames; raises EOFError at an early end.
+    """
+    cdef size_t room = max(<size_t>(256 << 10), 2 * frame_bytes), have = 0, at
+    cdef Py_ssize_t done = 0
+    cdef int64_t began_ns = -1
+    cdef uint8_t *buffer
+    if frame_bytes < stamp_at + sizeof(int64_t):
+        raise ValueError("a frame ends before its stamp does")
+    buffer = <uint8_t *>malloc(room)
+    if buffer == NULL:
+        raise MemoryError
+    with nogil:
+        while done < late_ns.shape[0] and _receive_some(fd, buffer, room, &have):
+            at = 0
+            while have - at >= frame_bytes and done < late_ns.shape[0]:
+                late_ns[done] = _clock_ns(CLOCK_MONOTONIC) - _stamp(buffer + at + stamp_at)
+                done += 1
+                at += frame_bytes
+            have -= at
+            memmove(buffer, buffer + at, have)
+            if began_ns < 0 and done >= skipped:
+                began_ns = _clock_ns(CLOCK_PROCESS_CPUTIME_ID)
+    free(buffer)
+    if done < late_ns.shape[0]:
+        raise EOFError(f"{done} of {late_ns.shape[0]} frames came")
+    return _clock_ns(CLOCK_PROCESS_CPUTIME_ID) - began_ns
+
+
+cdef int _receive_some(int fd, uint8_t *buffer, size_t room, size_t *have) noexcept nogil:
+    """Wait for bytes and read them once; 0 at the end of the stream."""
+    cdef pollfd wanted
+    cdef ssize_t got
+    wanted.fd, wanted.events = fd, POLLIN
+    while poll(&wanted, 1, 50) <= 0:
+        pass
+    got = recv(fd, buffer + have[0], room - have[0], MSG_DONTWAIT)
+    if got > 0:
+        have[0] += got
+    return got > 0
+
+
+cdef inline int64_t _stamp(const uint8_t *bytes) noexcept nogil:
+    cdef int64_t stamp
+    memcpy(&stamp, bytes, sizeof(stamp))
+    return stamp

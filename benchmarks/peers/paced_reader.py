@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from ext.bench import receive_bare
 from ext.cells import Bell
 from ext.rings import FrameRingReader, FrameRingWriter
 from ext.websocket import FrameReader, StreamResult
@@ -114,6 +115,22 @@ def bare(url: str, size: int, count: int) -> dict[str, float]:
     return found
 
 
+def bare_c(url: str, size: int, count: int) -> dict[str, float]:
+    """poll and recv in C, and no WebSocket: the floor under every client."""
+    import websocket
+
+    sock = websocket.create_connection(url).sock
+    late = Late(count)
+    late_ns = np.zeros(count, np.int64)
+    cpu_ns = receive_bare(
+        sock.fileno(), late_ns, frame_bytes=size + _HEADER_BYTES, stamp_at=_HEADER_BYTES,
+        skipped=late.skipped,
+    )  # fmt: skip
+    late.late_ns.extend(late_ns.tolist())
+    sock.close()
+    return late.result(cpu_ns / 1e9)
+
+
 def websocket_client(url: str, size: int, count: int) -> dict[str, float]:
     """websocket-client, `recv_data_frame`."""
     import websocket
@@ -167,7 +184,7 @@ def picows(url: str, size: int, count: int) -> dict[str, float]:
 
 KINDS: Final = {
     "pipeline": pipeline, "websocket-client": websocket_client, "websockets": websockets,
-    "picows": picows, "bare": bare,
+    "picows": picows, "bare": bare, "bare-c": bare_c,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ A regression here makes every tick of a quiet market late. Nothing is batched, s
 a wake-up. Late means from just before the server's send to the return of the read (ours: that is a
 tick's receive time, and copying the frame into the ring comes after it, well below 1 us) or to the
 entry of the user's code (the peers, who hand it over there). The best round is judged: one foreign
-time slice in a round makes its p99. The bare `recv` loop shows what the machine alone asks for.
+time slice in a round makes its p99. The bare `recv` loops show what the machine alone asks for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ CONTENDERS = (
     ("websocket-client", "websocket-client", "websocket"),
     ("websockets", "websockets", "websockets"),
     ("recv in Python, no WebSocket", "bare", None),
+    ("recv in C, no WebSocket", "bare-c", None),
 )
 
 
