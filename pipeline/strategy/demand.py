@@ -24,6 +24,7 @@ from pipeline.core.errors import (
     ControlError,
     ControlUnavailable,
     PipelineError,
+    RequestRefused,
     UnknownInstruments,
 )
 from pipeline.strategy.control_client import TIMEOUT_S, ControlClient
@@ -31,7 +32,6 @@ from pipeline.strategy.wants import Placement, Wants
 
 _PAUSE_S: Final = (0.02, 1.0)
 _JOIN_S: Final = 2.0
-_SHOWN: Final = 5
 
 _log = logging.getLogger("pipeline.strategy")
 
@@ -252,25 +252,15 @@ class DemandKeeper:
 
     def _declare(self, client: ControlClient) -> None:
         """Say all of it; what cannot be had any more is told, and the rest is had."""
-        while True:
-            with self._state:
-                declare, placed = self._wants.declare(), self._wants.subscriptions(placed=True)
+        with self._state:
+            declare, placed = self._wants.declare(), self._wants.subscriptions()
+        self._tell_refused(client.request(declare))
+        for request in placed:
             try:
-                self._tell_refused(client.request(declare))
-                for request in placed:
-                    client.request(request)
-            except UnknownInstruments as error:
-                if not self._forget(error.unknown):
-                    raise
-            except CapacityError as error:
-                _log.warning("after a restart of the control process: %s", error)
-                with self._state:
-                    subscriptions = self._wants.subscriptions(partial=True)
-                for request in subscriptions:
-                    client.request(request)
-                return
-            else:
-                return
+                client.request(request)
+            except (CapacityError, RequestRefused, UnknownInstruments) as error:
+                _log.warning("%d instruments are not where they were asked for: %s",
+                             len(request.instruments), error)  # fmt: skip
 
     def _tell_refused(self, answer: dict[str, Any]) -> None:
         if refused := answer.get("refused"):
@@ -280,17 +270,6 @@ class DemandKeeper:
                 "accepted, first of all %s: %s",
                 answer.get("refused_count", len(refused)), first["instrument"], first["text"],
             )  # fmt: skip
-
-    def _forget(self, forms: Iterable[str]) -> bool:
-        unknown = set(forms)
-        with self._state:
-            gone = [form for form in self._wants.modes() if str(form) in unknown]
-            self._wants.remove(gone)
-            self._token_array = None
-        shown = ", ".join(map(str, gone[:_SHOWN])) + (", ..." if len(gone) > _SHOWN else "")
-        if gone:
-            _log.error("%d instruments do not exist any more: %s", len(gone), shown)
-        return bool(gone)
 
     def _tell_once(self, error: PipelineError) -> None:
         if str(error) != self._told and not isinstance(error, ControlUnavailable):

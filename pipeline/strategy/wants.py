@@ -100,18 +100,13 @@ class Wants:
             wants.setdefault(want.mode, []).append(form)
         return Declare(wants=wants)
 
-    def subscriptions(self, *, placed: bool = False, partial: bool = False) -> list[Subscribe]:
-        """Return it as subscriptions, one for each mode and placement.
-
-        placed: only what has a placement of its own.
-        """
+    def subscriptions(self) -> list[Subscribe]:
+        """Return, for each mode and placement, what has a placement of its own."""
         groups: dict[_Want, list[Instrument]] = {}
         for form, want in self._wants.items():
-            if not placed or want.placement != _ANYWHERE:
+            if want.placement != _ANYWHERE:
                 groups.setdefault(want, []).append(form)
         return [
-            Subscribe(
-                instruments=forms, mode=want.mode, partial=partial, **want.placement._asdict()
-            )
+            Subscribe(instruments=forms, mode=want.mode, **want.placement._asdict())
             for want, forms in groups.items()
         ]

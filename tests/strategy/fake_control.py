@@ -29,6 +29,14 @@ def tokens_of(form: Instrument) -> list[int]:
     raise KeyError(form)
 
 
+def is_known(form: Instrument) -> bool:
+    """Return whether a form stands for anything."""
+    try:
+        return bool(tokens_of(form))
+    except KeyError:
+        return False
+
+
 class FakeControl:
     """Listens on a path from `begin` on; `ledger` is {client: {token: mode}}."""
 
@@ -155,11 +163,13 @@ class FakeControl:
     def _change(self, client: str, request: AnyRequest) -> Answer:
         before = self.of(client)
         wanted, forms = dict(before), []
+        unknown: list[Instrument] = []
         if isinstance(request, control.Declare):
             wanted = {}
             for mode, of_mode in request.wants.items():
-                forms += of_mode
-                wanted |= {t: mode for form in of_mode for t in tokens_of(form)}
+                unknown += [form for form in of_mode if not is_known(form)]
+                forms += [form for form in of_mode if is_known(form)]
+                wanted |= {t: mode for form in forms for t in tokens_of(form) if t not in wanted}
         else:
             assert isinstance(request, control.Subscribe | control.Unsubscribe | control.SetMode)
             forms = request.instruments
@@ -168,7 +178,12 @@ class FakeControl:
                     wanted.pop(token, None)
                 elif isinstance(request, control.Subscribe) or token in wanted:
                     wanted[token] = request.mode
-        return self._settle(client, request, forms, wanted)
+        answer = self._settle(client, request, forms, wanted)
+        if unknown:
+            answer.result["refused"] += [
+                {"instrument": form, "why": "unknown", "text": f"no {form}"} for form in unknown
+            ]
+        return answer
 
     def _settle(
         self, client: str, request: AnyRequest, forms: list[Instrument], wanted: dict[int, Mode]
@@ -179,7 +194,8 @@ class FakeControl:
         refused: list[Instrument] = []
         available = self.capacity - len(everybody | before.keys())
         if over > 0:
-            if not getattr(request, "partial", False):
+            lenient = isinstance(request, control.Declare)
+            if not lenient and not getattr(request, "partial", False):
                 numbers = {"requested": len(forms), "accepted": 0, "available": available}
                 return Answer(problem=Problem(code="capacity", text="full", detail=numbers))
             refused = [t for form in forms for t in tokens_of(form) if t not in before][-over:]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.control import Act, Declare, Hello, Subscribe
+from pipeline.core.control import Act, Ask, Declare, Hello, Subscribe
 from pipeline.core.errors import CapacityError, ControlUnavailable, PipelineError
 from pipeline.strategy.demand import DemandKeeper, Refusal
+from pipeline.strategy.wants import Placement
 from tests.conftest import wait_until
 from tests.strategy.fake_control import FakeControl
 
@@ -20,6 +21,7 @@ from tests.strategy.fake_control import FakeControl
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FakeControl]:
     with FakeControl(tmp_path / "control.sock", capacity=6) as running:
+        running.documents["x"] = True
         yield running
 
 
@@ -152,17 +154,21 @@ def test_what_waits_learns_that_there_is_nothing_to_wait_for(tmp_path: Path) -> 
         subscribe(keeper, 1)
 
 
-def test_unknown_instruments_are_let_go_after_a_restart(
+def test_what_is_not_accepted_after_a_restart_is_told(
     server: FakeControl, keeper: DemandKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     subscribe(keeper, 1, "NSE:2")
+    subscribe(keeper, 3, account="b")
     with keeper._state:
-        keeper._wants.add(["NFO:EXPIRED"], "full", keeper._wants._wants[1].placement)
+        keeper._wants.add(["NFO:EXPIRED"], "full", Placement(account="b"))
     server.die()
     server.begin(forget=True)
-    wait_for(server, {1: "quote", 2: "quote"})
-    assert keeper.wants() == {1: "quote", "NSE:2": "quote"}
-    assert "1 instruments do not exist any more: NFO:EXPIRED" in caplog.text
+    wait_for(server, {1: "quote", 2: "quote", 3: "quote"})
+    wait_until(lambda: keeper.request(Ask(about="x")), timeout_s=30, what="an answer")
+    assert "1 instruments that are wanted were not accepted" in caplog.text
+    assert "first of all NFO:EXPIRED: no NFO:EXPIRED" in caplog.text
+    assert "1 instruments are not where they were asked for" in caplog.text
+    assert len(keeper.wants()) == 4  # it goes on being wanted
 
 
 def test_less_room_after_a_restart_is_told_and_filled(
@@ -173,8 +179,8 @@ def test_less_room_after_a_restart_is_told_and_filled(
     server.capacity = 2
     server.begin(forget=True)
     wait_for(server, {1: "quote", 2: "quote"})
-    assert "after a restart of the control process" in caplog.text
-    assert len(keeper.wants()) == 3  # it goes on being wanted
+    wait_until(lambda: "first of all 3: full" in caplog.text, timeout_s=30, what="a warning")
+    assert len(keeper.wants()) == 3
 
 
 def test_close_ends_a_request_that_waits(server: FakeControl) -> None:

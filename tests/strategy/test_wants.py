@@ -66,10 +66,8 @@ def test_declarations_and_placements() -> None:
     wants.add([1, 2], "full", ANYWHERE)
     wants.add([3], "ltp", Placement(priority="critical", account="b"))
     assert wants.declare().wants == {"full": [1, 2], "ltp": [3]}
-    [placed] = wants.subscriptions(placed=True)
+    [placed] = wants.subscriptions()
     assert (placed.instruments, placed.mode, placed.account) == ([3], "ltp", "b")
-    assert [s.instruments for s in wants.subscriptions(partial=True)] == [[1, 2], [3]]
-    assert all(s.partial for s in wants.subscriptions(partial=True))
 
 
 FORMS = st.sampled_from([1, 2, 3, 4, "ONE", "TWO", "ALL"])
