@@ -34,6 +34,11 @@ def facts(pool: Pool, watch: Watch) -> Mapping[tuple[str, str], Fact]:
         reading = watch.readings.get(link.number)
         if reading is not None and link.wanted:
             found += _connection(link, reading, watch)
+        elif link.wanted and link.is_down:
+            text = f"it could not be made: see the log; {len(link.rows)} instruments wait for it"
+            found.append(
+                Fact("connection_missing", f"connection {link.number}", Severity.ERROR, text)
+            )
     return {(fact.kind, fact.subject): fact for fact in found}
 
 

@@ -25,6 +25,7 @@ from pipeline.services.control.moves import Moves
 
 #: How often the shape of the pool is looked at.
 CHECK_NS: Final = NS_PER_S
+_WELL: Final = 100.0
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Upkeep:
 
     def _scale(self, now_ns: int) -> None:
         advice = judge_scaling(
-            self._view(), self._policy, self._scaling, self._history,
+            self._view_for_scaling(), self._policy, self._scaling, self._history,
             now_ns=now_ns, wall_ts_ns=real_ns(), recycle=sorted(self.recycle_asked),
         )  # fmt: skip
         self._history = advice.history
@@ -78,6 +79,18 @@ class Upkeep:
             self._drain_into(self._assigned.links[closing.number], closing.to)
         for recycling in advice.recycle:
             self._recycle(recycling, now_ns)
+
+    def _view_for_scaling(self) -> PoolView:
+        """Return the pool with no connection unwell for being down.
+
+        That is an outage: its feed reconnects with patience, and a successor would have none.
+        """
+        view, links = self._view(), self._assigned.links
+        connections = (
+            found if links[found.number].is_healthy else replace(found, health=_WELL)
+            for found in view.connections
+        )
+        return replace(view, connections=tuple(connections))
 
     @staticmethod
     def _drain_into(link: Link, targets: Collection[int] | None) -> None:

@@ -143,8 +143,13 @@ class Watch:
         self.readings = self._source.take(now_ns)
         for number in self.histories.keys() - self.readings.keys():
             del self.histories[number]
-        for number, reading in self.readings.items():
-            self._history(number).note(reading, now_ns)
+        for number, reading in list(self.readings.items()):
+            try:
+                history = self._history(number)
+            except FileNotFoundError:
+                del self.readings[number]  # it is being taken away at this moment
+            else:
+                history.note(reading, now_ns)
         self.health = judge_health(
             [
                 self._vitals(reading, capacities[number], now_ns)

@@ -151,6 +151,13 @@ def test_the_watch_judges_and_tells_what_is_new(established: Established) -> Non
     assert [found.state for found in told] == [State.LIMITED]
 
 
+def test_a_connection_that_goes_at_this_moment_is_passed_over(established: Established) -> None:
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)
+    established.paths.segment(SegmentKind.EVENTS, 1).unlink()
+    assert watch.look(monotonic_ns(), CAPACITIES)
+    assert sorted(watch.readings) == sorted(watch.histories) == [0, 2]
+
+
 def test_one_that_is_down_is_degraded_and_errors_age_out(established: Established) -> None:
     """R7: one past error is not for ever."""
     watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)

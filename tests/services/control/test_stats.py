@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.clock import monotonic_ns
+from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.control import Ask
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want, Why
@@ -90,6 +90,15 @@ def test_what_waits_is_target_and_orphaned_and_not_subscribed(told: Told) -> Non
     assert told.desk.stats()["pool"]["orphaned"] == 1
     found = facts(told.pool, told.documents.watch)
     assert ("orphans", "pool") in found and Why.CAPACITY.text in found["orphans", "pool"].text
+
+
+def test_a_connection_that_cannot_be_made_is_told(told: Told) -> None:
+    told.want(30)
+    now_ns = monotonic_ns()
+    for half_second in range(1, 9):
+        told.pool.turn(now_ns + half_second * NS_PER_S // 2)
+    found = facts(told.pool, told.documents.watch)
+    assert found["connection_missing", "connection 0"].text.endswith("10 instruments wait for it")
 
 
 def test_unknown_and_lazy_accounts_have_texts_of_their_own(told: Told) -> None:

@@ -137,6 +137,29 @@ def test_an_old_connection_is_replaced() -> None:
     assert rig.counts() == {1: 50}
 
 
+def test_an_outage_is_no_reason_to_replace_a_connection() -> None:
+    rig = _rig(ALL + "\nrebalance_after_s = 2.0")
+    rig.want("a", range(1, 151))
+    rig.turn()
+    rig.world.down, rig.pool.scores = {0}, {0: 0.0}
+    rig.turn(6.0)
+    assert rig.counts() == {0: 0, 1: 75, 2: 75}
+    rig.world.down, rig.pool.scores = set(), {}
+    rig.turn(5.0)
+    assert rig.counts() == {0: 50, 1: 50, 2: 50}
+    rig.check()
+
+
+def test_a_connection_that_is_up_and_unwell_is_replaced() -> None:
+    rig = _rig('policy = "first_fit"\nheadroom = 0.0')
+    rig.want("a", range(1, 51))
+    rig.turn()
+    rig.pool.scores = {0: 30.0}
+    rig.turn(6.0)
+    assert rig.counts() == {1: 50}
+    rig.check()
+
+
 def test_scaling_by_hand() -> None:
     rig = _rig("headroom = 0.0\nshrink_after_s = 2.0")
     rig.want("a", range(1, 31))
