@@ -57,12 +57,16 @@ class HttpMeaning(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextMessage:
-    """A parsed text message; `data` is None where it is missing, `problem` says why INVALID."""
+    """A parsed text message; `data` is None where it is missing, `problem` says why INVALID.
+
+    `instruments_max` is the limit that an ERROR names which says that more were subscribed.
+    """
 
     kind: TextKind
     type_name: str = ""
     data: Any = None
     problem: str = ""
+    instruments_max: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from pipeline.core.errors import Problem
 from pipeline.sim.malformed import BAD_TEXTS
-from pipeline.sim.options import LIMIT_POLICIES
+from pipeline.sim.options import CROSSINGS, LIMIT_POLICIES
 
 SELECTORS: Final = ("connection", "session", "key")
 
@@ -95,6 +95,10 @@ ACTIONS: Final[Mapping[str, Mapping[str, Parameter]]] = {
     "connection_limit": {
         "policy": Parameter((str,), choices=LIMIT_POLICIES),
         "limit": _OPTIONAL_COUNT,
+    },
+    "instrument_limit": {
+        "limit": _OPTIONAL_COUNT,
+        "crossing": Parameter((str,), "part", choices=CROSSINGS),
     },
     "revoke_token": {"key": _KEY},
     "restore_token": {"key": _KEY},

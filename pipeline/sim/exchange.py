@@ -51,6 +51,8 @@ class Exchange:
         self.orders = 0
         self.handshakes_refused = 0
         self.slow_openings: list[float] = []
+        self.instrument_limit = options.subscriptions_max
+        self.takes_parts = True  # of a subscription that crosses the limit
         self._gate = gate
         self._truth = truth
         self._make_output = output_maker(self.listing.market, truth, options.subscriptions_max)
@@ -129,16 +131,15 @@ class Exchange:
         self._send_cached(client)
 
     def _subscribe(self, client: Client, tokens: Iterable[object]) -> None:
-        refused = 0
-        for position in self._positions(tokens):
-            if client.output.mode(position):
-                continue
-            if client.output.subscribe(position, MODE_QUOTE):
-                self._subscribers[position] += 1
-            else:
-                refused += 1
-        if refused:
-            client.queue_text(texts.over_limit(self.options.subscriptions_max))
+        known = dict.fromkeys(self._positions(tokens))
+        fresh = [position for position in known if not client.output.mode(position)]
+        room = max(self.instrument_limit - client.subscribed, 0)
+        if len(fresh) > room:
+            client.queue_text(texts.over_limit(self.instrument_limit))
+            fresh = fresh[:room] if self.takes_parts else []
+        for position in fresh:
+            client.output.subscribe(position, MODE_QUOTE)
+            self._subscribers[position] += 1
 
     def _positions(self, tokens: Iterable[object]) -> list[int]:
         found = (self.listing.position(token) for token in tokens)

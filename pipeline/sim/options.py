@@ -18,6 +18,8 @@ from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
 REAL_TIME: Final = "real-time"
 LOAD: Final = "load"
 LIMIT_POLICIES: Final = ("refuse", "evict", "soft")
+#: What becomes of a subscription that crosses the limit: it is taken as far as it fits, or not.
+CROSSINGS: Final = ("part", "whole")
 PACKETS_PER_FRAME_MAX: Final = 5000
 DEFAULT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
     {"demo": "demo", "demo2": "demo2", "demo3": "demo3"}

@@ -172,6 +172,14 @@ def _connection_limit(exchange: Exchange, action: Action, now_s: float) -> dict[
     return {}
 
 
+def _instrument_limit(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
+    limit = action.parameters["limit"]
+    most = exchange.options.subscriptions_max
+    exchange.instrument_limit = most if limit is None else min(limit, most)
+    exchange.takes_parts = action.parameters["crossing"] == "part"
+    return {}
+
+
 def _admit(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
     exchange.admission.admit_again()
     return {}
@@ -202,6 +210,7 @@ _ON_EXCHANGE: Final[Mapping[str, Callable[[Exchange, Action, float], dict[str, A
     "admit": _admit,
     "slow_handshake": _slow_handshake,
     "connection_limit": _connection_limit,
+    "instrument_limit": _instrument_limit,
     "revoke_token": _revoke,
     "restore_token": _restore,
     "rotate_token": _restore,

@@ -42,6 +42,9 @@ _TEXT_KINDS: Final = {
 }
 _LEADING_TYPE: Final = re.compile(rb'\s*\{\s*"type"\s*:\s*"([a-z_]{1,32})"')
 _TYPE_NAME_LENGTH_MAX: Final = 64
+#: What a server says that was asked for too much; the connection lives on (known from users'
+#: reports only, with the numbers of several years).
+_TOO_MANY: Final = re.compile(r"subscribe to more than (\d{1,9}) instruments")
 
 _HTTP_MEANINGS: Final = {
     101: HttpMeaning.CONNECTED,
@@ -150,8 +153,18 @@ def _text_message(document: dict[str, Any]) -> TextMessage:
     name = document.get("type")
     if not isinstance(name, str):
         return TextMessage(kind=TextKind.UNKNOWN, data=document.get("data"))
-    kind = _TEXT_KINDS.get(name, TextKind.UNKNOWN)
-    return TextMessage(kind=kind, type_name=name[:_TYPE_NAME_LENGTH_MAX], data=document.get("data"))
+    kind, data = _TEXT_KINDS.get(name, TextKind.UNKNOWN), document.get("data")
+    return TextMessage(
+        kind=kind,
+        type_name=name[:_TYPE_NAME_LENGTH_MAX],
+        data=data,
+        instruments_max=_limit_in(data) if kind is TextKind.ERROR else None,
+    )
+
+
+def _limit_in(data: object) -> int | None:
+    found = _TOO_MANY.search(data) if isinstance(data, str) else None
+    return int(found[1]) if found else None
 
 
 def _invalid(problem: str) -> TextMessage:

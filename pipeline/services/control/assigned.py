@@ -232,7 +232,7 @@ def _topology_row(link: Link) -> TopologyRow:
         account=link.account_index,
         decoder=link.decoder,
         seat=link.seat,
-        instruments_max=link.capacity,
+        instruments_max=link.size,
         wanted=link.wanted,
     )
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pipeline.core.enums import Mode, Reason, State
+
+
+#: The states of a connection that the broker refuses to have; its key may not open another then.
+BARRED: Final = frozenset({State.AUTH_EXPIRED, State.LIMITED})
 
 
 class Row(NamedTuple):
@@ -40,7 +44,8 @@ class Link:
 
     `wanted` False: it is being closed. `draining`: what it carries is to go elsewhere.
     `healthy_mono_ns` is when it was last seen healthy, at first when it was opened;
-    `wanted_mono_ns` when it was last seen wanted.
+    `wanted_mono_ns` when it was last seen wanted. `size` is what its segments were made for,
+    `capacity` what the broker is believed to take: no more than that.
     """
 
     number: int
@@ -62,11 +67,20 @@ class Link:
     was_healthy: bool = False
     is_down: bool = False
     dirty: bool = True
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = self.size or self.capacity
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the broker refuses to have it: its key is limited, or its token rejected."""
+        return self.report.state in BARRED
 
     @property
     def takes_more(self) -> bool:
         """Whether it may be given instruments: it is up, or may be soon."""
-        return self.wanted and not self.draining and not self.is_down
+        return self.wanted and not self.draining and not self.is_down and not self.is_barred
 
     def put(self, token: int, row: Row) -> None:
         """Assign an instrument, or assign it otherwise."""
