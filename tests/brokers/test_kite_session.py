@@ -156,6 +156,14 @@ class TestTexts:
     def test_kinds(self, text: str, kind: TextKind, data: object) -> None:
         message = SESSION.parse_text(text.encode())
         assert (message.kind, message.data) == (kind, data)
+        assert message.instruments_max is None
+
+    @pytest.mark.parametrize("limit", [500, 3000])
+    def test_the_limit_that_an_error_names(self, limit: int) -> None:
+        said = f"Can't subscribe to more than {limit} instruments."
+        text = '{"type":"%s","data":"%s"}'
+        assert SESSION.parse_text((text % ("error", said)).encode()).instruments_max == limit
+        assert SESSION.parse_text((text % ("message", said)).encode()).instruments_max is None
 
     @pytest.mark.parametrize(
         "text",

@@ -221,3 +221,19 @@ def test_hundreds_of_connections_leave_nothing_behind(quick: Simulator) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while descriptors() > at_rest:  # the last control connection is being closed
         assert time.monotonic() < deadline_s
+
+
+@pytest.mark.parametrize(("crossing", "taken"), [("part", 5), ("whole", 3)])
+def test_what_crosses_the_limit_of_a_connection_is_refused(
+    quick: Simulator, crossing: str, taken: int
+) -> None:
+    quick.command("instrument_limit", limit=5, crossing=crossing)
+    try:
+        with quick.client() as client:
+            client.subscribe(TOKENS[:3])
+            client.subscribe(TOKENS[2:10])  # one of them is there already
+            while b"subscribe to more than 5 instruments." not in client.message()[1]:
+                pass
+            quick.wait(lambda stat: taken in [c["subscribed"] for c in stat["clients"]])
+    finally:
+        quick.command("instrument_limit")

@@ -17,6 +17,7 @@ from pipeline.core.plan import Topology
 from pipeline.planning.pool import NewConnection
 from pipeline.services.control.links import Link, Report, Row, Slots
 from pipeline.services.control.outside import TopologyRow
+from pipeline.services.control.text_ring import Text
 
 
 class Surroundings(Protocol):
@@ -43,6 +44,9 @@ class Surroundings(Protocol):
 
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """When each instrument's first packet came, monotonic ns; 0 = not yet."""
+
+    def texts(self, number: int) -> list[Text]:
+        """The texts that have come on a connection since the last call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _STATES: Final = {
 
 def facts(pool: Pool, watch: Watch) -> Mapping[tuple[str, str], Fact]:
     """Return what is not as it should be, by (kind, subject)."""
-    found = [*_orphans(pool)]
+    found = [*_orphans(pool), *_limits(pool)]
     for link in pool.links.values():
         reading = watch.readings.get(link.number)
         if reading is not None and link.wanted:
@@ -47,6 +47,12 @@ def _orphans(pool: Pool) -> Iterator[Fact]:
         reasons = sorted({why.text for why in pool.unplaced.values()})
         text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
         yield Fact("orphans", "pool", Severity.ERROR, text)
+
+
+def _limits(pool: Pool) -> Iterator[Fact]:
+    for number, limit in pool.refusals.limits.items():
+        text = f"the broker takes no more than {limit} instruments there: lower the pool's limit"
+        yield Fact("over_limit", f"connection {number}", Severity.WARNING, text)
 
 
 def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:

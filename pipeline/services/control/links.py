@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from pipeline.core.enums import Mode, Reason, State
 
-
 #: The states of a connection that the broker refuses to have; its key may not open another then.
 BARRED: Final = frozenset({State.AUTH_EXPIRED, State.LIMITED})
 

@@ -17,6 +17,7 @@ from pipeline.core.control import TOPOLOGY_CHANGED
 from pipeline.core.enums import Mode, Reason, Role, SegmentKind, State
 from pipeline.core.errors import LayoutMismatch, SegmentError
 from pipeline.services.control.links import Link, Report, Row
+from pipeline.services.control.text_ring import Text, TextFollower
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
@@ -40,6 +41,7 @@ class _Mapped(NamedTuple):
     table: AssignmentTable
     confirmed: np.ndarray[Any, Any]
     feed: np.ndarray[Any, Any]
+    texts: TextFollower
 
 
 class Outside:
@@ -154,6 +156,11 @@ class Outside:
         times: list[int] = np.where(seen, rows["first_packet_mono_ns"], 0).tolist()
         return times
 
+    def texts(self, number: int) -> list[Text]:
+        """Return the texts that have come on a connection since the last call."""
+        mapped = self._map(number)
+        return [] if mapped is None else mapped.texts.take()
+
     def _map(self, number: int) -> _Mapped | None:
         if number not in self.present:
             return None
@@ -162,10 +169,11 @@ class Outside:
                 table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number, writable=True))
                 confirmed = confirmed_rows(self._attach(SegmentKind.CONFIRMED, number))
                 feed = self._attach(SegmentKind.FEED_STATUS, number).record("FeedStatusC")
+                texts = TextFollower(self._attach(SegmentKind.TEXT, number))
             except (FileNotFoundError, SegmentError, LayoutMismatch):
                 return None  # it is being taken away at this moment
             table.take_over(Role.CONTROL)
-            self._mapped[number] = _Mapped(table, confirmed, feed)
+            self._mapped[number] = _Mapped(table, confirmed, feed, texts)
         return self._mapped[number]
 
     def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:

@@ -32,8 +32,9 @@ from pipeline.planning.pool import (
 from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
 from pipeline.services.control.assigned import Assigned, Counters, Surroundings
 from pipeline.services.control.ledger import Ledger
-from pipeline.services.control.links import Link, Report
+from pipeline.services.control.links import BARRED, Link, Report
 from pipeline.services.control.moves import Moves
+from pipeline.services.control.refusals import Refusals
 from pipeline.services.control.upkeep import Upkeep
 
 HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
@@ -45,8 +46,6 @@ SUBSCRIBED_NS: Final = NS_PER_S
 AWAY_NS: Final = NS_PER_S
 #: A connection that was never there is forgotten so long after it is not wanted any more.
 NEVER_THERE_NS: Final = 2 * NS_PER_S
-#: A key with a connection in one of these may not open another.
-BARRED: Final = frozenset({State.AUTH_EXPIRED, State.LIMITED})
 #: What has no place is looked at again so often, should nothing have happened.
 LOOK_AGAIN_NS: Final = NS_PER_S
 #: After a restart nothing is taken away for so long: the clients have to come back first.
@@ -82,6 +81,7 @@ class Pool:
             moves_per_s=max(1, round(settings.moves_per_s)),
             confirm_ns=round(settings.confirm_after_s * NS_PER_S),
         )
+        self.refusals = Refusals(self.assigned, self.moves, outside, now_ns)
         self.upkeep = Upkeep(settings, self.policy, self.assigned, self.moves, self.view)
         self._outside = outside
         self._turn = Turn()
@@ -115,7 +115,8 @@ class Pool:
         """Whether something is under way, so that the next turn should come soon."""
         links = self.links.values()
         unsettled = any(link.dirty or not link.wanted or not link.is_healthy for link in links)
-        return bool(self.moves.under_way or self.moves.waiting or self.unplaced or unsettled)
+        busy = self.moves.under_way or self.moves.waiting or self.unplaced or unsettled
+        return bool(busy or self.refusals.is_busy)
 
     @property
     def orphans(self) -> dict[int, int]:
@@ -189,6 +190,7 @@ class Pool:
             _log.info(f"client {name} has been away for long: what it wanted is let go")
         self._observe(now_ns)
         self._follow_ledger()
+        self._follow_refusals(now_ns)
         self.moves.finish(now_ns)
         self._leave_links(now_ns)
         self._place(now_ns)
@@ -214,12 +216,23 @@ class Pool:
                 self._look_again()
                 continue
             link.is_healthy = _is_healthy(link.report, now_ns)
+            if link.is_barred and before not in BARRED:
+                self._tell_barred(link)
             if link.is_healthy:
                 link.healthy_mono_ns, link.was_healthy = now_ns, True
             down_ns = now_ns - link.healthy_mono_ns
             link.is_down = down_ns >= self._outages.redistribute_after_ns
             if (link.report.state, link.is_down) != (before, was_down):
                 self._look_again()
+
+    @staticmethod
+    def _tell_barred(link: Link) -> None:
+        limited = link.report.state is State.LIMITED
+        why = "is limited (429)" if limited else "has a token that is rejected (403)"
+        _log.warning(
+            f"account {link.account} {why}: connection {link.number} cannot connect; what it "
+            "carries goes to other accounts, where there is room"
+        )
 
     def _look_again(self) -> None:
         self._place_again_ns = self._leave_again_ns = 0
@@ -236,6 +249,12 @@ class Pool:
             else:
                 self.unplaced.setdefault(token, Why.NO_CONNECTION)
             self._place_again_ns = 0
+
+    def _follow_refusals(self, now_ns: int) -> None:
+        freed = self.refusals.turn(now_ns)
+        self.unplaced.update(dict.fromkeys(freed, Why.CAPACITY))
+        if freed:
+            self._look_again()
 
     # ---- finding places ---------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Set
 
 from pipeline.core.capacity import BrokerLimits
 from pipeline.core.clock import NS_PER_S
@@ -13,6 +14,7 @@ from pipeline.planning.pool import Move, Want
 from pipeline.services.control.links import Link, Report, Row
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.text_ring import Text
 
 LIMITS = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
 ACCOUNT = '[[account]]\nname = "{0}"\nurl = "simulator"\napi_key = "{1}"\n'
@@ -39,6 +41,11 @@ class World:
         self.mute: set[int] = set()
         self.silent: set[int] = set()
         self.made: set[int] = set()  # ever: numbers are used once
+        self.barred: dict[int, State] = {}  # whose handshakes are refused
+        self.limit: int | None = None  # what a connection takes
+        self.takes_parts = True
+        self.said: dict[int, list[Text]] = {}
+        self.taken: dict[int, set[int]] = {}  # what the broker has subscribed
         self.hung: dict[int, int] = {}  # the last beat of feeds that hang
         self.refuses = False  # to make any more connections
         self.now_ns = START_NS
@@ -61,6 +68,7 @@ class World:
         state = State.SUBSCRIBING if number in self.silent else State.LIVE
         if number in self.down:
             state = State.RECONNECTING
+        state = self.barred.get(number, state)
         return Report(
             present=True, state=state, connection_epoch=1, heartbeat_mono_ns=self._beat(number)
         )
@@ -72,18 +80,37 @@ class World:
         if link.number not in self.tables:
             return False
         before = self.tables[link.number]
-        for token in link.rows.keys() - before.keys():
-            self.written_ns[link.number, token] = self.now_ns
+        self._subscribe(link.number, link.rows.keys(), before.keys())
         self.tables[link.number] = dict(link.rows)
         self.writes += 1
         return True
+
+    def _subscribe(self, number: int, now: Set[int], before: Set[int]) -> None:
+        taken = self.taken.setdefault(number, set())
+        taken -= before - now
+        fresh = sorted(now - before)
+        room = len(fresh) if self.limit is None else max(self.limit - len(taken), 0)
+        if room < len(fresh):
+            data = f"Can't subscribe to more than {self.limit} instruments."
+            self.say(number, json.dumps({"type": "error", "data": data}))
+            fresh = fresh[:room] if self.takes_parts else []
+        taken.update(fresh)
+        for token in now - before:
+            self.written_ns[number, token] = self.now_ns if token in taken else 0
 
     def read_rows(self, number: int) -> dict[int, Row]:
         return dict(self.tables.get(number, {}))
 
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
-        silent = number in self.down | self.mute
+        silent = number in self.down | self.mute | self.barred.keys()
         return [0 if silent else self.written_ns.get((number, token), 0) for token in tokens]
+
+    def texts(self, number: int) -> list[Text]:
+        return self.said.pop(number, [])
+
+    def say(self, number: int, text: str) -> None:
+        """Let the broker say something on a connection."""
+        self.said.setdefault(number, []).append(Text(1, self.now_ns, text.encode()))
 
     def step(self) -> None:
         """Let the supervisor follow the topology, and time pass."""
