@@ -10,13 +10,15 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 import pipeline
 from ext.simulate import encode_frame
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Mode, Reason, SegmentKind
 from pipeline.core.instruments import SEGMENT_INDICES
 from pipeline.shm.pages import StatusPage
@@ -220,3 +222,91 @@ def judge(run: Run, witness: Witness, *, seed: int = 1) -> Verdict:
     assert verdict.sent > 0 and verdict.passed, verdict
     assert count_torn(rows, instruments=run.instruments, seed=seed) == 0
     return verdict
+
+
+#: So long after an instrument has left a connection, its packets there are no surprise.
+GRACE_NS: Final = 2 * NS_PER_S
+
+
+@dataclass
+class Handovers:
+    """Packets that did not come from the connection they were sent on, and need not have."""
+
+    elsewhere: int  # the same state of the instrument came from another connection
+    superseded: int  # a later state came from another before, the last ones of the move's source
+
+
+def judge_moves(run: Run, witness: Witness, *, seed: int = 1) -> tuple[Verdict, Handovers]:
+    """As `judge`, of a run in which instruments moved between connections.
+
+    Every state of an instrument that was sent on any connection has to arrive once at least, from
+    whichever, or lie in a gap. There is one exception, of at most GRACE_NS: what the source of a
+    move, itself alive, still had in flight when the target's first packet, with a later state,
+    arrived. Good for instruments and modes that carry their whole sequence.
+    """
+    rows, truth = witness.rows(), np.array(read_truth(run.folder / "truth.bin"))
+    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    assert_contiguous(rows, witness.told())
+    elsewhere = came_elsewhere(truth, rows)
+    superseded = np.zeros(len(truth), bool)
+    verdict = verify(truth[~elsewhere], rows, witness.announced())
+    if verdict.lost_outside_gaps:
+        superseded = were_superseded(truth, rows)
+        verdict = verify(truth[~(elsewhere | superseded)], rows, witness.announced())
+    assert verdict.sent > 0 and verdict.passed, verdict
+    assert count_torn(rows, instruments=run.instruments, seed=seed) == 0
+    return verdict, Handovers(int(elsewhere.sum()), int(superseded.sum()))
+
+
+def came_elsewhere(truth: Array, rows: Array) -> Array:
+    """Return which packets came, with the same state, from another connection alone: (n,) bool."""
+    assert not np.any((truth["mode"] == Mode.LTP) | _is_index(truth)), "no whole sequences"
+    found: Array = ~np.isin(_sent(truth), _sent(rows)) & np.isin(_states(truth), _states(rows))
+    return found
+
+
+def were_superseded(truth: Array, rows: Array) -> Array:
+    """Return which packets were the last of an instrument that had just moved: (n,) bool."""
+    found = np.zeros(len(truth), bool)
+    for at in np.flatnonzero(~np.isin(_states(truth), _states(rows))):
+        found[at] = _is_superseded(truth, rows, truth[at])
+    return found
+
+
+def _is_superseded(truth: Array, rows: Array, packet: Any) -> bool:
+    of_token = truth[truth["instrument_token"] == packet["instrument_token"]]
+    others = of_token[of_token["connection"] != packet["connection"]]
+    if np.any(others["sequence"] == packet["sequence"]):
+        return False  # the target had begun: it should have brought it
+    others = others[others["sequence"] > packet["sequence"]]
+    came = rows[rows["instrument_token"] == packet["instrument_token"]]
+    others = others[np.isin(_sent(others), _sent(came))]
+    if not len(others):
+        return False
+    first_ns = int(others["send_ts_ns"].min())
+    session = truth[truth["session"] == packet["session"]]
+    was_alive = bool(np.any(session["send_ts_ns"] > first_ns))
+    own = came[came["connection"] == packet["connection"]]
+    went_on = np.any(
+        (own["sequence"] > packet["sequence"])
+        & (own["receive_ts_ns"] <= int(packet["send_ts_ns"]) + GRACE_NS)
+    )
+    is_near = abs(first_ns - int(packet["send_ts_ns"])) <= GRACE_NS
+    return was_alive and is_near and not went_on
+
+
+def _is_index(rows: Array) -> Array:
+    found: Array = rows["instrument_token"] & 0xFF == SEGMENT_INDICES
+    return found
+
+
+def _states(rows: Array) -> Array:
+    """Return a number per state of an instrument: (n,) u8."""
+    found: Array = rows["instrument_token"].astype(np.uint64) << 32
+    return found | rows["sequence"].astype(np.uint64)
+
+
+def _sent(rows: Array) -> Array:
+    """Return a number per state and connection it was sent on: (n,) u8."""
+    assert len(rows) == 0 or int(rows["sequence"].max()) < 1 << 24
+    return _states(rows) | rows["connection"].astype(np.uint64) << 24

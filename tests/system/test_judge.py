@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 
 import pipeline
-from ext.simulate import encode_frame
+from ext.simulate import encode_frame, truth_dtype
 from pipeline.core import layout
+from pipeline.core.clock import NS_PER_S
+from pipeline.core.enums import Mode
 from pipeline.sim.market import Listing
-from tests.system.judge import assert_contiguous, count_torn
-from tests.system.witness import Array, rows_of
+from tests.system.judge import (
+    GRACE_NS,
+    assert_contiguous,
+    came_elsewhere,
+    count_torn,
+    were_superseded,
+)
+from tests.system.witness import Array, row_dtype, rows_of
 
 INSTRUMENTS = 40
 STATES = 5
@@ -55,3 +63,46 @@ def test_a_hole_that_nobody_announced_is_seen(ticks: Array) -> None:
     for lost in (2, 4):
         with pytest.raises(AssertionError):
             assert_contiguous(holed, [{**told, "lost": lost}])
+
+
+def _moved() -> tuple[Array, Array]:
+    """Twelve states of an instrument: sent on connection 0, from the seventh on also on 1.
+
+    Received: the first five from 0, the seventh and all later ones from 1; the sixth was in flight.
+    """
+    truth = np.zeros(18, truth_dtype)
+    truth["connection"] = truth["session"] = [0] * 12 + [1] * 6
+    truth["sequence"] = [*range(1, 13), *range(7, 13)]
+    truth["instrument_token"], truth["mode"] = 408065, Mode.FULL
+    truth["send_ts_ns"] = truth["sequence"].astype(np.int64) * NS_PER_S // 10
+    rows = np.zeros(11, row_dtype)
+    rows["connection"] = [0] * 5 + [1] * 6
+    rows["sequence"] = [*range(1, 6), *range(7, 13)]
+    rows["instrument_token"], rows["mode"] = 408065, Mode.FULL
+    rows["receive_ts_ns"] = rows["sequence"].astype(np.int64) * NS_PER_S // 10 + 1000
+    return truth, rows
+
+
+def test_what_came_from_the_other_side_of_a_move_is_not_lost() -> None:
+    truth, rows = _moved()
+    assert np.flatnonzero(came_elsewhere(truth, rows)).tolist() == list(range(6, 12))
+    assert np.flatnonzero(were_superseded(truth, rows)).tolist() == [5]
+
+
+def test_what_neither_side_brought_is_lost() -> None:
+    truth, rows = _moved()
+    holed = np.delete(rows, [2, 7])  # the third from 0, which goes on, and the ninth from 1
+    assert np.flatnonzero(were_superseded(truth, holed)).tolist() == [5]
+    assert not came_elsewhere(truth, holed)[[2, 8, 14]].any()
+
+
+def test_what_a_dead_connection_had_sent_is_lost() -> None:
+    truth, rows = _moved()
+    truth = truth[(truth["connection"] == 1) | (truth["sequence"] <= 6)]
+    assert not were_superseded(truth, rows).any()
+
+
+def test_what_was_sent_long_before_the_move_is_lost() -> None:
+    truth, rows = _moved()
+    truth["send_ts_ns"][5] -= GRACE_NS
+    assert not were_superseded(truth, rows).any()
