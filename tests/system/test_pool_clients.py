@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +25,10 @@ from pipeline.kite import KiteTicker
 from pipeline.shm.tables import WireTable
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import verify
+from pipeline.strategy.items import TickArray
 from pipeline.strategy.market import Market
 from tests.system.judge import Witness
-from tests.system.rig import Run, wait_for
+from tests.system.rig import DEADLINE_S, Run, wait_for
 from tests.system.test_pool import end
 
 Make = Callable[..., Run]
@@ -260,5 +263,38 @@ def test_a_kite_ticker_has_three_times_what_the_original_has(make_run: Make) -> 
         ticker.stop()
         assert ticker.websocket_thread is not None
         ticker.websocket_thread.join(60)
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+@pytest.mark.parametrize(("count", "filled"), [(500, [50.0]), (2500, [100.0, 100.0, 50.0])])
+def test_the_same_script_serves_500_and_2500_instruments(
+    make_run: Make, count: int, filled: list[float]
+) -> None:
+    run = make_run(
+        pool="instruments_per_connection = 1000\nheadroom = 0.0\npolicy = 'first_fit'",
+        connections=3, count=1000, simulator="rate = 5000.0\ninterval_s = 0.1",
+        rings="packets_per_instrument_per_s = 10.0",
+    ).start_and_wait()  # fmt: skip
+    tokens = list(simulated_tokens(0, count))
+    seen: set[int] = set()
+
+    def on_ticks(account_id: str, ticks: TickArray) -> None:
+        assert account_id == "exchange"
+        seen.update(ticks["instrument_token"].tolist())
+
+    async def script() -> Any:
+        async with pipeline.PoolClient(run.paths.name, shm_directory=run.paths.root) as client:
+            assert (await client.stats())["accounts"]["exchange"]["total_connections"] == 0
+            await client.subscribe_tokens(tokens, on_ticks, lambda account_id, error: None)
+            async with asyncio.timeout(DEADLINE_S):
+                while len(seen) < count:
+                    await asyncio.sleep(0.01)
+            return await client.stats("exchange")
+
+    found = asyncio.run(script())
+    assert seen == set(tokens)
+    assert [c["utilization_percent"] for c in found["connections"]] == filled
+    assert found["total_target_tokens"] == found["total_subscribed_tokens"] == count
     assert run.stop() == 0
     run.assert_nothing_left()
