@@ -38,6 +38,20 @@ rate = {rate}
 packets_per_frame = {per_frame}
 gate = "{gate}"
 """
+_POOL: Final = """
+[pool]
+open = "all"
+instruments_per_connection = {instruments}
+headroom = 0.0
+[api]
+port = 0
+changes_per_s = 100000
+"""
+_SUBSCRIPTION: Final = """
+[[subscription]]
+file = "tokens-{number}.txt"
+mode = "full"
+"""
 _CONNECTION: Final = """
 [[connection]]
 account = "{key}"
@@ -60,6 +74,7 @@ class Shape:
 
     `own_exchange` makes the exchange a process of its own, instead of one of the instance's; it is
     so with `tls`.
+    `pooled` leaves the connections to a control process, which serves HTTP beside.
     `real_time` conflates as the broker does. `notes` makes the strategy keep when it got the first
     and the last tick of each frame, and each batch: for paced runs only, it costs time.
     """
@@ -74,6 +89,7 @@ class Shape:
     feed_spin_us: int = 0
     tls: bool = False
     own_exchange: bool = False
+    pooled: bool = False
     real_time: bool = False
     notes: bool = False
 
@@ -107,7 +123,12 @@ class Shape:
                 rate='"max"' if self.rate is None else float(self.rate), per_frame=self.per_frame,
                 gate=self.gate,
             )  # fmt: skip
+        if self.pooled:
+            text += _POOL.format(instruments=self.instruments)
         for number in range(self.connections):
+            if self.pooled:
+                text += _SUBSCRIPTION.format(number=number)
+                continue
             key = self.keys[number // CONNECTIONS_OF_A_KEY]
             text += _CONNECTION.format(number=number, key=key, instruments=self.instruments)
         return text

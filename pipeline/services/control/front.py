@@ -7,7 +7,7 @@ name that it gives, and its demand stays until it is taken back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
@@ -17,16 +17,16 @@ from pipeline.services.control.events import Hub
 from pipeline.services.control.pool import Pool
 from pipeline.shm.names import InstancePaths
 
-#: Clients whose demand is nobody's to change over HTTP.
-RESERVED: Final = frozenset({"config"})
-
 
 class Front:
-    """One pool, for the API. `changed` is called after each request that may have changed it."""
+    """One pool, for the API. `changed` is called after each request that may have changed it.
+
+    `reserved` are clients whose demand is nobody's to change.
+    """
 
     def __init__(
         self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
-        desk: Desk, hub: Hub, *, changed: Callable[[], None],
+        desk: Desk, hub: Hub, *, reserved: frozenset[str], changed: Callable[[], None],
     ) -> None:  # fmt: skip
         self.config = config
         self.paths = paths
@@ -34,6 +34,7 @@ class Front:
         self._pool = pool
         self._commands = commands
         self._desk = desk
+        self._reserved = reserved
         self._changed = changed
 
     @property
@@ -59,7 +60,7 @@ class Front:
         """Change what a client wants; a client that this makes and refuses is forgotten again."""
         ledger = self._pool.ledger
         client = ledger.clients.get(name)
-        if name in RESERVED or (client is not None and not client.durable):
+        if name in self._reserved or (client is not None and not client.durable):
             text = f"client {name!r} says by itself what it wants: take another name"
             return Answer(problem=Problem(code="conflict", text=text))
         if client is None:

@@ -88,7 +88,7 @@ class Control:
         self._durable.restore(self.pool.ledger)
         self.documents = Documents(config, paths, self.pool)
         self._names = Names(config.instruments_file, self._last_price)
-        about = {"instance": paths.name, "pid": int(self.page.head["pid"])}
+        about = {"instance": paths.name, "pid": int(self.page.head["pid"]), "api": _url(listener)}
         self.commands = Commands(
             self.pool,
             resolve=self._resolve,
@@ -98,7 +98,7 @@ class Control:
         )
         self._latest = LatestTables(paths)
         self._wake = asyncio.Event()
-        self.host = self._make_host(listener)
+        self.host = self._make_host(listener, reserved)
         self.server = Server(self.commands, self.pool.ledger, self._wake.set, reserved=reserved)
         self._stopping = False
 
@@ -118,16 +118,16 @@ class Control:
             return None
         return float(tick["last_price"]) if tick["sequence"] else None
 
-    def _make_host(self, listener: socket.socket | None) -> Host | None:
+    def _make_host(self, listener: socket.socket | None, reserved: frozenset[str]) -> Host | None:
         if listener is None:
             if self._config.api is not None:
                 _log.warning(_NO_PACKAGES)
             return None
         front = Front(
             self._config, self._paths, self.pool, self.commands, self.documents.desk,
-            self.documents.hub, changed=self._wake.set,
+            self.documents.hub, reserved=reserved, changed=self._wake.set,
         )  # fmt: skip
-        return Host(front, listener)
+        return Host(front, listener, str(_url(listener)))
 
     def _want_what_the_config_says(self) -> None:
         wants = {
@@ -209,6 +209,13 @@ def _homes_of(config: Config) -> Homes:
     assert pool is not None
     file = config.path(pool.homes_file) if pool.homes_file else data_directory() / "homes.sqlite"
     return Homes(file, config.instance.name)
+
+
+def _url(listener: socket.socket | None) -> str | None:
+    if listener is None:
+        return None
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _account_pages(paths: InstancePaths, pool: Pool) -> list[tuple[AccountCounters, AccountPage]]:

@@ -23,9 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Host:
-    """Serves a front on a listening socket, from `start` to `close`."""
+    """Serves a front on a listening socket, whose address is `url`, from `start` to `close`."""
 
-    def __init__(self, front: Front, listener: socket.socket) -> None:
+    def __init__(self, front: Front, listener: socket.socket, url: str) -> None:
+        self._url = url
         self._front = front
         self._listener = listener
         self._guard: Any = None
@@ -69,11 +70,8 @@ class Host:
         """Let requests in, once there is something to serve them."""
         app = await asyncio.to_thread(_load_app)
         self._guard.open(app.build_app(self._front))
-        host, port = self._listener.getsockname()[:2]
-        _log.info(
-            f"HTTP API: http://{host}:{port}, its bearer token is in "
-            f"{self._front.paths.secrets / 'api-token'}"
-        )
+        path = self._front.paths.secrets / "api-token"
+        _log.info(f"HTTP API: {self._url}, its bearer token is in {path}")
 
 
 def _load_server() -> Any:
