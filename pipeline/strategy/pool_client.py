@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.core.control import Ask, Instrument, Subscribe, mode_of
 from pipeline.core.enums import Reason, State
-from pipeline.core.errors import AuthError, InstanceEnded, PipelineError, UpstreamError
+from pipeline.core.errors import AuthError, PipelineError, UpstreamError
 from pipeline.core.errors import Overrun as OverrunError
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.demand import SubscribeResult
@@ -194,12 +194,18 @@ class PoolClient:
             self._pump = asyncio.create_task(self._deliver_all(), name="pool-client")
 
     async def _deliver_all(self) -> None:
-        try:
-            async for item in self.market.tagged():
-                await self._deliver(item)
-        except InstanceEnded as error:
-            for account in self._accounts():
-                await self._tell(account, error)
+        items = self.market.tagged()
+        while True:
+            try:
+                async for item in items:
+                    await self._deliver(item)
+            except OverrunError as error:  # of the policy "raise"; it goes on when asked again
+                await self._tell(self.market.attachment.account(error.connection), error)
+                continue
+            except PipelineError as error:
+                for account in self._accounts():
+                    await self._tell(account, error)
+            return
 
     def _accounts(self) -> list[str]:
         return sorted({info.account for info in self.market.connections()}) or [""]

@@ -242,3 +242,21 @@ def test_which_events_are_errors() -> None:
     error = error_of(change)
     assert isinstance(error, UpstreamError)
     assert str(error) == "connection 3 is RECONNECTING, RESET (104)"
+
+
+def test_the_policy_raise_tells_and_goes_on(pool: FakeInstance, control: FakeControl) -> None:
+    seen = Seen()
+
+    async def main() -> None:
+        async with client_of(pool, policy="raise") as client:
+            await client.subscribe_tokens([1], seen.on_ticks, seen.on_error)
+            for _ in range(12):
+                pool.send(256)
+            await until(lambda: seen.errors, "the loss")
+            send(pool, 1)
+            await until(lambda: seen.ticks, "what came after it")
+
+    asyncio.run(main())
+    [(account, error)] = seen.errors
+    assert account == "main" and isinstance(error, Overrun)
+    assert seen.ticks == [("main", [1])]
