@@ -153,11 +153,12 @@ class TestOneConnection:
 
     def test_a_connection_that_is_gone_shares_nothing(self, move: Move) -> None:
         move.assign(NEW, 0)
-        each(move, (OLD, full(2)), (NEW, full(3)))
+        each(move, (NEW, full(2)), (OLD, full(3)))
         move.decoder.remove_lane(OLD)
-        move.rigs[NEW].send(move.frame(full(1)))
+        move.rigs[NEW].send(move.frame(full(2)))
+        move.rigs[NEW].send(move.frame(full(3)))
         move.decoder.run(10**9, until_idle=True)
-        assert prices(move) == ([2], [3, 1])
+        assert prices(move) == ([3], [2, 2, 3])
 
     def test_another_instrument_in_the_same_slot_is_none_of_its_business(self, move: Move) -> None:
         each(move, (OLD, full(5)))

@@ -142,6 +142,10 @@ def killer() -> Iterator[Killer]:
     killer.close()
 
 
+def newer(number: int) -> Content:
+    return Content("full", time=number, volume=number, trade_time=number)
+
+
 def any_content(rng: random.Random, time: int) -> Content:
     """Mostly full packets that go on; some go back, some are of other kinds."""
     kind = "full" if rng.random() < 0.6 else rng.choice(KINDS)
@@ -177,6 +181,30 @@ def move_and_die(move: Move, killer: Killer, rng: random.Random, *, rounds: int)
         move.die()
         move.run()
     return deaths
+
+
+@pytest.mark.parametrize(
+    ("connection", "number"), [(OLD, 2), (NEW, 3), (NEW, 5)], ids=["behind", "repeated", "news"]
+)
+@pytest.mark.parametrize("point", ["unit_after_recheck", "commit_after_flip", "tails_after_ticks"])
+def test_a_death_around_the_commit_of_each_kind(
+    connection: int, number: int, point: str, tmp_path: Path, killer: Killer
+) -> None:
+    """What is behind stays out of the latest table, and what is repeated confirms, all the same."""
+    move = Move(tmp_path)
+    move.assign(NEW, 0)
+    move.send(OLD, newer(1))
+    move.send(NEW, newer(4))
+    move.run()
+    if number == 3:
+        move.send(OLD, newer(5))
+        move.run()
+        move.reconnect(NEW)
+    move.send(connection, newer(4 if number == 3 else number))
+    assert move.run_and_die(partial(killer.die_at, move.rigs[OLD], point, 1)) == KILLED
+    move.die()
+    move.run()
+    assert int(move.rigs[OLD].latest(TOKENS[0])["volume_traded"]) == (4 if number == 2 else 5)
 
 
 @pytest.mark.parametrize("seed", range(12))
