@@ -34,6 +34,9 @@ KEYS: Final = {
     SegmentKind.CONFIRMED: "[[connection]] instruments_max",
 }
 
+#: The same where a pool makes the connections.
+_POOLED_KEYS: Final = {"[[connection]] instruments_max": "[pool] instruments_per_connection"}
+
 
 class PlanRow(NamedTuple):
     """All segments of one kind: how many, their bytes together, and the key that lowers them."""
@@ -61,10 +64,14 @@ class MemoryPlan(NamedTuple):
         for spec in (*self.segments, *self.later):
             kinds[spec.kind].append(spec)
         rows = [
-            PlanRow(kind, len(group), sum(map(_pages, group)), KEYS.get(kind, ""))
+            PlanRow(kind, len(group), sum(map(_pages, group)), self._key(kind))
             for kind, group in kinds.items()
         ]
         return sorted(rows, key=lambda row: -row.total_bytes)
+
+    def _key(self, kind: SegmentKind) -> str:
+        key = KEYS.get(kind, "")
+        return _POOLED_KEYS.get(key, key) if self.later else key
 
     @property
     def key_to_lower(self) -> str:

@@ -40,6 +40,8 @@ from pipeline.supervisor.roster import Roster
 
 CATCH_UP_NS: Final = 3 * NS_PER_S
 RETRY_NS: Final = 10 * NS_PER_S
+#: So long after its last step but one a connection's end is looked for at every short turn.
+BUSY_NS: Final = 2 * CATCH_UP_NS
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Connections:
         self._table = self._attach_table() if topology.pooled else None
         self._version = 0
         self._next_number = 0
+        self._is_busy = False
         self._failed_ns: dict[int, int] = {}  # when to try again what could not be made
         self._decoder_pages: dict[int, StatusPage] = {}
 
@@ -108,8 +111,11 @@ class Connections:
 
     @property
     def is_busy(self) -> bool:
-        """Whether some connection is on its way out, so that the next turn should come soon."""
-        return any(c.step is not Step.RUNNING for c in self._connections.values())
+        """Whether some connection is on its way out, so that the next turn should come soon.
+
+        Not for long: a decoder that has been given up does not see what leaves the manifest.
+        """
+        return self._is_busy
 
     def step(self, now_ns: int, crew: Crew) -> None:
         """Bring every connection one step on, where it can be."""
@@ -117,6 +123,10 @@ class Connections:
             self._follow(self._table, now_ns, crew)
         for connection in list(self._connections.values()):
             _STEPS[connection.step](self, connection, now_ns, crew)
+        self._is_busy = any(
+            connection.step is not Step.RUNNING and now_ns - connection.since_ns < BUSY_NS
+            for connection in self._connections.values()
+        )
 
     # ---- wanted -----------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class Crew:
     ) -> None:
         self.members = members
         self.forks = 0
+        self.restarts = 0
         self.deaths = 0
         self.kills = 0
         self._run = run
@@ -81,6 +82,7 @@ class Crew:
             _log.error(f"{member.name} cannot be started ({error.strerror}): next try in a second")
             member.start_mono_ns = now_ns + NS_PER_S
             return
+        self.restarts += member.started_mono_ns != 0
         pidfd = _open_pidfd(pid)
         if pidfd >= 0:
             self._watch(pidfd)

@@ -158,8 +158,8 @@ class Supervisor:
         return self._ending
 
     def _restart_count(self) -> str:
-        count = self._crew.forks - len(self._crew.members)
-        return f"{count} restart" if count == 1 else f"{max(count, 0)} restarts"
+        count = self._crew.restarts
+        return f"{count} restart" if count == 1 else f"{count} restarts"
 
     def _turn(self) -> None:
         self._selector.select(self._timeout_s())

@@ -39,6 +39,13 @@ def test_each_hosted_strategy_has_a_page() -> None:
     assert [spec.number for spec in found] == [0]
 
 
+def test_a_pool_s_keys_are_its_own() -> None:
+    rows = plan_memory(load(ROOT / "examples" / "config" / "pool.toml", limits=LIMITS)).rows()
+    keys = {row.kind: row.key for row in rows}
+    assert keys[SegmentKind.LATEST] == "[pool] instruments_per_connection"
+    assert not any("[[connection]]" in key for key in keys.values())
+
+
 def test_rows_add_up(plan: MemoryPlan) -> None:
     rows = plan.rows()
     assert sum(row.total_bytes for row in rows) == plan.total_bytes

@@ -124,6 +124,18 @@ def test_a_dead_control_process_changes_nothing(instance: Instance) -> None:
     instance.assert_nothing_left()
 
 
+def test_a_connection_that_opens_is_no_restart(instance: Instance) -> None:
+    instance.start_and_wait(ROLES)
+    for number in range(3):
+        instance.want((number, 1))
+        instance.wait_for_starts(f"feed-{number}", 1)
+    os.kill(instance.pids("control-0")[0], signal.SIGKILL)
+    instance.wait_for_starts("control-0", 2)
+    assert instance.stop() == 0
+    assert "and 1 restart\n" in instance.log_text()
+    instance.assert_nothing_left()
+
+
 @pytest.mark.parametrize("field", ["account", "decoder", "instruments_max"])
 def test_a_row_that_cannot_be_is_told_and_passed_over(instance: Instance, field: str) -> None:
     instance.start_and_wait(ROLES)

@@ -86,7 +86,7 @@ def show(findings: list[Finding], plan: MemoryPlan | None) -> None:
         for row in plan.rows():
             size = mebibytes(row.total_bytes)
             kind = row.kind.name.lower()
-            typer.echo(f"  {kind:18} {row.segments:4} x  {size:>10}  {row.key}".rstrip())
-        typer.echo(f"  {'total':18}        {mebibytes(plan.total_bytes):>10}")
+            typer.echo(f"  {kind:18} {row.segments:4} files {size:>10}  {row.key}".rstrip())
+        typer.echo(f"  {'total':18}            {mebibytes(plan.total_bytes):>10}")
     counts = {level: sum(f.level is level for f in findings) for level in Level}
     typer.echo("\n" + ", ".join(f"{count} {level.value}" for level, count in counts.items()))

@@ -111,6 +111,13 @@ def _pool(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Proble
     if config.instance.assignment != "config":
         found = f'"{config.instance.assignment}"'
         yield Problem("instance.assignment", found, '"config" with [pool]')
+    keys: dict[tuple[str, str], str] = {}
+    for number, account in enumerate(config.accounts):
+        first = keys.setdefault((account.broker, account.api_key), account.name)
+        if account.api_key and first != account.name:
+            found = f"the key of account {first}"
+            allowed = "a key of its own: a pool's connections are counted by key"
+            yield Problem(f"account[{number}].api_key", found, allowed)
     found_limits = [limits[a.broker] for a in config.accounts if a.broker in limits]
     for name, field in (
         ("connections_per_key", "connections_per_key"),

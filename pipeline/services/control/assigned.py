@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from pipeline.core.config import Config
 from pipeline.core.enums import Mode
@@ -18,6 +18,9 @@ from pipeline.planning.pool import NewConnection
 from pipeline.services.control.links import Link, Report, Row, Slots
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.text_ring import Text
+
+#: Numbers have 16 bits; one plan opens fewer than what is left over.
+NUMBERS_MAX: Final = 2**16 - 1024
 
 
 class Surroundings(Protocol):
@@ -96,6 +99,11 @@ class Assigned:
         self._outside = outside
         self._next_number = 0
         self._topology_changed = False
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether connections can be opened: each needs a number that none had before it."""
+        return max(self._next_number, self.counters.connections_opened) < NUMBERS_MAX
 
     # ---- connections ------------------------------------------------------------------------
 

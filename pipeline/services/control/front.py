@@ -66,7 +66,8 @@ class Front:
         if client is None:
             ledger.join(name, durable=True)
         answer = self._commands.answer(name, request)
-        if not ledger.clients[name].wants:
+        client = ledger.clients[name]
+        if not client.wants and not client.pid:  # else it may be connected, and ask for more
             ledger.forget(name)
         self._changed()
         return answer

@@ -133,6 +133,7 @@ class Pool:
     def view(self, *, ideal: bool = False) -> PoolView:
         """Return the pool as planning sees it; `ideal`: as if every connection were well."""
         barred = {link.account for link in self.links.values() if link.report.state in BARRED}
+        has_numbers = self.assigned.has_numbers
         return PoolView(
             connections=tuple(
                 _connection_view(link, _WELL if ideal else self._score(link), ideal=ideal)
@@ -144,7 +145,7 @@ class Pool:
                     broker=key.broker,
                     connections_max=key.connections_max,
                     instruments_per_connection=key.instruments_per_connection,
-                    may_open=ideal or key.account not in barred,
+                    may_open=has_numbers and (ideal or key.account not in barred),
                 )
                 for key in self.assigned.keys
             ),

@@ -84,6 +84,8 @@ class Server:
         try:
             name = await self._welcome(reader, writer)
             while name and (request := await self._read(reader, writer)) is not None:
+                if self._connected.get(name) is not writer:
+                    break  # it has opened another connection, and this one said it before
                 await self._serve(name, request, writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # gone, told to go, or deaf: nobody waits for what is unread

@@ -64,6 +64,12 @@ def test_two_accounts_with_one_key_share_its_connections() -> None:
     assert only(text).found == "4 with the key of account a, b"
 
 
+def test_a_pool_has_one_account_per_key() -> None:
+    problem = only(BASE + ACCOUNT.replace('"a"', '"b"') + "[pool]\n")
+    assert problem.path == "account[1].api_key" and problem.found == "the key of account a"
+    assert "demo" not in str(problem)
+
+
 @pytest.mark.parametrize("given", ["", "instruments = [1]\nsimulated = {first = 0, count = 1}\n"])
 def test_a_subscription_names_its_instruments_once(given: str) -> None:
     problem = problems(BASE + CONNECTION + "[[subscription]]\n" + given)[0]

@@ -334,6 +334,18 @@ def test_within_a_decoder_an_outage_costs_nobody_the_newest_tick() -> None:
     rig.check()
 
 
+def test_when_the_numbers_are_used_up_nothing_is_opened_any_more() -> None:
+    rig = Rig(pool_config(pool=CAP_10))
+    rig.want("a", range(1, 9))
+    rig.turn()
+    rig.pool.counters.connections_opened = 2**16
+    rig.want("a", range(9, 14))
+    rig.turn()
+    assert rig.counts() == {0: 10}
+    assert len(rig.pool.unplaced) == 3
+    rig.check()
+
+
 def test_without_a_slot_an_instrument_waits() -> None:
     rig = Rig(pool_config(pool="instruments_per_connection = 10"))
     for token in range(1000, 1029):
