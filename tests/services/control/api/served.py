@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipeline.core.control import Hello, to_line
 from pipeline.core.local_socket import connect_local
 from pipeline.services.control.api.token import token_path
 from pipeline.services.control.process import run_control
+from pipeline.supervisor.establish import listen_api
 from tests.services.control.test_outside import Ground
 from tests.supervisor.harness import wait_for
 
@@ -62,8 +62,10 @@ class Served:
     def __init__(self, folder: Path, more: str = SECTION) -> None:
         self._before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # we supervise the instance
         self.ground = Ground(folder, more=more)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
+        listener = listen_api(self.ground.config)
+        assert listener is not None
+        self.listener = listener
+        self.port: int = listener.getsockname()[1]
         context = multiprocessing.get_context("fork")
         self.process = context.Process(target=self._run)
         self.process.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_and_one_line_says_so(
 
 def test_nobody_listens_unless_the_config_says_so() -> None:
     assert establish.listen_api(pool_config()) is None
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    listener = establish.listen_api(pool_config(more=SECTION))
+    assert listener is not None
+    with listener, socket.create_connection(listener.getsockname(), timeout=30):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_a_port_that_is_taken_is_told_with_the_way_out() -> None:
