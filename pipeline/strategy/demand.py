@@ -49,7 +49,7 @@ class Refusal:
 class SubscribeResult:
     """What became of a request: of `requested` instruments `accepted`, of these `already` so.
 
-    `refused` names the first 1,000 of the others; `available`: for how many more the pool has room.
+    `refused` names the first 1,000 of the others; `available`: for how many more there was room.
     """
 
     requested: int
