@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, NoReturn, Self
+from typing import Any, Final, Literal, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ext.streams import ReaderPolicy
 from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
-from pipeline.core.control import Instrument, Subscribe, mode_of
+from pipeline.core.control import Ask, Instrument, Subscribe, mode_of
 from pipeline.core.enums import Mode, Reason
 from pipeline.core.errors import (
     ControlUnavailable,
@@ -322,6 +322,19 @@ class Market:
     def wants(self) -> dict[Instrument, str]:
         """Return {instrument: mode} of what this market has subscribed to, as it was written."""
         return {} if self._keeper is None else self._keeper.wants()
+
+    def stats(self) -> dict[str, Any]:
+        """Return the figures of the pool's accounts and connections, as `pool stats --json` has.
+
+        Raises as `subscribe` does.
+        """
+        found: dict[str, Any] = self._pool("Market.stats").request(Ask(about="stats"))
+        return found
+
+    def health(self) -> dict[str, Any]:
+        """Return how well the pool is, as `pool health --json`; raise as `subscribe` does."""
+        found: dict[str, Any] = self._pool("Market.health").request(Ask(about="health"))
+        return found
 
     @property
     def has_pool(self) -> bool:

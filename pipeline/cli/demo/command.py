@@ -8,16 +8,30 @@ logged; no counter of the pipeline is believed.
 from __future__ import annotations
 
 import signal
+import textwrap
 from typing import Annotated
 
 import typer
 
-from pipeline.cli.demo.options import SECONDS_MIN, DemoOptions, instruments_for, parse_rate
+from pipeline.cli.demo.options import (
+    SECONDS_MAX,
+    SECONDS_MIN,
+    DemoOptions,
+    instruments_for,
+    parse_rate,
+)
+from pipeline.core.errors import ConfigError, Problem
 from pipeline.core.exit_codes import ExitCode
 
 
 def command(
-    seconds: Annotated[float, typer.Option(help=f"How long, at least {SECONDS_MIN}.")] = 20.0,
+    name: Annotated[
+        str | None, typer.Argument(help="One of `--list`; without it the whole pipeline.")
+    ] = None,
+    list_demos: Annotated[bool, typer.Option("--list", help="Name the demos there are.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option(help=f"How long; the whole pipeline's at least {SECONDS_MIN}.")
+    ] = None,
     rate: Annotated[str, typer.Option(metavar="N|max", help="Ticks per second.")] = "18000",
     connections: Annotated[int, typer.Option(help="WebSocket connections, 1 to 9.")] = 3,
     instruments: Annotated[
@@ -28,11 +42,17 @@ def command(
 ) -> None:
     """Show the whole pipeline at work against the simulated exchange, and check it.
 
-    Half-way the exchange resets one connection and goes mute on another. Exit code 0 only if every
+    With NAME a short program of examples/pool beside a pool; then only --seconds matters. Without:
+    half-way the exchange resets one connection and goes mute on another. Exit code 0 only if every
     tick is accounted for and nothing is left behind.
     """
+    if list_demos:
+        _list()
+        return
+    if name is not None:
+        raise typer.Exit(_play(name, seconds))
     options = DemoOptions(
-        seconds=seconds,
+        seconds=DemoOptions().seconds if seconds is None else seconds,
         rate=parse_rate(rate),
         connections=connections,
         instruments=instruments_for(connections) if instruments is None else instruments,
@@ -42,6 +62,38 @@ def command(
     raise typer.Exit(_run(options))
 
 
+def _list() -> None:
+    from pipeline.cli.demo.examples import summaries
+
+    found = summaries()
+    width = max(map(len, found))
+    for name, summary in found.items():
+        print(textwrap.fill(f"{name:{width}}  {summary}", 80, subsequent_indent=" " * (width + 2)))
+
+
+def _play(name: str, seconds: float | None) -> int:
+    from pipeline.cli.demo.examples import play
+
+    if seconds is not None and not 0 < seconds <= SECONDS_MAX:
+        raise ConfigError("demo", [Problem("--seconds", f"{seconds:g}", f"0 to {SECONDS_MAX}")])
+    _end_by_interrupt()
+    try:
+        return play(name, seconds)
+    except KeyboardInterrupt:
+        return _interrupted()
+
+
+def _end_by_interrupt() -> None:
+    """Whoever ends the demo, by Ctrl-C, kill, or closing the terminal: it clears up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+
+
+def _interrupted() -> int:
+    typer.echo("interrupted: everything has been ended and removed", err=True)
+    return int(ExitCode.INTERRUPTED)
+
+
 def _run(options: DemoOptions) -> int:
     from pipeline.cli.demo.act import Act
     from pipeline.cli.demo.live import LiveView
@@ -49,9 +101,7 @@ def _run(options: DemoOptions) -> int:
     from pipeline.cli.demo.summary import print_json, print_text, report
     from pipeline.cli.demo.verdict import judge
 
-    # Whoever ends the demo, by Ctrl-C, kill, or closing the terminal: it clears up.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    _end_by_interrupt()
     try:
         with LiveView(options) as view:
             view.say("starting the exchange, the pipeline and two strategies ...")
@@ -64,7 +114,6 @@ def _run(options: DemoOptions) -> int:
                 outcome.problems += stage.bad_ends()
             result = report(act, outcome, stage.leftovers())
     except KeyboardInterrupt:
-        typer.echo("interrupted: everything has been ended and removed", err=True)
-        return int(ExitCode.INTERRUPTED)
+        return _interrupted()
     print_json(result) if options.as_json else print_text(result)
     return int(ExitCode.DONE if result["passed"] else ExitCode.FAILED)

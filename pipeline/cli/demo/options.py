@@ -17,6 +17,7 @@ from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
 
 #: A silent connection is found after 4.5 s and live again by 7 s; half the run must hold that.
 SECONDS_MIN: Final = 15
+SECONDS_MAX: Final = 86_400
 CONNECTIONS_MAX: Final = 9  # three API keys of the simulator with three connections each
 INSTRUMENTS_PER_CONNECTION_MAX: Final = 3000
 INTERVAL_S: Final = 0.1
@@ -46,8 +47,8 @@ class DemoOptions:
         room = self.connections * INSTRUMENTS_PER_CONNECTION_MAX
         most = min(room, SIMULATED_INSTRUMENTS_MAX)
         checks = [
-            ("--seconds", self.seconds, SECONDS_MIN <= self.seconds <= 86_400,
-             f"{SECONDS_MIN} to 86400: the fault half-way takes 7 s to heal"),
+            ("--seconds", self.seconds, SECONDS_MIN <= self.seconds <= SECONDS_MAX,
+             f"{SECONDS_MIN} to {SECONDS_MAX}: the fault half-way takes 7 s to heal"),
             ("--rate", self.rate, self.rate is None or self.rate > 0, 'above 0 ticks/s, or "max"'),
             ("--connections", self.connections, 1 <= self.connections <= CONNECTIONS_MAX,
              f"1 to {CONNECTIONS_MAX}"),

@@ -1,0 +1,51 @@
+"""Frames as they come from the broker, byte for byte, beside the ticks that are made of them."""
+
+import struct
+import time
+
+from show import console, run, settle
+
+import pipeline
+
+TOKENS = [408065, 884737, 738561]
+FRAMES_SHOWN = 3
+
+
+def main(instance, seconds):
+    with pipeline.attach(instance, wait_s=2) as market:
+        market.subscribe(TOKENS, mode="full")
+        settle(market)
+        frames = heartbeats = total_bytes = packets = 0
+        end_s = time.monotonic() + seconds
+        for frame in market.frames(timeout_s=0.1):
+            if isinstance(frame, pipeline.RawFrame):
+                total_bytes += len(frame.payload)
+                frames += 1
+                if len(frame.payload) == 1:
+                    heartbeats += 1
+                else:
+                    packets += peek(frame, show=frames - heartbeats <= FRAMES_SHOWN)
+            if time.monotonic() >= end_s:
+                break
+        console.print(
+            f"{frames} frames, {heartbeats} of them heartbeats; {packets} packets, "
+            f"{total_bytes:,} bytes"
+        )
+
+
+def peek(frame, *, show):
+    """Return how many packets a frame has, read from its first two bytes."""
+    count, length, token, units = struct.unpack_from(">HHIi", frame.payload)
+    if show:
+        tick = pipeline.decode_frame("kite", frame.payload)[0]
+        same = tick["instrument_token"] == token and tick["last_price"] == units / 100
+        console.print(
+            f"{len(frame.payload)} bytes, {count} packets, the first of {length} bytes: "
+            f"{token} at {units / 100:.2f}"
+        )
+        console.print(f"  decoded {'the same' if same else 'otherwise'}")
+    return count
+
+
+if __name__ == "__main__":
+    run(main, seconds=10)

@@ -1,0 +1,39 @@
+"""One connection, last prices: ticks, interruptions and order updates, each as it comes."""
+
+import time
+
+from show import console, run, settle
+
+import pipeline
+
+TOKENS = {408065: "INFY", 884737: "TATAMOTORS", 738561: "RELIANCE"}
+
+
+def main(instance, seconds):
+    with pipeline.attach(instance, wait_s=2) as market:
+        market.subscribe(TOKENS, mode="ltp")
+        settle(market)
+        console.print(f"subscribed to {len(TOKENS)} instruments in mode ltp")
+        end_s, count = time.monotonic() + seconds, 0
+        for item in market.stream(timeout_s=0.1):
+            match item:
+                case pipeline.Ticks(ticks=ticks):
+                    count += len(ticks)
+                    last = ticks[-1]
+                    name = TOKENS[int(last["instrument_token"])]
+                    console.print(f"{name:>12} {last['last_price']:10.2f}   {count} ticks so far")
+                case pipeline.StateChange(connection=number, state=state, reason=reason):
+                    console.print(f"connection {number} is {state.name}: {reason.name}")
+                case pipeline.Gap(connection=number, duration_s=duration_s):
+                    console.print(f"connection {number}: {duration_s:.3f} s without data")
+                case pipeline.OrderUpdate(order=order):
+                    console.print(f"order update: {order}")
+                case pipeline.Overrun() | pipeline.Quarantine():
+                    console.print(f"lost: {item}")
+            if time.monotonic() >= end_s:
+                break
+        console.print(f"{count} ticks in {seconds:g} s")
+
+
+if __name__ == "__main__":
+    run(main, seconds=10)
