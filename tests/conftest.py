@@ -164,7 +164,12 @@ def _instances() -> set[str]:
     """Return the files of all instances but those that somebody else runs meanwhile."""
     base = Path("/dev/shm") / f"pipeline-{os.geteuid()}"
     folders = [path for path in base.glob("*") if not _is_of_others(path)]
-    return {str(path) for folder in folders for path in [folder, *folder.rglob("*")]}
+    found = set(map(str, folders))
+    for folder in folders:
+        # Others' may be going away right now: os.walk passes over what has gone, rglob raises.
+        for path, *lists in os.walk(folder):
+            found |= {str(Path(path) / name) for names in lists for name in names}
+    return found
 
 
 def _is_of_others(folder: Path) -> bool:
