@@ -45,8 +45,9 @@ class Documents:
         confirm_ns = round(config.pool.confirm_after_s * NS_PER_S)
         self._sessions = {a.name: load_broker(a.broker).session for a in config.accounts}
         self.watch = Watch(
-            paths, confirm_ns=confirm_ns, session_of=self._session_of, tell=self._tell_occurrence
-        )
+            paths, confirm_ns=confirm_ns, session_of=self._session_of,
+            decoders=config.decoder.count, tell=self._tell_occurrence,
+        )  # fmt: skip
         self.alerts = Alerts(self._tell_alert)
         started_ts_ns = InstanceView(paths).read().started_ts_ns
         limits = {a.broker: load_broker(a.broker).limits for a in config.accounts}

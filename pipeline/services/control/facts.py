@@ -29,7 +29,7 @@ _STATES: Final = {
 
 def facts(pool: Pool, watch: Watch) -> Mapping[tuple[str, str], Fact]:
     """Return what is not as it should be, by (kind, subject)."""
-    found = [*_orphans(pool), *_limits(pool)]
+    found = [*_orphans(pool), *_limits(pool), *_decoders(watch)]
     for link in pool.links.values():
         reading = watch.readings.get(link.number)
         if reading is not None and link.wanted:
@@ -53,6 +53,13 @@ def _limits(pool: Pool) -> Iterator[Fact]:
     for number, limit in pool.refusals.limits.items():
         text = f"the broker takes no more than {limit} instruments there: lower the pool's limit"
         yield Fact("over_limit", f"connection {number}", Severity.WARNING, text)
+
+
+def _decoders(watch: Watch) -> Iterator[Fact]:
+    for reading in watch.decoders:
+        if reading.hung:
+            text = "it gives no sign of life, and nothing of its connections is published"
+            yield Fact("decoder_hung", f"decoder {reading.number}", Severity.ERROR, text)
 
 
 def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:

@@ -73,6 +73,7 @@ class Stats:
             "accounts": accounts,
             "note": NOTE.format(default=default),
             "sets": SETS,
+            "decoders": [reading.document() for reading in self._watch.decoders],
             "pool": {
                 "desired": len(pool.ledger.desired),
                 "assigned": len(pool.placement),

@@ -23,6 +23,7 @@ from pipeline.planning.health import (
     judge_health,
 )
 from pipeline.planning.meters import RateMeter, Rates, RecentCount
+from pipeline.services.control.decoders import DecoderReading, Decoders
 from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import Reading, Readings
 from pipeline.services.control.texts import ErrorTexts
@@ -121,14 +122,17 @@ class Watch:
 
     def __init__(
         self, paths: InstancePaths, *, confirm_ns: int, session_of: Callable[[int], Session],
+        decoders: int = 1,
         tell: Callable[[Occurrence], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._paths = paths
         self._source = Readings(paths, confirm_ns)
+        self._decoders = Decoders(paths, decoders)
         self._session_of = session_of
         self._tell = tell
         self.taken_ns = 0
         self.readings: dict[int, Reading] = {}
+        self.decoders: list[DecoderReading] = []
         self.histories: dict[int, History] = {}
         self.health: PoolHealth = judge_health(())
 
@@ -141,6 +145,7 @@ class Watch:
             return False
         self.taken_ns = now_ns
         self.readings = self._source.take(now_ns)
+        self.decoders = self._decoders.take(now_ns)
         for number in self.histories.keys() - self.readings.keys():
             del self.histories[number]
         for number, reading in list(self.readings.items()):

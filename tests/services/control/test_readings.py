@@ -15,6 +15,7 @@ from pipeline.core import layout
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from pipeline.core.enums import EventKind, Reason, SegmentKind, State
 from pipeline.planning.health import Band, PoolState
+from pipeline.services.control.decoders import Decoders
 from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import HUNG_NS, Readings
 from pipeline.services.control.texts import ErrorTexts
@@ -215,3 +216,12 @@ def test_of_texts_the_newest_error_is_told_once(established: Established) -> Non
     _say(established, b"\xff not JSON")
     assert texts.newest() == "Can't subscribe to more than 3000 instruments."
     assert texts.newest() is None
+
+
+def test_a_decoder_that_gives_no_sign_is_hung(established: Established) -> None:
+    decoders = Decoders(established.paths, 1)
+    now = monotonic_ns()
+    found = decoders.take(now)[0]
+    assert found.alive and not found.hung and found.publish_max_ns == 30_000
+    assert found.document()["receive_to_publish_us"]["max"] == 30.0
+    assert decoders.take(now + HUNG_NS + NS_PER_S)[0].hung
