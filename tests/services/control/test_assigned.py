@@ -7,7 +7,7 @@ from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import NewConnection
 from pipeline.services.control.assigned import Assigned, keys_of
 from pipeline.services.control.outside import TopologyRow
-from tests.services.control.world import ACCOUNT, World, pool_config
+from tests.services.control.world import World, pool_config
 
 CONFIG = pool_config(keys=2, pool="instruments_per_connection = 10")
 
@@ -16,9 +16,9 @@ def _assigned(world: World) -> Assigned:
     return Assigned(CONFIG, plan_topology(CONFIG), world)
 
 
-def test_accounts_with_one_api_key_are_one_key() -> None:
-    config = pool_config(keys=2, more=ACCOUNT.format("again", "demo"))
-    assert [(key.account, key.index) for key in keys_of(config)] == [("a", 0), ("b", 1)]
+def test_each_account_is_a_key_by_its_position() -> None:
+    found = keys_of(pool_config(keys=2))
+    assert [(key.account, key.index) for key in found] == [("a", 0), ("b", 1)]
 
 
 def test_a_connection_is_written_into_the_topology_and_its_rows_when_it_is_there() -> None:
