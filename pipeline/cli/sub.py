@@ -53,13 +53,16 @@ def add(
     account: Annotated[str | None, typer.Option(help="only there")] = None,
     connection: Annotated[int | None, typer.Option(min=0, help="only there")] = None,
     group: Annotated[str | None, typer.Option(help="all of a group on one connection")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="forms with atm move with their underlying")
+    ] = False,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Subscribe to instruments, or give them another mode."""
     request = Subscribe(
         instruments=_forms(instruments), mode=_mode(mode), partial=partial, dry_run=dry_run,
-        priority=priority, account=account, connection=connection, group=group,
+        priority=priority, account=account, connection=connection, group=group, follow=follow,
     )  # fmt: skip
     with control_of(instance, shm_directory, durable=True) as control:
         answer = control.request(request)

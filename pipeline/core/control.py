@@ -44,9 +44,13 @@ class Hello(Request, tag="hello"):
 
 
 class Declare(Request, tag="declare"):
-    """All that the client wants, by mode: `{"full": [408065], "quote": [...]}`."""
+    """All that the client wants, by mode: `{"full": [408065], "quote": [...]}`.
+
+    `follow`: the forms with `atm` that follow their underlying, by mode in the same way.
+    """
 
     wants: dict[str, list[Instrument]]
+    follow: dict[str, list[str]] = {}
 
 
 class Subscribe(Request, tag="subscribe"):
@@ -54,7 +58,8 @@ class Subscribe(Request, tag="subscribe"):
 
     `partial`: take what there is room for; without it a request is taken whole or not at all.
     `dry_run`: only say what would be. `priority`: critical, hot, warm or cold. `account`: only
-    there. `group`: all on one connection, by the policies that know groups.
+    there. `group`: all on one connection, by the policies that know groups. `follow`: forms with
+    `atm` become windows, which move with their underlying until they are given up.
     """
 
     instruments: list[Instrument]
@@ -65,6 +70,7 @@ class Subscribe(Request, tag="subscribe"):
     account: str | None = None
     connection: int | None = None
     group: str | None = None
+    follow: bool = False
 
 
 class Unsubscribe(Request, tag="unsubscribe"):
@@ -81,11 +87,11 @@ class SetMode(Request, tag="mode"):
 
 
 class Ask(Request, tag="ask"):
-    """A question: stats, health, alerts, clients, subscriptions, distribution, and what limits
-    the broker's REST has.
+    """A question: stats, health, alerts, clients, subscriptions, windows, distribution, and what
+    limits the broker's REST has.
 
-    `account`: its stats alone. Of subscriptions: `client` those of one client, `limit` so many at
-    most (0 = all), `after` those with a higher instrument token.
+    `account`: its stats alone. Of subscriptions and windows: `client` those of one client. Of
+    subscriptions: `limit` so many at most (0 = all), `after` those with a higher token.
     """
 
     about: str

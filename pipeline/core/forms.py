@@ -194,6 +194,19 @@ def parse_form(text: object) -> Form:
     return _derivatives(text, exchange, name, terms.split(":")) if at else ByName(exchange, name)
 
 
+def follows_price(form: object) -> bool:
+    """Return whether a form has `atm`: what it stands for moves with the underlying's price."""
+    try:
+        found = parse_form(form)
+    except BadForm:
+        return False
+    return (
+        isinstance(found, Options)
+        and isinstance(found.strikes, Around)
+        and found.strikes.centre is None
+    )
+
+
 def _by_token(value: int) -> ByToken:
     if not 1 <= value <= TOKEN_MAX:
         raise BadForm(value, "an integer out of range", f"a token from 1 to {TOKEN_MAX}")

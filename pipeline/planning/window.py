@@ -92,6 +92,18 @@ def _nearest(strikes: list[float], spot: float) -> int:
     return position
 
 
+def is_due(
+    old: float | None, new: float | None, *, since_ns: int, move_min: float, interval_min_ns: int
+) -> bool:
+    """Return whether a middle has moved so far, and so long after the last change, that it counts.
+
+    Middles in any unit, None while unknown; `move_min` in the same. `since_ns`: since the change.
+    """
+    if since_ns < interval_min_ns:
+        return False
+    return old is None or new is None or abs(new - old) >= move_min
+
+
 class WindowFollower:
     """A window that follows its underlying; fed with prices as they are looked at."""
 
@@ -125,7 +137,8 @@ class WindowFollower:
     def _is_due(self, now_ns: int, fresh: OptionWindow, today: datetime.date) -> bool:
         if self._acted_ns is None or self._today != today:
             return True
-        if now_ns - self._acted_ns < self.policy.interval_min_ns:
-            return False
-        old, new = self.window.middle, fresh.middle
-        return old is None or new is None or abs(new - old) >= self.policy.move_min
+        return is_due(
+            self.window.middle, fresh.middle,
+            since_ns=now_ns - self._acted_ns,
+            move_min=self.policy.move_min, interval_min_ns=self.policy.interval_min_ns,
+        )  # fmt: skip

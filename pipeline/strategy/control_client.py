@@ -128,11 +128,11 @@ class ControlClient:
         del self._received[: end + 1]
         return line
 
-    def wait_for_end(self) -> None:
-        """Block until the control process has ended, or `shut` was called."""
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Wait for the control process's end, or for `shut`; return whether that was it."""
         poll = select.poll()
         poll.register(self._sock, _PEER_GONE)
-        poll.poll()
+        return bool(poll.poll(timeout_s * 1000))
 
     def shut(self) -> None:
         """End whatever waits for this connection, in any thread; `close` it all the same."""

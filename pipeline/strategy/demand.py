@@ -18,7 +18,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipeline.core.control import AnyRequest, Instrument, SetMode, Subscribe, Unsubscribe
+from pipeline.core.control import (
+    AnyRequest,
+    Ask,
+    Instrument,
+    SetMode,
+    Subscribe,
+    Unsubscribe,
+)
 from pipeline.core.errors import (
     CapacityError,
     ControlError,
@@ -32,6 +39,8 @@ from pipeline.strategy.wants import Placement, Wants
 
 _PAUSE_S: Final = (0.02, 1.0)
 _JOIN_S: Final = 2.0
+#: So often a client asks what its windows stand for by now, if it has any.
+_FOLLOW_S: Final = 1.0
 
 _log = logging.getLogger("pipeline.strategy")
 
@@ -99,7 +108,9 @@ class DemandKeeper:
         def note(answer: dict[str, Any]) -> None:
             if not request.dry_run:
                 refused = {refusal["instrument"] for refusal in answer.get("refused", ())}
-                self._wants.add(request.instruments, request.mode, placement, refused)
+                self._wants.add(
+                    request.instruments, request.mode, placement, refused, follow=request.follow
+                )
 
         return result_of(self._request(request, note))
 
@@ -216,7 +227,8 @@ class DemandKeeper:
             client = self._connect(again=again)
             if client is not None:
                 again = True
-                client.wait_for_end()
+                while not client.wait_for_end(_FOLLOW_S):
+                    self._follow_windows(client)
                 self._drop(client)
                 client.close()
             if time.monotonic() - began > _PAUSE_S[1]:
@@ -261,6 +273,23 @@ class DemandKeeper:
             except (CapacityError, RequestRefused, UnknownInstruments) as error:
                 _log.warning("%d instruments are not where they were asked for: %s",
                              len(request.instruments), error)  # fmt: skip
+
+    def _follow_windows(self, client: ControlClient) -> None:
+        """Learn what the windows of this client stand for by now."""
+        with self._state:
+            if not self._wants.followed() or client is not self._connected:
+                return
+        with self._turn:
+            try:
+                found = client.request(Ask(about="windows", client=self.client))
+            except ControlUnavailable:
+                self._drop(client)
+                return
+            with self._state:
+                before = self._wants.tokens()
+                self._wants.resolve({row["form"]: row["instruments"] for row in found})
+                if self._wants.tokens() != before:
+                    self._token_array = None
 
     def _tell_refused(self, answer: dict[str, Any]) -> None:
         if refused := answer.get("refused"):

@@ -273,6 +273,7 @@ class Market:
         self, instruments: Instrument | Iterable[Instrument], mode: str = "quote", *,
         partial: bool = False, dry_run: bool = False, priority: str = "warm",
         account: str | None = None, connection: int | None = None, group: str | None = None,
+        follow: bool = False,
     ) -> SubscribeResult:  # fmt: skip
         """Want instruments, or want them in another mode: "ltp", "quote" or "full".
 
@@ -283,6 +284,8 @@ class Market:
         priority: "critical", "hot", "warm" or "cold": who is kept when capacity is short.
         account, connection, group: only there; or all of one group together, where the pool's
           policy knows groups.
+        follow: a form with `atm`, such as "NFO:NIFTY@weekly:atm+-10", moves with its underlying,
+          which is subscribed to in ltp mode, until `unsubscribe` of the same form.
 
         Raises CapacityError with the numbers, UnknownInstruments with near names, RequestRefused,
         ControlUnavailable when the control process does not answer within 10 s: nothing has
@@ -292,6 +295,7 @@ class Market:
         request = Subscribe(
             instruments=as_forms(instruments), mode=mode, partial=partial, dry_run=dry_run,
             priority=priority, account=account, connection=connection, group=group,
+            follow=follow,
         )  # fmt: skip
         return self._pool("Market.subscribe").subscribe(request)
 

@@ -110,6 +110,8 @@ class PoolClient:
 
         Raises what `Market.subscribe` does; then nothing has changed.
         """
+        if more.get("follow"):
+            raise ValueError("follow: handlers keep to their instruments; use Market.subscribe")
         forms = as_forms(tokens)
         request = Subscribe(instruments=forms, mode=mode or self.mode, **more)
         mode_of(request.mode)

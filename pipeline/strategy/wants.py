@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.core.control import Declare, Instrument, Subscribe
+from pipeline.core.forms import follows_price
 
 
 class Placement(NamedTuple):
@@ -28,6 +29,7 @@ _ANYWHERE = Placement()
 class _Want(NamedTuple):
     mode: str
     placement: Placement
+    follow: bool = False
 
 
 class Wants:
@@ -58,12 +60,34 @@ class Wants:
 
     def add(
         self, forms: Iterable[Instrument], mode: str, placement: Placement,
-        refused: Collection[Instrument] = (),
+        refused: Collection[Instrument] = (), *, follow: bool = False,
     ) -> None:  # fmt: skip
-        """Want these but those that were refused, in that mode, from now on."""
-        accepted = [found for form in forms for found in self._accepted(form, set(refused))]
+        """Want these but those that were refused, in that mode, from now on.
+
+        follow: those with `atm` are windows, which move; they are given up by their form alone.
+        """
+        forms = list(forms)
+        windows = {form for form in forms if follow and follows_price(form)}
+        left_out = set(refused)
+        accepted = [
+            found
+            for form in forms
+            if form not in windows
+            for found in self._accepted(form, left_out)
+        ]
         self._take_out(accepted)
         self._wants |= dict.fromkeys(accepted, _Want(mode, placement))
+        for form in windows:
+            if left_out.isdisjoint((form, *self.tokens_of(form))):
+                self._follow(form, _Want(mode, placement, follow=True))
+
+    def _follow(self, form: Instrument, want: _Want) -> None:
+        """Have a form follow; what it stood for before goes on being wanted, as tokens."""
+        before = self._wants.get(form)
+        self._wants[form] = want
+        if before is not None and not before.follow:
+            for token in self.tokens_of(form):
+                self._wants.setdefault(token, before)
 
     def _accepted(self, form: Instrument, refused: set[Instrument]) -> Iterable[Instrument]:
         tokens = self.tokens_of(form)
@@ -87,7 +111,12 @@ class Wants:
         given = set(forms)
         taken = {form: self._wants.pop(form) for form in given & self._wants.keys()}
         tokens = {token for form in given for token in self.tokens_of(form)}
-        for form in [f for f in self._wants if not tokens.isdisjoint(self.tokens_of(f))]:
+        split = [
+            form
+            for form, want in self._wants.items()
+            if not want.follow and not tokens.isdisjoint(self.tokens_of(form))
+        ]
+        for form in split:
             want = self._wants.pop(form)
             for token in self.tokens_of(form):
                 (taken if token in tokens else self._wants).setdefault(token, want)
@@ -96,9 +125,17 @@ class Wants:
     def declare(self) -> Declare:
         """Return all of it as one request."""
         wants: dict[str, list[Instrument]] = {}
+        follow: dict[str, list[str]] = {}
         for form, want in self._wants.items():
-            wants.setdefault(want.mode, []).append(form)
-        return Declare(wants=wants)
+            if want.follow:
+                follow.setdefault(want.mode, []).append(str(form))
+            else:
+                wants.setdefault(want.mode, []).append(form)
+        return Declare(wants=wants, follow=follow)
+
+    def followed(self) -> list[str]:
+        """Return the forms that follow their underlying."""
+        return [str(form) for form, want in self._wants.items() if want.follow]
 
     def subscriptions(self) -> list[Subscribe]:
         """Return, for each mode and placement, what has a placement of its own."""
@@ -107,6 +144,8 @@ class Wants:
             if want.placement != _ANYWHERE:
                 groups.setdefault(want, []).append(form)
         return [
-            Subscribe(instruments=forms, mode=want.mode, **want.placement._asdict())
+            Subscribe(
+                instruments=forms, mode=want.mode, follow=want.follow, **want.placement._asdict()
+            )
             for want, forms in groups.items()
         ]

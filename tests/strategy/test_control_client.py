@@ -77,7 +77,7 @@ def test_an_answer_that_does_not_come_ends_the_connection(server: FakeControl) -
 
 def test_a_server_that_dies_is_seen_by_who_waits(server: FakeControl) -> None:
     client = connect(server)
-    waiting = threading.Thread(target=client.wait_for_end)
+    waiting = threading.Thread(target=client.wait_for_end, args=(30.0,))
     waiting.start()
     server.die()
     waiting.join(30)

@@ -52,6 +52,39 @@ def test_what_was_refused_is_not_wanted() -> None:
     assert wants.modes() == {7: "full", 1: "full", 3: "full"}
 
 
+def test_a_form_that_follows_is_given_up_by_itself_alone() -> None:
+    form = "NFO:NIFTY@weekly:atm+-1:CE"
+    wants = Wants()
+    wants.resolve({form: [1, 2, 3]})
+    wants.add([form, 9], "quote", ANYWHERE, follow=True)
+    wants.add([2], "full", ANYWHERE)
+    wants.remove([1, 3])
+    assert wants.modes() == {form: "quote", 9: "quote", 2: "full"} and wants.followed() == [form]
+    wants.resolve({form: [3, 4, 5]})
+    assert wants.tokens() == {2, 3, 4, 5, 9}
+    wants.set_mode([form], "ltp")
+    declare = wants.declare()
+    assert declare.follow == {"ltp": [form]} and declare.wants == {"quote": [9], "full": [2]}
+    wants.add([form], "ltp", Placement("hot"), follow=True)
+    (placed,) = wants.subscriptions()
+    assert placed.instruments == [form] and placed.follow and placed.priority == "hot"
+    wants.remove([form])
+    assert wants.modes() == {9: "quote", 2: "full"} and not wants.followed()
+
+
+def test_what_stood_still_before_it_followed_goes_on() -> None:
+    form = "NFO:NIFTY@weekly:atm+-1:CE"
+    wants = Wants()
+    wants.resolve({form: [1, 2]})
+    wants.add([form], "full", ANYWHERE)
+    wants.add([form], "quote", ANYWHERE, follow=True)
+    assert wants.modes() == {form: "quote", 1: "full", 2: "full"}
+    wants.add([form], "ltp", ANYWHERE)
+    assert wants.modes() == {form: "ltp"} and not wants.followed()
+    wants.add([form], "ltp", ANYWHERE, {2}, follow=True)
+    assert not wants.followed(), "refused"
+
+
 def test_a_name_that_nobody_resolved_is_only_itself() -> None:
     wants = wants_of(UNKNOWN="full")
     assert wants.tokens() == frozenset()

@@ -422,6 +422,22 @@ class PoolConfig:
     min_health: float = key(
         Number(0, 100), "a connection below this score gets no new instruments", default=30.0
     )
+    window_check_s: float = key(
+        Number(0.1, 86_400), "how often a window that follows its underlying looks at the price",
+        default=60.0,
+    )  # fmt: skip
+    window_move: float = key(
+        Number(0, 1_000_000), "it moves when the strike at the money is so far away, in points",
+        default=100.0,
+    )  # fmt: skip
+    window_move_strikes: int | None = key(
+        Integer(1, 1000), "or so many listed strikes away; if given, points do not count",
+        default=None,
+        example=2,
+    )  # fmt: skip
+    window_interval_s: float = key(
+        Number(0, 86_400), "least time between two moves of a window", default=300.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

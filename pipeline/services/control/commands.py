@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pipeline.core.control import (
@@ -26,9 +27,12 @@ from pipeline.core.control import (
     Unsubscribe,
     mode_of,
 )
+from pipeline.core.forms import follows_price
 from pipeline.planning.pool import Plan, Priority, Refusal, Want, Why
-from pipeline.services.control.names import Stranger
+from pipeline.services.control.ledger import effective
+from pipeline.services.control.names import Expanded, Stranger
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.windows import Window, Windows
 
 #: So many refused instruments are named in an answer; all are counted.
 _NAMED_MAX: Final = 1000
@@ -61,19 +65,22 @@ class Commands:
     """Serves the clients of one pool; `answer` never raises for what a client says.
 
     `questions` and `actions` are what `Ask` and `Act` may name, each a function of the request;
-    `refusals` counts what was refused, by the problem's code.
+    `refusals` counts what was refused, by the problem's code. `windows` are those that follow
+    their underlying; a request for one is a request for its options and its underlying.
     """
 
     def __init__(
-        self, pool: Pool, *, resolve: Resolver, about: Mapping[str, Any],
+        self, pool: Pool, *, resolve: Resolver, windows: Windows, about: Mapping[str, Any],
         questions: Mapping[str, Callable[[Ask], Any]],
         actions: Mapping[str, Callable[[Act], Any]],
     ) -> None:  # fmt: skip
         self._pool = pool
         self._resolve = resolve
+        self._windows = windows
         self._about = dict(about)
         self._questions: dict[str, Callable[[Ask], Any]] = {
-            "clients": self._clients, "subscriptions": self._subscriptions, **questions,
+            "clients": self._clients, "subscriptions": self._subscriptions,
+            "windows": lambda ask: windows.document(ask.client), **questions,
         }  # fmt: skip
         self._actions = dict(actions)
         self.refusals: dict[str, int] = {}
@@ -98,9 +105,7 @@ class Commands:
             case SetMode():
                 return self._set_mode(client, request)
             case Unsubscribe():
-                found = self._find(request.instruments, lenient=True)
-                removed = self._pool.ledger.remove(client, found.tokens)
-                return {"requested": len(found.tokens), "removed": removed, "tokens": found.names}
+                return self._unsubscribe(client, request)
             case Ask():
                 return _named(self._questions, request.about, "question")(request)
             case Act():
@@ -119,23 +124,56 @@ class Commands:
             unknown.update(found.strangers)
             names.update(found.names)
             wants.update((token, Want(token, mode)) for token in found.tokens)
-        known = self._pool.ledger.clients[client].wants
+        ledger = self._pool.ledger
+        known = ledger.clients[client].wants
         wants = {t: known[t]._replace(mode=w.mode) if t in known else w for t, w in wants.items()}
-        added = self._pool.ledger.with_added(client, wants)
+        drafts = self._declared_windows(client, request, unknown)
+        added = self._added(client, wants, drafts)
         plan = self._pool.plan(added, all_or_nothing=False)
         refused = {refusal.token for refusal in plan.refused}
-        self._pool.ledger.replace(client, {t: w for t, w in wants.items() if t not in refused})
-        result = _result(len(wants), plan)
+        ledger.replace(client, {t: w for t, w in wants.items() if t not in refused})
+        taken = self._begin_whole(drafts, refused)
+        for draft in drafts:
+            if draft not in taken:  # it waits for room, with its underlying alone
+                self._windows.begin(replace(draft, view=Expanded(draft.view.underlying)))
+        declared = {draft.form for draft in drafts}
+        for window in self._windows.of(client):
+            if window.form not in declared:
+                self._windows.end(client, window.form)
+        result = _result(len(added), plan)
         result["requested"] += len(unknown)
         result["refused_count"] += len(unknown)
         result["refused"] += [
             {"instrument": name, "why": "unknown", "text": stranger.text}
             for name, stranger in unknown.items()
         ]
+        names |= {draft.form: list(draft.view.tokens) for draft in taken}
         return {**result, "tokens": names}
 
+    def _declared_windows(
+        self, client: str, request: Declare, unknown: dict[str, Stranger]
+    ) -> list[Window]:
+        """Return the windows of a declaration; what stands for nothing goes into `unknown`."""
+        drafts: list[Window] = []
+        for word, forms in request.follow.items():
+            mode = _mode(word)
+            for form in dict.fromkeys(forms):
+                known = self._windows.get(client, form)
+                template = known.template._replace(mode=mode) if known else Want(0, mode)
+                found = self._draft(client, form, template)
+                if isinstance(found, Stranger):
+                    unknown[form] = found
+                else:
+                    drafts.append(found)
+        return drafts
+
     def _subscribe(self, client: str, request: Subscribe) -> dict[str, Any]:
-        found = self._find(request.instruments)
+        followed = (
+            [form for form in dict.fromkeys(request.instruments) if follows_price(form)]
+            if request.follow
+            else []
+        )
+        found = self._find([form for form in request.instruments if form not in followed])
         priority = request.priority.upper()
         if priority not in Priority.__members__:
             words = ", ".join(name.lower() for name in Priority.__members__)
@@ -144,17 +182,29 @@ class Commands:
             0, _mode(request.mode), Priority[priority], request.group, request.account,
             request.connection,
         )  # fmt: skip
+        drafts = {str(form): self._draft(client, str(form), template) for form in followed}
+        _refuse_strangers({form: d for form, d in drafts.items() if isinstance(d, Stranger)})
+        windows = [draft for draft in drafts.values() if isinstance(draft, Window)]
         wants = {token: template._replace(instrument_token=token) for token in found.tokens}
-        result = self._add(client, wants, partial=request.partial, dry_run=request.dry_run)
-        return {**result, "tokens": found.names}
+        result = self._add(client, wants, windows, partial=request.partial, dry_run=request.dry_run)
+        if not request.dry_run:
+            for form in found.names:
+                self._windows.end(client, form)  # from now on it stays where it is
+        names = {window.form: list(window.view.tokens) for window in windows}
+        return {**result, "tokens": {**found.names, **names}}
 
     def _set_mode(self, client: str, request: SetMode) -> dict[str, Any]:
         mode = _mode(request.mode)
         known = self._pool.ledger.clients[client].wants
-        found = self._find(request.instruments)
+        found = self._meant(client, request.instruments)
         wants = {t: known[t]._replace(mode=mode) for t in found.tokens if t in known}
-        result = self._add(client, wants, partial=False, dry_run=False)
-        strangers = [token for token in found.tokens if token not in known]
+        windows = [
+            replace(window, template=window.template._replace(mode=mode))
+            for window in self._windows_among(client, request.instruments)
+        ]
+        result = self._add(client, wants, windows, partial=False, dry_run=False)
+        following = {token for window in windows for token in window.view.tokens}
+        strangers = [t for t in found.tokens if t not in known and t not in following]
         result["requested"], result["tokens"] = len(found.tokens), found.names
         result["refused"] += [
             {"instrument": token, "why": "not_subscribed", "text": "subscribe to it first"}
@@ -162,36 +212,89 @@ class Commands:
         ]
         return result
 
+    def _unsubscribe(self, client: str, request: Unsubscribe) -> dict[str, Any]:
+        """Give up instruments, and windows by their form; what is left of a window stays its own.
+
+        An instrument of a window that goes on is wanted by it for as long.
+        """
+        ledger = self._pool.ledger
+        found = self._meant(client, request.instruments, lenient=True)
+        before = ledger.wants_of(client).keys()
+        for window in self._windows_among(client, request.instruments):
+            self._windows.end(client, window.form)
+        ledger.remove(client, found.tokens)
+        gone = before - ledger.wants_of(client).keys()
+        removed = sum(token in gone for token in found.tokens)
+        return {"requested": len(found.tokens), "removed": removed, "tokens": found.names}
+
     def _add(
-        self, client: str, wants: dict[int, Want], *, partial: bool, dry_run: bool
-    ) -> dict[str, Any]:
+        self, client: str, wants: dict[int, Want], windows: Sequence[Window] = (), *,
+        partial: bool, dry_run: bool,
+    ) -> dict[str, Any]:  # fmt: skip
         pool = self._pool
-        plan = pool.plan(pool.ledger.with_added(client, wants), all_or_nothing=not partial)
-        already = sum(token in pool.ledger.desired for token in wants)
+        added = self._added(client, wants, windows)
+        plan = pool.plan(added, all_or_nothing=not partial)
+        already = sum(token in pool.ledger.desired for token in added)
         refused = {refusal.token for refusal in plan.refused}
         if refused and not partial:
-            raise _refusal(len(wants), plan)
-        result = _result(len(wants), plan)
+            raise _refusal(len(added), plan)
+        result = _result(len(added), plan)
         result["already"] = already
+        _tell_left_out(result, wants, windows, refused)
         if dry_run:
             result["plan"] = _plan_document(plan)
         else:
             pool.ledger.add(client, {t: w for t, w in wants.items() if t not in refused})
+            self._begin_whole(windows, refused)
         return result
+
+    # ---- windows ----------------------------------------------------------------------------
+
+    def _draft(self, client: str, form: str, template: Want) -> Window | Stranger:
+        if not follows_price(form):
+            return Stranger(f"{form[:60]!r}: nothing in it follows a price; expected one with atm")
+        return self._windows.draft(client, form, template)
+
+    def _windows_among(self, client: str, instruments: Sequence[Instrument]) -> list[Window]:
+        found = (self._windows.get(client, form) for form in dict.fromkeys(instruments))
+        return [window for window in found if window is not None]
+
+    def _added(
+        self, client: str, wants: dict[int, Want], windows: Iterable[Window]
+    ) -> dict[int, Want]:
+        """Return what would be desired of these, were they all added."""
+        ledger = self._pool.ledger
+        added = ledger.with_added(client, wants)
+        for window in windows:
+            for token, want in ledger.with_added(window.part, window.wants).items():
+                added[token] = effective((added[token], want)) if token in added else want
+        return added
+
+    def _begin_whole(self, windows: Iterable[Window], refused: set[int]) -> list[Window]:
+        """Begin the windows of which nothing was refused; return them."""
+        taken = [window for window in windows if refused.isdisjoint(window.wants)]
+        for window in taken:
+            self._windows.begin(window)
+        return taken
 
     # ---- instruments ------------------------------------------------------------------------
 
     def _find(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> Found:
         """Return what was named; refuse names that nobody knows, unless lenient."""
         found = self._look_up(instruments)
-        unknown = found.strangers
-        if unknown and not lenient:
-            texts = [stranger.text for stranger in list(unknown.values())[:_SHOWN_MAX]]
-            left = len(unknown) - _SHOWN_MAX
-            more = f"; and {left} more" if left > 0 else ""
-            near = {name: list(stranger.near) for name, stranger in unknown.items()}
-            raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": near})
+        if not lenient:
+            _refuse_strangers(found.strangers)
         return found
+
+    def _meant(
+        self, client: str, instruments: Sequence[Instrument], *, lenient: bool = False
+    ) -> Found:
+        """Return as `_find`; a window's form means what is in the window now."""
+        windows = self._windows_among(client, instruments)
+        names = {window.form: list(window.view.tokens) for window in windows}
+        found = self._find([form for form in instruments if form not in names], lenient=lenient)
+        tokens = [*found.tokens, *(token for held in names.values() for token in held)]
+        return Found(list(dict.fromkeys(tokens)), {**found.names, **names}, found.strangers)
 
     def _look_up(self, instruments: Sequence[Instrument]) -> Found:
         names = [i for i in instruments if isinstance(i, str) and not i.isdecimal()]
@@ -211,16 +314,18 @@ class Commands:
     # ---- questions --------------------------------------------------------------------------
 
     def _clients(self, request: Ask) -> list[dict[str, Any]]:
+        ledger = self._pool.ledger
         return [
             {
                 "name": client.name,
                 "pid": client.pid,
                 "connected": client.gone_ns is None and not client.durable,
                 "durable": client.durable,
-                "instruments": len(client.wants),
-                "modes": _by_mode(client.wants.values()),
+                "instruments": len(wants),
+                "modes": _by_mode(wants.values()),
             }
-            for client in self._pool.ledger.clients.values()
+            for client in ledger.clients.values()
+            if client.owner is None and (wants := ledger.wants_of(client.name)) is not None
         ]
 
     def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
@@ -228,7 +333,7 @@ class Commands:
         wants = pool.ledger.desired
         tokens = [token for token in wants if token > request.after]
         if request.client is not None:
-            tokens = [t for t in tokens if request.client in pool.ledger.holders(t)]
+            tokens = [t for t in tokens if request.client in pool.ledger.holder_names(t)]
         tokens = heapq.nsmallest(request.limit or len(tokens), tokens)
         return [
             {
@@ -238,10 +343,20 @@ class Commands:
                 "connection": pool.placement.get(token),
                 "moving_to": pool.moves.targets.get(token),
                 "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
-                "clients": sorted(pool.ledger.holders(token)),
+                "clients": sorted(pool.ledger.holder_names(token)),
             }
             for token, want in ((token, wants[token]) for token in tokens)
         ]
+
+
+def _refuse_strangers(unknown: Mapping[str, Stranger]) -> None:
+    if not unknown:
+        return
+    texts = [stranger.text for stranger in list(unknown.values())[:_SHOWN_MAX]]
+    left = len(unknown) - _SHOWN_MAX
+    more = f"; and {left} more" if left > 0 else ""
+    near = {name: list(stranger.near) for name, stranger in unknown.items()}
+    raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": near})
 
 
 def _named(functions: Mapping[str, _Function], name: str, noun: str) -> _Function:
@@ -284,6 +399,23 @@ def _result(requested: int, plan: Plan) -> dict[str, Any]:
         "refused_count": refused,
         "available": plan.available,
     }
+
+
+def _tell_left_out(
+    result: dict[str, Any], wants: Mapping[int, Want], windows: Sequence[Window],
+    refused: set[int],
+) -> None:  # fmt: skip
+    """Add to a result what is left out because its window is not whole."""
+    whole = [window for window in windows if refused.isdisjoint(window.wants)]
+    taken = wants.keys() | {token for window in whole for token in window.wants}
+    every = {token for window in windows for token in window.wants}
+    left_out = sorted(every - taken - refused)
+    result["accepted"] -= len(left_out)
+    result["refused_count"] += len(left_out)
+    result["refused"] += [
+        {"instrument": token, "why": "window", "text": "there is no room for its whole window"}
+        for token in left_out[: _NAMED_MAX - len(result["refused"])]
+    ]
 
 
 def _refusal(requested: int, plan: Plan) -> Refused:

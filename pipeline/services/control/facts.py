@@ -47,6 +47,8 @@ def _orphans(pool: Pool) -> Iterator[Fact]:
         reasons = sorted({why.text for why in pool.unplaced.values()})
         text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
         yield Fact("orphans", "pool", Severity.ERROR, text)
+    for window, why in pool.stuck_windows.items():
+        yield Fact("window_stuck", window, Severity.WARNING, why)
 
 
 def _limits(pool: Pool) -> Iterator[Fact]:

@@ -67,7 +67,7 @@ class Front:
             ledger.join(name, durable=True)
         answer = self._commands.answer(name, request)
         client = ledger.clients[name]
-        if not client.wants and not client.pid:  # else it may be connected, and ask for more
+        if client.is_idle and not client.pid:  # else it may be connected, and ask for more
             ledger.forget(name)
         self._changed()
         return answer

@@ -3,6 +3,9 @@
 Clients may want the same instrument; it is wanted as long as one of them does, in the highest mode
 that one of them asked for, at the highest priority, with the pins of the first that pinned it. What
 a client wants outlives its connection by a grace, so that a restart costs nobody anything.
+
+A client may have parts: demands of their own that live and end with it, such as windows. So an
+instrument that a part gives up stays if the client, or another part of it, wants it too.
 """
 
 from __future__ import annotations
@@ -15,13 +18,23 @@ from pipeline.planning.pool import Want
 
 @dataclass
 class Client:
-    """One client's demand. `gone_ns`: since when it has no connection, None while it has one."""
+    """One client's demand. `gone_ns`: since when it has no connection, None while it has one.
+
+    `owner`: the client that it is a part of; `parts`: the names of a client's parts.
+    """
 
     name: str
     pid: int = 0
     durable: bool = False
     wants: dict[int, Want] = field(default_factory=dict)
     gone_ns: int | None = None
+    owner: str | None = None
+    parts: set[str] = field(default_factory=set)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it wants nothing."""
+        return not self.wants and not self.parts
 
 
 class Ledger:
@@ -42,12 +55,19 @@ class Ledger:
     def leave(self, name: str, now_ns: int) -> None:
         """Take note that a client's connection ended; its demand lingers, if it has one."""
         client = self.clients.get(name)
-        if client is None or (client.durable and client.wants):
+        if client is None or (client.durable and not client.is_idle):
             return
-        if client.wants:
-            client.gone_ns = now_ns
-        else:
+        if client.is_idle:
             self.forget(name)
+        else:
+            client.gone_ns = now_ns
+
+    def attach(self, owner: str, part: str) -> Client:
+        """Return the part of that name of a client, new or known already."""
+        found = self.clients.setdefault(part, Client(part))
+        found.owner, found.durable = owner, self.clients[owner].durable
+        self.clients[owner].parts.add(part)
+        return found
 
     def expire(self, now_ns: int, linger_ns: int) -> list[str]:
         """Forget the clients that have been away for longer; return their names."""
@@ -61,10 +81,15 @@ class Ledger:
         return expired
 
     def forget(self, name: str) -> None:
-        """Drop a client and all that it wants."""
+        """Drop a client, or a part of one, and all that it wants."""
         client = self.clients.pop(name, None)
-        if client is not None:
-            self._drop(name, client.wants)
+        if client is None:
+            return
+        self._drop(name, client.wants)
+        for part in client.parts:
+            self.forget(part)
+        if client.owner in self.clients:
+            self.clients[client.owner].parts.discard(name)
 
     def replace(self, name: str, wants: Mapping[int, Want]) -> None:
         """Make this a client's whole demand."""
@@ -101,6 +126,19 @@ class Ledger:
     def holders(self, token: int) -> Mapping[str, Want]:
         """Return who wants an instrument, and how."""
         return self._holders.get(token, {})
+
+    def holder_names(self, token: int) -> set[str]:
+        """Return the clients that want an instrument, by themselves or by a part."""
+        return {self.clients[name].owner or name for name in self.holders(token)}
+
+    def wants_of(self, name: str) -> dict[int, Want]:
+        """Return all that a client wants, by itself and by its parts."""
+        client = self.clients[name]
+        found: dict[int, Want] = {}
+        for wants in (*(self.clients[part].wants for part in client.parts), client.wants):
+            for token, want in wants.items():
+                found[token] = effective((want, found[token])) if token in found else want
+        return found
 
     def _put(self, name: str, wants: Mapping[int, Want]) -> None:
         for token, want in wants.items():

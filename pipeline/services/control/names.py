@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.core.errors import BadInstruments, NoInstruments
+from pipeline.core.forms import Options, parse_form
 from pipeline.instruments.catalogue import Catalogue, load
+from pipeline.instruments.chains import nearest_strike
 from pipeline.instruments.store import age_warning, default_file
 
 #: The last price of a token in rupees; None where it is not known.
@@ -27,6 +29,21 @@ class Stranger(NamedTuple):
 
     text: str
     near: tuple[str, ...] = ()
+
+
+class Expanded(NamedTuple):
+    """What a form with `atm` stands for now; without a price it has its underlying alone.
+
+    centre: the strike nearest to the price, of the next expiry's `strikes`. `streamed`: whether
+    the price is that of a tick. `edition` changes with the list and with the day.
+    """
+
+    underlying: int
+    tokens: tuple[int, ...] = ()
+    centre: float | None = None
+    strikes: tuple[float, ...] = ()
+    streamed: bool = False
+    edition: tuple[date, ...] = ()
 
 
 class Names:
@@ -59,6 +76,34 @@ class Names:
             known[expansion.form] = tuple(row.instrument_token for row in expansion.instruments)
         strangers = {str(u.form): Stranger(str(u), u.near) for u in found.unknown}
         return known, strangers
+
+    def expand(self, form: str) -> Expanded | Stranger:
+        """Return what an options form with `atm` stands for, or why it stands for nothing."""
+        try:
+            catalogue = self._load()
+        except (NoInstruments, BadInstruments) as error:
+            return Stranger(f"{form[:60]!r}: {error}")
+        parsed = parse_form(form)
+        assert isinstance(parsed, Options)
+        where = catalogue.spot_of(parsed.exchange, parsed.underlying)
+        streamed = self._last_price(where.instrument_token) if where else None
+        price = streamed or (where.last_price if where else 0.0)
+        # Any price does to learn whether there is such an expiry.
+        found = catalogue.resolve([form], spot=lambda _: price or 1.0, today=self._today)
+        if where is None or not found.expanded:
+            unknown = found.unknown[0] if found.unknown else None
+            text = str(unknown) if unknown else f"{form[:60]!r}: its underlying is not listed"
+            return Stranger(text, unknown.near if unknown else ())
+        if not price:
+            return Expanded(where.instrument_token)
+        chain = catalogue.chain(parsed.exchange, parsed.underlying)
+        days = found.expanded[0].expiries
+        strikes = tuple(chain.strikes(days[0])) if chain else ()
+        centre = strikes[nearest_strike(strikes, price)]
+        edition = (catalogue.info.day, *days)
+        return Expanded(
+            where.instrument_token, found.tokens, centre, strikes, bool(streamed), edition
+        )
 
     def _price(self, catalogue: Catalogue, token: int) -> float | None:
         price = self._last_price(token)

@@ -10,7 +10,8 @@ with the reason: nothing is lost silently.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from pipeline.core.clock import NS_PER_S
@@ -61,7 +62,8 @@ class Pool:
     """The demand, the connections, and what brings them together.
 
     `scores` are the connections' health scores, of whoever judges them; `homes` say which account
-    carried an instrument last: it goes there again if it can.
+    carried an instrument last: it goes there again if it can; `stuck_windows` say why windows
+    cannot follow their underlying, of who moves them.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Pool:
         self.unplaced: dict[int, Why] = {}
         self.scores: dict[int, float] = {}
         self.homes: dict[int, str] = {}
+        self.stuck_windows: dict[str, str] = {}
         self.policy = policy_of(config)
         self.moves = Moves(
             self.assigned,
@@ -158,19 +161,29 @@ class Pool:
     def _score(self, link: Link) -> float:
         return self.scores.get(link.number, _WELL)
 
-    def plan(self, wants: Mapping[int, Want], *, all_or_nothing: bool) -> Plan:
-        """Say what would become of these wants.
+    def plan(
+        self, wants: Mapping[int, Want], *, all_or_nothing: bool, without: Collection[int] = ()
+    ) -> Plan:
+        """Say what would become of these wants, if `without` were given up at the same time.
 
         Judged is what the keys can carry when all is well: an outage of today refuses nobody, and
         what has no place for now waits for one.
         """
         self._follow_ledger()  # what was asked for since the last turn waits, too
-        waiting = [w for token in self.unplaced if (w := self.ledger.desired.get(token))]
+        waiting = [
+            want
+            for token in self.unplaced
+            if token not in without and (want := self.ledger.desired.get(token))
+        ]
         asked = [want for token, want in wants.items() if token not in self.unplaced]
-        found = place(
-            [*waiting, *asked], self.view(ideal=True), self.policy,
-            turn=self._turn, homes=self.homes,
-        )  # fmt: skip
+        view = self.view(ideal=True)
+        if without:
+            view = replace(
+                view,
+                placement={t: at for t, at in view.placement.items() if t not in without},
+                moving={t: to for t, to in view.moving.items() if t not in without},
+            )
+        found = place([*waiting, *asked], view, self.policy, turn=self._turn, homes=self.homes)
         refused = tuple(refusal for refusal in found.refused if refusal.token in wants)
         if all_or_nothing and refused:
             return Plan(assign={}, refused=refused, kept=found.kept, available=found.available)

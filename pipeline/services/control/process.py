@@ -27,10 +27,11 @@ from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
 from pipeline.services.control.front import Front
 from pipeline.services.control.homes import Homes
-from pipeline.services.control.names import Names, Stranger
+from pipeline.services.control.names import Expanded, Names, Stranger
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import ADOPTED, Pool
 from pipeline.services.control.server import Server
+from pipeline.services.control.windows import Windows, follow_policy
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import AccountPage, StatusPage
@@ -69,6 +70,7 @@ class Control:
     def __init__(
         self, config: Config, paths: InstancePaths, listener: socket.socket | None = None
     ) -> None:
+        assert config.pool is not None
         self._config = config
         self._paths = paths
         kind = SegmentKind.CONTROL_STATUS
@@ -88,15 +90,18 @@ class Control:
         self._durable.restore(self.pool.ledger)
         self.documents = Documents(config, paths, self.pool)
         self._names = Names(config.instruments_file, self._last_price)
+        self._latest = LatestTables(paths)
+        self.windows = Windows(self.pool, self._expand, follow_policy(config.pool))
+        self.windows.restore()
         about = {"instance": paths.name, "pid": int(self.page.head["pid"]), "api": _url(listener)}
         self.commands = Commands(
             self.pool,
             resolve=self._resolve,
+            windows=self.windows,
             about={**about, "started_ts_ns": real_ns()},
             questions=self.documents.desk.questions(),
             actions=actions_of(self.pool),
         )
-        self._latest = LatestTables(paths)
         self._wake = asyncio.Event()
         self.host = self._make_host(listener, reserved)
         self.server = Server(self.commands, self.pool.ledger, self._wake.set, reserved=reserved)
@@ -105,9 +110,16 @@ class Control:
     def _resolve(
         self, names: Sequence[str]
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Stranger]]:
+        self._expect_a_load()
+        return self._names.resolve(names)
+
+    def _expand(self, form: str) -> Expanded | Stranger:
+        self._expect_a_load()
+        return self._names.expand(form)
+
+    def _expect_a_load(self) -> None:
         now_ns = monotonic_ns()
         self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # the first name loads the list
-        return self._names.resolve(names)
 
     def _last_price(self, token: int) -> float | None:
         """Return what an instrument was last traded at, if it is streamed here."""
@@ -183,6 +195,7 @@ class Control:
             self._save_at_ns = now_ns + SAVE_NS
             self._save_homes()
         self.page.beat(now_ns)
+        self.windows.turn(now_ns)
         self.pool.turn(now_ns)
         self.documents.follow(now_ns)
         self._show()

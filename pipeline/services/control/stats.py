@@ -81,7 +81,7 @@ class Stats:
                 "confirmed": sum(r.confirmed for r in self._watch.readings.values()),
                 "orphaned": len(pool.orphans),
                 "moving": len(pool.moves.under_way),
-                "clients": len(pool.ledger.clients),
+                "clients": sum(c.owner is None for c in pool.ledger.clients.values()),
             },
         }
 

@@ -22,19 +22,25 @@ from pipeline.core.enums import Mode
 from pipeline.planning.pool import Priority
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.names import Stranger
+from pipeline.services.control.windows import Expand, FollowPolicy, Windows
 from tests.services.control.world import Rig, pool_config
 
 CAP_10 = "instruments_per_connection = 10"
 
 
+def no_window(form: str) -> Stranger:
+    return Stranger(f"{form!r} is unknown")
+
+
 class Desk:
     """A pool, its commands, and a client called "t"."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, expand: Expand | None = None, **options: Any) -> None:
         self.rig = Rig(pool_config(**options))
         self.ledger = self.rig.pool.ledger
+        self.windows = Windows(self.rig.pool, expand or no_window, FollowPolicy())
         self.commands = Commands(
-            self.rig.pool, resolve=_resolve, about={"instance": "x"},
+            self.rig.pool, resolve=_resolve, windows=self.windows, about={"instance": "x"},
             questions={"health": lambda request: "well"},
             actions={"recycle": lambda request: request.connection},
         )  # fmt: skip
