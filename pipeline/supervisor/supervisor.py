@@ -319,6 +319,9 @@ class Supervisor:
         timeout_ns = round(self._config.instance.drain_timeout_s * NS_PER_S)
         strategy_ns = round(self._config.supervisor.strategy_stop_s * NS_PER_S)
         self._drain = Drain(now_ns, timeout_ns=timeout_ns, strategy_ns=strategy_ns)
+        for role in Role:
+            if not self._drain.restarts(role):  # nor does one start that was due later
+                self._crew.dismiss(role)
 
     def _step_drain(self, now_ns: int) -> None:
         if self._drain is None or self._over:

@@ -124,6 +124,20 @@ def test_a_dead_control_process_changes_nothing(instance: Instance) -> None:
     instance.assert_nothing_left()
 
 
+def test_what_was_to_start_later_does_not_when_all_ends(make_instance: Make) -> None:
+    more = POOL + "[supervisor]\nrestart_backoff_s = [0.4]\n"
+    instance = make_instance(connections=0, instance='log_level = "debug"', more=more)
+    instance.behave("control-0", "exit 3")
+    instance.behave("feed-0", "stubborn")
+    instance.start_and_wait(ROLES)
+    instance.want((0, 1))
+    instance.wait_for_starts("feed-0", 1)
+    instance.stop()
+    before, _, after = instance.log_text().partition("ending in good order")
+    assert "control 0 is process" in before and "control 0 is process" not in after
+    instance.assert_nothing_left()
+
+
 def test_a_connection_that_opens_is_no_restart(instance: Instance) -> None:
     instance.start_and_wait(ROLES)
     for number in range(3):

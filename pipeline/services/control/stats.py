@@ -192,7 +192,9 @@ class Stats:
             "subscribed_tokens": count,
             "capacity": link.capacity,
             "available_capacity": link.capacity - count,
-            "utilization_percent": round(100 * count / link.capacity, 2),
+            "utilization_percent": round(100 * count / link.capacity, 2)
+            if link.capacity
+            else 100.0,
             "decoder": link.decoder,
             "seat": link.seat,
             "draining": link.draining or not link.wanted,

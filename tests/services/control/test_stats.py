@@ -101,6 +101,13 @@ def test_a_connection_that_cannot_be_made_is_told(told: Told) -> None:
     assert found["connection_missing", "connection 0"].text.endswith("10 instruments wait for it")
 
 
+def test_a_connection_that_the_broker_gives_nothing_is_full(told: Told) -> None:
+    told.want(25)
+    told.pool.links[0].capacity = 0  # until the limit that the broker named is tried
+    row = told.desk.stats("a")["connections"][0]
+    assert (row["capacity"], row["utilization_percent"]) == (0, 100.0)
+
+
 def test_unknown_and_lazy_accounts_have_texts_of_their_own(told: Told) -> None:
     texts = []
     for name in ("a", "b"):
