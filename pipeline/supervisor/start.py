@@ -69,12 +69,12 @@ def supervise(
         try:
             # After the claim: what a crash left behind has been removed by it.
             require_room(plan, root)
-            gated = config.simulator is not None and config.simulator.gate != ""
-            establish.make_segments(
-                instance, plan, topology, gated=gated, assignment=config.instance.assignment
-            )
             for name, token in (tokens or {}).items():
                 secrets.store(paths.secrets / name, token)
+            gated = config.simulator is not None and config.simulator.gate != ""
+            establish.make_segments(  # from here on others may attach
+                instance, plan, topology, gated=gated, assignment=config.instance.assignment
+            )
             _introduce(config, plan, topology, listener, root)
             supervisor = Supervisor(
                 config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier,
