@@ -126,7 +126,7 @@ class Server:
         if request.client in self._reserved:
             text = f"client {request.client!r} is the control process's own name: take another"
             return Problem(code="conflict", text=text)
-        if client is not None and client.durable and client.wants and not request.durable:
+        if client and client.durable and not (client.is_idle or request.durable):
             text = f"client {request.client!r} has wishes that outlive it: take another name"
             return Problem(code="conflict", text=text)
         if client is not None and request.client in self._connected and client.pid != request.pid:

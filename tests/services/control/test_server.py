@@ -243,6 +243,16 @@ def test_a_wish_that_outlives_its_client_is_not_made_to_end(tmp_path: Path) -> N
     _run(tmp_path, scene)
 
 
+def test_nor_is_a_wish_that_is_only_a_part(tmp_path: Path) -> None:
+    async def scene(house: House) -> None:
+        house.desk.ledger.join("cli", durable=True)
+        house.desk.ledger.attach("cli", "cli/full/window")
+        answer = await (await house.visit()).ask(Hello(client="cli"))
+        assert answer.problem is not None and answer.problem.code == "conflict"
+
+    _run(tmp_path, scene)
+
+
 def test_many_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
     async def scene(house: House) -> None:
         for number in range(100):
