@@ -41,6 +41,10 @@ BOTH = """    rig = LaneRig(Path(directory), attach=True)
     rig.decoder = of_both
 """
 MOVE_AND_DIE = DECODE_AND_DIE.replace(OPENED, BOTH)
+#: But for where a packet without order may be taken for its connection's first once more, flagged
+#: HANDOVER, because its mode was confirmed and its unit was not committed.
+EXACT = [p for p in DECODING if not p.startswith(("confirm_", "commit_before", "commit_inside"))]
+EXACT.remove("commit_after_copy")
 STEPS = st.lists(st.sampled_from(["old", "new", "new", "run", "die"]), max_size=50)
 
 
@@ -170,7 +174,7 @@ def move_and_die(move: Move, killer: Killer, rng: random.Random, *, rounds: int)
             contents = [any_content(rng, 3 * number + n) for n in range(rng.randrange(1, 5))]
             for connection in rng.sample((OLD, NEW), rng.choice((1, 2, 2))):
                 move.send(connection, *contents)
-        plan = [(rng.choice(DECODING), rng.randrange(1, 12), "decoding")]
+        plan = [(rng.choice(EXACT), rng.randrange(1, 12), "decoding")]
         if rng.random() < 0.3:
             plan = [("commit_after_flip", rng.randrange(1, 4), "decoding")]
             plan += [(rng.choice(OPENING), rng.randrange(1, 4), "opening")]
