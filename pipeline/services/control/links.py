@@ -44,7 +44,8 @@ class Link:
     `wanted` False: it is being closed. `draining`: what it carries is to go elsewhere.
     `healthy_mono_ns` is when it was last seen healthy, at first when it was opened;
     `wanted_mono_ns` when it was last seen wanted. `size` is what its segments were made for,
-    `capacity` what the broker is believed to take: no more than that.
+    `capacity` what the broker is believed to take: no more than that. `is_barred`: the broker
+    refuses to have it, its key being limited or its token rejected.
     """
 
     number: int
@@ -65,16 +66,18 @@ class Link:
     is_healthy: bool = False
     was_healthy: bool = False
     is_down: bool = False
+    is_barred: bool = False
     dirty: bool = True
     size: int = 0
 
     def __post_init__(self) -> None:
         self.size = self.size or self.capacity
 
-    @property
-    def is_barred(self) -> bool:
-        """Whether the broker refuses to have it: its key is limited, or its token rejected."""
-        return self.report.state in BARRED
+    def observe(self, report: Report) -> None:
+        """Take in what its pages say."""
+        is_trying = self.is_barred and report.state is State.CONNECTING
+        self.is_barred = report.state in BARRED or is_trying
+        self.report = report
 
     @property
     def takes_more(self) -> bool:

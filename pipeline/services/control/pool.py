@@ -33,7 +33,7 @@ from pipeline.planning.pool import (
 from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
 from pipeline.services.control.assigned import Assigned, Counters, Surroundings
 from pipeline.services.control.ledger import Ledger
-from pipeline.services.control.links import BARRED, Link, Report
+from pipeline.services.control.links import Link, Report
 from pipeline.services.control.moves import Moves
 from pipeline.services.control.refusals import Refusals
 from pipeline.services.control.upkeep import Upkeep
@@ -135,7 +135,7 @@ class Pool:
 
     def view(self, *, ideal: bool = False) -> PoolView:
         """Return the pool as planning sees it; `ideal`: as if every connection were well."""
-        barred = {link.account for link in self.links.values() if link.report.state in BARRED}
+        barred = {link.account for link in self.links.values() if link.is_barred}
         has_numbers = self.assigned.has_numbers
         return PoolView(
             connections=tuple(
@@ -221,8 +221,8 @@ class Pool:
                 link.healthy_mono_ns += away_ns
             if link.wanted:
                 link.wanted_mono_ns = now_ns
-            before, was_down = link.report.state, link.is_down
-            link.report = self._outside.report(link.number)
+            before, was_down, was_barred = link.report.state, link.is_down, link.is_barred
+            link.observe(self._outside.report(link.number))
             link.was_present = link.was_present or link.number in present
             if link.number not in present and _is_gone(link, now_ns):
                 self._empty(link)
@@ -230,7 +230,7 @@ class Pool:
                 self._look_again()
                 continue
             link.is_healthy = _is_healthy(link.report, now_ns)
-            if link.is_barred and before not in BARRED:
+            if link.is_barred and not was_barred:
                 self._tell_barred(link)
             if link.is_healthy:
                 link.healthy_mono_ns, link.was_healthy = now_ns, True

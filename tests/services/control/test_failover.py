@@ -42,6 +42,24 @@ def test_a_key_that_cannot_connect_gets_nothing_more(state: State) -> None:
     rig.check()
 
 
+def test_an_attempt_is_no_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    rig = Rig(pool_config(keys=2, pool=SMALL))
+    rig.want("a", range(1, 21))
+    rig.turn(1.0)
+    for _ in range(3):
+        bar(rig, "a", State.LIMITED)
+        rig.turn(0.1)
+        bar(rig, "a", State.CONNECTING)
+        rig.turn(0.1)
+    rig.want("a", range(21, 41))
+    rig.turn(0.04)
+    assert by_account(rig) == {"a": 10, "b": 30}
+    assert caplog.text.count("account a is limited (429)") == 1
+    bar(rig, "a", State.LIVE)
+    rig.turn(0.04)
+    assert rig.pool.links[0].takes_more
+
+
 @BARRED
 def test_what_it_carried_is_elsewhere_within_five_seconds(state: State) -> None:
     rig = Rig(pool_config(keys=2, pool="instruments_per_connection = 10\nheadroom = 0.0"))
