@@ -259,9 +259,16 @@ def judge_moves(run: Run, witness: Witness, *, seed: int = 1) -> tuple[Verdict, 
 
 
 def came_elsewhere(truth: Array, rows: Array) -> Array:
-    """Return which packets came, with the same state, from another connection alone: (n,) bool."""
+    """Return which packets came, with all they held, from another connection alone: (n,) bool."""
     assert not np.any((truth["mode"] == Mode.LTP) | _is_index(truth)), "no whole sequences"
-    found: Array = ~np.isin(_sent(truth), _sent(rows)) & np.isin(_states(truth), _states(rows))
+    found = np.zeros(len(truth), bool)
+    for connection in np.unique(truth["connection"]):
+        for mode in (Mode.QUOTE, Mode.FULL):
+            mine = (truth["connection"] == connection) & (truth["mode"] == mode)
+            same = rows[(rows["connection"] == connection) & (rows["mode"] == mode)]
+            others = rows[(rows["connection"] != connection) & (rows["mode"] >= mode)]
+            states = _states(truth[mine])
+            found[mine] = ~np.isin(states, _states(same)) & np.isin(states, _states(others))
     return found
 
 
