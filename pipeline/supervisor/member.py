@@ -21,6 +21,7 @@ _COMMIT_FIELDS: Final = {
     Role.FEED: "frames_out",
     Role.DECODER: "commits",
     Role.STRATEGY: "calls",
+    Role.CONTROL: "turns",
 }
 _COMMITTED_AFTER_NS: Final = 10_000_000_000
 

@@ -177,6 +177,7 @@ def run_fake_control(task: Task) -> int:
     assert page is not None
     _misbehave(behaviour, page)
     while not _asked_to_end:
+        page.record["turns"] += 1
         page.beat(monotonic_ns())
         time.sleep(0.01)
     return 0

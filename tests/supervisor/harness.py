@@ -158,6 +158,9 @@ class Instance:
         """Return the names of a connection's files."""
         return sorted(path.name for path in self.paths.directory.glob(f"c{connection}.*"))
 
+    def attach(self, kind: SegmentKind, number: int = 0) -> Segment:
+        return Segment.attach(self.paths.segment(kind, number), kind)
+
     def view(self) -> InstanceView:
         return InstanceView(self.paths)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.core.enums import Reason, SegmentKind, State
+from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.supervisor.establish import OF_CONNECTIONS
 from tests.supervisor.harness import Instance, wait_for
@@ -147,6 +148,21 @@ def test_a_connection_that_opens_is_no_restart(instance: Instance) -> None:
     instance.wait_for_starts("control-0", 2)
     assert instance.stop() == 0
     assert "and 1 restart\n" in instance.log_text()
+    instance.assert_nothing_left()
+
+
+def test_a_control_process_that_is_killed_again_and_again_comes_back_each_time(
+    instance: Instance,
+) -> None:
+    instance.start_and_wait(ROLES)
+    page = StatusPage(instance.attach(SegmentKind.CONTROL_STATUS)).record
+    for count in range(2, 7):
+        turns = int(page["turns"])
+        wait_for(lambda turns=turns: int(page["turns"]) > turns, "a turn")  # type: ignore[misc]
+        os.kill(instance.pids("control-0")[-1], signal.SIGKILL)
+        instance.wait_for_starts("control-0", count)
+    assert not instance.row("control 0")["circuit_open"]
+    assert instance.stop() == 0
     instance.assert_nothing_left()
 
 
