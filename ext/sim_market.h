@@ -1,7 +1,8 @@
 /* The simulated exchange's instruments, and how one moves on: a bounded random walk.
  *
  * The n-th state of an instrument is a function of the seed, its token and n alone (but for the
- * clock fields), whoever subscribes and whenever it is sent. All prices are in wire units.
+ * clock fields and an ordered shift), whoever subscribes and whenever it is sent. All prices are
+ * in wire units.
  */
 #ifndef PIPELINE_SIM_MARKET_H
 #define PIPELINE_SIM_MARKET_H
@@ -82,6 +83,19 @@ static inline void sim_advance(SimInstrumentC *m, uint32_t now_s) {
         sim_advance_index(m, now_s);
     else
         sim_advance_traded(m, step, noise, now_s);
+}
+
+/* Move the price, the walk's bounds and the book from the next state on; 0 when out of range. */
+static inline int sim_shift(SimInstrumentC *m, int64_t by) {
+    /* the lowest bid stays above nothing, the highest price within a packet's signed word */
+    if (by < -(int64_t)(m->price_min / 2) || by > INT32_MAX - (int64_t)m->price_max)
+        return 0;
+    m->price += (uint32_t)by;
+    m->price_min += (uint32_t)by;
+    m->price_max += (uint32_t)by;
+    for (int i = 0; i < SIM_DEPTH_ENTRIES && !m->is_index; i++)
+        m->words[SIM_DEPTH + SIM_DEPTH_STRIDE * i + 1] += (uint32_t)by;
+    return 1;
 }
 
 /* Lay out the first state: sequence 1, previous close half a per cent below, an ordinary book. */

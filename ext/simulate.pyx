@@ -83,6 +83,7 @@ cdef extern from "sim_fill.h" nogil:
     void sim_open(SimInstrumentC *m, uint32_t token, uint32_t price, uint32_t tick_size, int is_index,
                   int has_oi, uint64_t seed, uint32_t now_s)
     void sim_advance(SimInstrumentC *m, uint32_t now_s)
+    int sim_shift(SimInstrumentC *, int64_t by)
     void sim_truth_flush(SimTruthC *t)
     size_t sim_pending(const SimOutputC *o)
     int sim_append(SimOutputC *o, const uint8_t *bytes, size_t size)
@@ -177,6 +178,11 @@ cdef class Market:
         with nogil:
             for i in range(positions.shape[0]):
                 sim_advance(&self.items[positions[i]], now_s)
+
+    def shift(self, position, int64_t by):
+        """Move an instrument's price, its walk's bounds and its book by so many wire units."""
+        if not sim_shift(self._at(position), by):
+            raise ValueError(f"by {by}: the price would be out of range")
 
     def sequence(self, position):
         """Return the sequence of an instrument's state."""

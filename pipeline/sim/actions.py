@@ -83,6 +83,10 @@ ACTIONS: Final[Mapping[str, Mapping[str, Parameter]]] = {
     "reserved_opcode": {},
     "empty": {},
     "over_limit": {},
+    "shift": {
+        "instrument": Parameter((int,), minimum=1),
+        "rupees": Parameter((int, float), minimum=-1e6),
+    },
     "order": {"data": Parameter((dict,), optional=True)},
     "refuse": {
         "status": Parameter((int,), choices=(401, 403, 404, 429, 500, 502, 503)),

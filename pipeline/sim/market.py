@@ -86,6 +86,19 @@ class Listing:
             now_s=now_s,
         )
 
+    def shift(self, token: int, rupees: float) -> bool:
+        """Move an instrument's price; False for one that is not listed or a price out of range."""
+        position = self.position(token)
+        if position is None:
+            return False
+        segment = SEGMENTS[token & 0xFF]
+        ticks = round(rupees * segment.units_per_rupee / segment.tick_units)
+        try:
+            self.market.shift(position, ticks * segment.tick_units)
+        except ValueError:
+            return False
+        return True
+
     def position(self, token: object) -> int | None:
         """Return where an instrument lies; None for what is unknown or no JSON number."""
         if isinstance(token, bool) or not isinstance(token, int):

@@ -164,6 +164,11 @@ def _order(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
     return {"order": exchange.orders, "connections": told}
 
 
+def _shift(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
+    p = action.parameters
+    return {"shifted": exchange.listing.shift(p["instrument"], float(p["rupees"]))}
+
+
 def _connection_limit(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
     exchange.admission.limit_policy = action.parameters["policy"]
     exchange.admission.connection_limit = (
@@ -206,6 +211,7 @@ def _stat(exchange: Exchange, action: Action, now_s: float) -> dict[str, Any]:
 
 _ON_EXCHANGE: Final[Mapping[str, Callable[[Exchange, Action, float], dict[str, Any]]]] = {
     "order": _order,
+    "shift": _shift,
     "refuse": _refuse,
     "admit": _admit,
     "slow_handshake": _slow_handshake,

@@ -256,3 +256,22 @@ def test_numbers_out_of_bounds_are_refused() -> None:
         Market(empty, empty, empty, zeros, zeros, seed=1, now_s=1)
     with pytest.raises(ValueError, match="capacity"):
         Output(listing.market, capacity=10)
+
+
+@pytest.mark.parametrize("segment", [1, 9])
+def test_a_shifted_price_takes_its_book_along_and_stays_in_range(segment: int) -> None:
+    listing = make_listing()
+    position = positions_by_segment(listing)[segment]
+    token = int(listing.tokens[position])
+    (before,) = parse(encode_frame([listing.market.packet(position, 3)]))
+    assert listing.shift(token, 150.0)
+    listing.market.advance(np.array([position], np.uint32), now_s=CLOCK_S + 1)
+    (after,) = parse(encode_frame([listing.market.packet(position, 3)]))
+    # A step of the walk is two ticks, and an index carries its sequence in 4,096 of its units.
+    assert after["last_price"] - before["last_price"] == pytest.approx(150, abs=41)
+    if segment != 9:
+        for side in ("buy", "sell"):
+            pairs = zip(before["depth"][side], after["depth"][side], strict=True)
+            assert all(b["price"] - a["price"] == pytest.approx(150, abs=0.2) for a, b in pairs)
+    assert not listing.shift(token, -1e6) and not listing.shift(token, 1e9)
+    assert not listing.shift(3, 1.0)

@@ -63,6 +63,7 @@ def test_an_action_with_every_default_is_complete() -> None:
         "quiet": {"seconds": 1},
         "delay": {"ms": 1},
         "text": {"text": "x"},
+        "shift": {"instrument": 256265, "rupees": -5.5},
         "refuse": {"status": 403},
         "rest_refuse": {"status": 403},
         "rest_delay": {"ms": 1},
