@@ -183,3 +183,9 @@ def assignment_rows(
     rows["slot"] = np.arange(first_slot, first_slot + len(tokens))
     rows["owner_epoch"] = 1
     return rows
+
+
+def commit_cell(ticks: Segment) -> Cell:
+    """Return the commit block at the head of a tick stream: a cell of one CommitC."""
+    offset = layout.data_offset + layout.dtypes["RingControlC"].itemsize
+    return Cell(ticks.mapping, offset, layout.dtypes["CommitC"].itemsize)

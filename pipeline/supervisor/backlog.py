@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ext.cells import Cell
 from pipeline.core import layout
 from pipeline.core.enums import SegmentKind
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
+from pipeline.shm.tables import commit_cell
 
 
 class Backlog:
@@ -19,8 +19,7 @@ class Backlog:
         ticks = Segment.attach(paths.segment(SegmentKind.TICKS, connection), SegmentKind.TICKS)
         self._control = frames.record("RingControlC")
         self._commit = np.zeros((), layout.dtypes["CommitC"])
-        offset = layout.data_offset + layout.dtypes["RingControlC"].itemsize
-        self._cell = Cell(ticks.mapping, offset, layout.dtypes["CommitC"].itemsize)
+        self._cell = commit_cell(ticks)
 
     def frames(self) -> int:
         """Return how many there are at this moment."""

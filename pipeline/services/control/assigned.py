@@ -45,6 +45,9 @@ class Surroundings(Protocol):
     def read_rows(self, number: int) -> dict[int, Row]:
         """A connection's assignment as it is."""
 
+    def decoded_until(self, number: int) -> int:
+        """When the newest message was received that is decoded, monotonic ns; 0 = none."""
+
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """When each instrument's first packet came, monotonic ns; 0 = not yet."""
 

@@ -1,10 +1,10 @@
 """Moving instruments between connections: made before it is broken. Floor 4.
 
-An instrument is assigned to its target under a higher owner epoch and with its own slot; the
-target's first packet flips the owner, and only then the source lets go. In between both deliver,
-and the decoder drops what is not newer. Between decoders there is no such overlap: there the
-source lets go first, and readers see the instrument on another connection. Begun are no more in a
-second than `[pool] moves_per_s`.
+An instrument is assigned to its target under a higher owner epoch and with its own slot. Once the
+target's first packet is there, and what the source received until then is decoded, the owner flips
+and the source lets go. In between both deliver, and the decoder drops what is not newer. Between
+decoders there is no such overlap: there the source lets go first, and readers see the instrument
+on another connection. Begun are no more in a second than `[pool] moves_per_s`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from pipeline.core.clock import NS_PER_MS, NS_PER_S
 from pipeline.planning.pacing import MovePacer
 from pipeline.planning.pool import Move, Want
 from pipeline.services.control.assigned import Assigned, Surroundings
 from pipeline.services.control.links import Link
+
+#: A source goes on until its decoder is past the target's first packet by so much: what is under
+#: way at that moment was sent before it.
+LINGER_NS: Final = 250 * NS_PER_MS
+#: Or, when it brings nothing, for so long.
+LINGER_NS_MAX: Final = 2 * NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +136,20 @@ class Moves:
             for token, first_ns in zip(tokens, times, strict=True):
                 self._judge(token, target, first_ns, now_ns)
 
+    def _is_past(self, source: int, first_ns: int, now_ns: int) -> bool:
+        """Whether all that a source had when its target began is decoded."""
+        if now_ns - first_ns >= LINGER_NS_MAX:
+            return True
+        return self._outside.decoded_until(source) >= first_ns + LINGER_NS
+
     def _judge(self, token: int, target: Link, first_ns: int, now_ns: int) -> None:
         moving = self.under_way[token]
         source = self._assigned.links.get(moving.source)
         is_alone = source is None or (source.is_down and not target.is_down)
-        if first_ns >= moving.begun_mono_ns or is_alone:
+        has_come = first_ns >= moving.begun_mono_ns
+        if has_come and not is_alone and not self._is_past(moving.source, first_ns, now_ns):
+            return
+        if has_come or is_alone:
             self._assigned.placement[token] = target.number
             self._assigned.counters.moves_done += 1
             loser = source

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from ext.cells import Cell
 from pipeline.core import layout
 from pipeline.core.control import TOPOLOGY_CHANGED
 from pipeline.core.enums import Mode, Reason, Role, SegmentKind, State
@@ -21,7 +22,7 @@ from pipeline.services.control.text_ring import Text, TextFollower
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
-from pipeline.shm.tables import AssignmentTable, TopologyTable, confirmed_rows
+from pipeline.shm.tables import AssignmentTable, TopologyTable, commit_cell, confirmed_rows
 
 _ABSENT: Final = Report()
 
@@ -41,6 +42,7 @@ class _Mapped(NamedTuple):
     table: AssignmentTable
     confirmed: np.ndarray[Any, Any]
     feed: np.ndarray[Any, Any]
+    commit: Cell
     texts: TextFollower
 
 
@@ -141,6 +143,18 @@ class Outside:
             for row in rows
         }
 
+    def decoded_until(self, number: int) -> int:
+        """Return when the newest message of a connection was received that is decoded.
+
+        Monotonic ns; 0 = none, or the connection is not there.
+        """
+        mapped = self._map(number)
+        if mapped is None:
+            return 0
+        commit = np.zeros((), layout.dtypes["CommitC"])
+        mapped.commit.read_into(commit.reshape(1).view(np.uint8))
+        return int(commit["last_receive_mono_ns"])
+
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """Return for each instrument when its first packet came on this connection.
 
@@ -169,11 +183,12 @@ class Outside:
                 table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number, writable=True))
                 confirmed = confirmed_rows(self._attach(SegmentKind.CONFIRMED, number))
                 feed = self._attach(SegmentKind.FEED_STATUS, number).record("FeedStatusC")
+                ticks = self._attach(SegmentKind.TICKS, number)
                 texts = TextFollower(self._attach(SegmentKind.TEXT, number))
             except (FileNotFoundError, SegmentError, LayoutMismatch):
                 return None  # it is being taken away at this moment
             table.take_over(Role.CONTROL)
-            self._mapped[number] = _Mapped(table, confirmed, feed, texts)
+            self._mapped[number] = _Mapped(table, confirmed, feed, commit_cell(ticks), texts)
         return self._mapped[number]
 
     def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from ext.cells import Cell
 from pipeline.core import layout
 from pipeline.core.enums import Reason, SegmentKind, State
 from pipeline.core.errors import LayoutMismatch, SegmentError
@@ -22,6 +21,7 @@ from pipeline.shm.identity import is_alive
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
+from pipeline.shm.tables import commit_cell
 
 Record = np.ndarray[Any, Any]
 
@@ -32,7 +32,6 @@ HUNG_NS: Final = 3_000_000_000
 #: With one of these a connection has a socket that the broker has accepted.
 OPEN_STATES: Final = frozenset({State.SUBSCRIBING, State.LIVE, State.QUIET})
 
-_COMMIT_OFFSET: Final = layout.data_offset + layout.dtypes["RingControlC"].itemsize
 _CELL_BYTES: Final = layout.dtypes["CommitCellC"].itemsize
 #: As ext/stream.h lays it out: the commit cell in whole cache lines, then the records.
 _RECORDS_OFFSET: Final = layout.dtypes["RingControlC"].itemsize + -(-_CELL_BYTES // 64) * 64
@@ -138,7 +137,7 @@ class _Pages:
         self._ticks, self._ticks_capacity = ticks.record("RingControlC"), ticks.capacity
         self._records = ticks.records("TickC", ticks.capacity, _RECORDS_OFFSET)
         self._block = np.zeros(1, layout.dtypes["CommitC"])
-        self._commit = Cell(ticks.mapping, _COMMIT_OFFSET, self._block.itemsize)
+        self._commit = commit_cell(ticks)
         self._tokens = Unconfirmed(
             attach(SegmentKind.ASSIGNMENT), attach(SegmentKind.WIRE),
             attach(SegmentKind.CONFIRMED), confirm_ns,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from ext.cells import Cell
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_S, real_ns
 from pipeline.core.enums import Reason, SegmentKind, State
@@ -17,13 +16,12 @@ from pipeline.shm.identity import is_alive
 from pipeline.shm.instance import ManifestEntry
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import FIRST_TICK_SEQUENCE, Segment
-from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows
+from pipeline.shm.tables import AssignmentTable, WireTable, commit_cell, confirmed_rows
 
 Record = np.ndarray[Any, Any]
 
 #: How often the counters of a living feed are read until their sum holds.
 _READS: Final = 20
-_COMMIT_OFFSET: Final = layout.data_offset + layout.dtypes["RingControlC"].itemsize
 
 #: Which counters are a stage's output and its losses; what came in is their sum.
 FEED_OUT: Final = ("frames_out", "orders_out", "text_out", "messages_own")
@@ -127,7 +125,7 @@ def _balance(
 
 def _commit(ticks: Segment) -> Record:
     value = np.zeros((), layout.dtypes["CommitC"])
-    cell = Cell(ticks.mapping, _COMMIT_OFFSET, value.dtype.itemsize)
+    cell = commit_cell(ticks)
     if cell.version:
         cell.read_into(value.reshape(1).view(np.uint8))
     return value

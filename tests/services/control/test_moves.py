@@ -40,6 +40,30 @@ def test_what_makes_no_sense_any_more_is_passed_over() -> None:
     rig.check()
 
 
+def test_a_source_goes_on_until_what_it_had_is_decoded() -> None:
+    rig = _rig()
+    rig.world.silent = {0}
+    token = next(iter(rig.world.tables[0]))
+    rig.pool.moves.replace_waiting([Move(token, 0, 1)])
+    rig.turn(1.0)
+    assert token in rig.world.tables[0] and rig.pool.placement[token] == 0
+    rig.world.silent = set()
+    rig.turn(0.1)
+    assert token not in rig.world.tables[0] and rig.pool.placement[token] == 1
+    rig.check()
+
+
+def test_a_source_that_brings_nothing_is_not_waited_for_long() -> None:
+    rig = _rig()
+    rig.world.silent = {0}
+    token = next(iter(rig.world.tables[0]))
+    rig.pool.moves.replace_waiting([Move(token, 0, 1)])
+    rig.turn(2.2)
+    assert token not in rig.world.tables[0] and rig.pool.placement[token] == 1
+    assert rig.pool.counters.moves_failed == 0
+    rig.check()
+
+
 def test_a_full_target_gets_nothing() -> None:
     rig = Rig(pool_config(pool=f"{POOL}".replace("100", "20")))
     rig.want("a", range(1, 61))

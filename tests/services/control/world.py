@@ -39,6 +39,7 @@ class World:
         self.tables: dict[int, dict[int, Row]] = {}
         self.down: set[int] = set()
         self.mute: set[int] = set()
+        self.silent: set[int] = set()  # nothing of these is received or decoded
         self.silent: set[int] = set()
         self.made: set[int] = set()  # ever: numbers are used once
         self.barred: dict[int, State] = {}  # whose handshakes are refused
@@ -100,6 +101,9 @@ class World:
 
     def read_rows(self, number: int) -> dict[int, Row]:
         return dict(self.tables.get(number, {}))
+
+    def decoded_until(self, number: int) -> int:
+        return 0 if number in self.silent else self.now_ns + NS_PER_S
 
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         silent = number in self.down | self.mute | self.barred.keys()
