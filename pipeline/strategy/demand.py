@@ -285,6 +285,9 @@ class DemandKeeper:
             except ControlUnavailable:
                 self._drop(client)
                 return
+            except RequestRefused as error:
+                self._tell_once(error)
+                return
             with self._state:
                 before = self._wants.tokens()
                 self._wants.resolve({row["form"]: row["instruments"] for row in found})

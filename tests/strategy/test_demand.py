@@ -52,6 +52,17 @@ def test_what_is_wanted_is_in_the_ledger(server: FakeControl, keeper: DemandKeep
     assert keeper.tokens_of(["NSE:2"]) == {2}
 
 
+def test_what_a_window_stands_for_is_learnt(server: FakeControl, keeper: DemandKeeper) -> None:
+    form = "NFO:NIFTY@weekly:atm+-1:CE"
+    server.documents["windows"] = [{"form": form, "instruments": [4, 5]}]
+    with keeper._state:
+        keeper._wants.add([form], "quote", Placement(), follow=True)
+    wait_until(lambda: keeper.tokens() == {4, 5}, timeout_s=30, what="the window's instruments")
+    assert keeper.token_array().tolist() == [4, 5]
+    server.documents["windows"] = [{"form": form, "instruments": [5, 6]}]
+    wait_until(lambda: keeper.token_array().tolist() == [5, 6], timeout_s=30, what="its move")
+
+
 def test_a_refused_request_changes_nothing(server: FakeControl, keeper: DemandKeeper) -> None:
     subscribe(keeper, 1, 2)
     with pytest.raises(CapacityError) as full:
