@@ -102,6 +102,7 @@ class Assigned:
         self._outside = outside
         self._next_number = 0
         self._topology_changed = False
+        self._owner_epoch = 0
 
     @property
     def has_numbers(self) -> bool:
@@ -159,10 +160,15 @@ class Assigned:
         slots = self.slots[link.decoder]
         return slots.free > 0 or slots.has(token)
 
-    def assign(self, token: int, mode: Mode, link: Link, owner_epoch: int = 1) -> None:
-        """Give a connection a row; whose the instrument is, `placement` says."""
+    def assign(self, token: int, mode: Mode, link: Link) -> None:
+        """Give a connection a row; whose the instrument is, `placement` says.
+
+        Each has a higher owner epoch than all before it, so that a decoder that sees only the
+        last of several tables knows that it was given anew.
+        """
         slot = self.slots[link.decoder].take(token)
-        link.put(token, Row(mode, slot, owner_epoch))
+        self._owner_epoch += 1
+        link.put(token, Row(mode, slot, self._owner_epoch))
 
     def unassign(self, token: int, link: Link) -> None:
         """Take a row from a connection."""
@@ -218,6 +224,7 @@ class Assigned:
             link.dirty = True  # a row that cannot be: written anew without it
             return
         link.rows[token] = row
+        self._owner_epoch = max(self._owner_epoch, row.owner_epoch)
         owner = self.links[self.placement.setdefault(token, link.number)]
         if owner is not link:
             # A move was under way: who has the lower epoch is the source, and still the owner.

@@ -109,7 +109,6 @@ class Moves:
         """Assign an instrument to its target, too; or, between decoders, leave the source first."""
         assigned = self._assigned
         source, target = assigned.links[move.source], assigned.links[move.target]
-        epoch = source.rows[move.token].owner_epoch + 1
         if move.break_before_make:
             assigned.unassign(move.token, source)
             assigned.placement[move.token] = target.number
@@ -117,7 +116,7 @@ class Moves:
         else:
             self.under_way[move.token] = Moving(source.number, target.number, now_ns)
             assigned.counters.moves_begun += 1
-        assigned.assign(move.token, want.mode, target, epoch)
+        assigned.assign(move.token, want.mode, target)
 
     def finish(self, now_ns: int) -> None:
         """Flip the owner of whatever has arrived; give up what has not in time."""

@@ -327,11 +327,11 @@ class Pool:
         plan = redistribute((link.number,), self.view(), self.policy, least=least, turn=self._turn)
         plan = self._numbered(plan, now_ns)
         for token, number in plan.assign.items():
-            mode, epoch = self.ledger.desired[token].mode, link.rows[token].owner_epoch + 1
+            mode = self.ledger.desired[token].mode
             if not self.assigned.has_slot(token, self.links[number]):
                 continue
             # In this order it keeps its slot, and with that its newest tick, within a decoder.
-            self.assigned.assign(token, mode, self.links[number], epoch)
+            self.assigned.assign(token, mode, self.links[number])
             self.assigned.unassign(token, link)
             self.placement[token] = number
         if plan.assign:

@@ -46,8 +46,9 @@ def test_two_connections_share_the_slot_of_an_instrument() -> None:
     assigned = _assigned(World())
     one, other = (assigned.open(NewConnection("a", -1, seat, 0), 0) for seat in (0, 1))
     assigned.assign(7, Mode.LTP, one)
-    assigned.assign(7, Mode.LTP, other, 2)
+    assigned.assign(7, Mode.LTP, other)
     assert one.rows[7].slot == other.rows[7].slot
+    assert one.rows[7].owner_epoch < other.rows[7].owner_epoch
     assigned.set_mode(7, Mode.FULL)
     assert {link.rows[7].mode for link in (one, other)} == {Mode.FULL}
     assigned.placement[7] = one.number
@@ -63,7 +64,7 @@ def test_adoption_finds_what_was_moving_and_refuses_what_cannot_be() -> None:
     first.write()
     world.step()
     first.assign(7, Mode.LTP, one)
-    first.assign(7, Mode.LTP, other, 2)
+    first.assign(7, Mode.LTP, other)
     first.assign(8, Mode.LTP, one)
     first.write()
     world.tables[1][9] = world.tables[0][8]  # another instrument with a slot that is taken
