@@ -190,7 +190,9 @@ def test_r13_connections_that_nobody_needs_are_closed(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [6.0, pytest.param(120.0, marks=pytest.mark.full)], ids=["6 s", "120 s"]
+    "seconds",
+    [6.0, pytest.param(120.0, marks=[pytest.mark.full, pytest.mark.timeout(300)])],
+    ids=["6 s", "120 s"],
 )
 def test_r17_heartbeats_alone_are_healthy(make_run: Make, seconds: float) -> None:
     more = "[feed]\nquiet_after_s = 1.0\n"
