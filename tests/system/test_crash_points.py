@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ext.lanes import crash_points
-from pipeline.core.enums import SegmentKind
+from pipeline.core.enums import SegmentKind, State
 from pipeline.shm.pages import StatusPage
 from tests.builds import build_root
 from tests.system.judge import Witness, judge, run_dry
@@ -58,6 +58,16 @@ def restarts(run: Run, name: str) -> int:
     raise AssertionError(f"no process {name!r}")
 
 
+def has_looked(run: Run, name: str) -> bool:
+    """Whether the process that runs now is past asking where it shall die."""
+    role, number = name.split()
+    kind = SegmentKind.DECODER_STATUS if role == "decoder" else SegmentKind.FEED_STATUS
+    head = StatusPage(run.attach(kind, int(number))).head
+    is_live = int(head["state"]) in (State.LIVE, State.QUIET)
+    is_own = int(head["state_since_mono_ns"]) >= int(head["started_mono_ns"])
+    return is_live and is_own and int(head["pid"]) == run.pid(name)
+
+
 def die(
     run: Run, name: str, file_name: str, lines: list[str], *, provoke: str | None = None
 ) -> None:
@@ -65,6 +75,8 @@ def die(
 
     `provoke` names a process to kill besides, so that there is something to die of.
     """
+    # One that has yet to look would take a line, and be killed instead of dying of it.
+    wait_for(lambda: has_looked(run, name), f"{name} to be at work")
     request = run.paths.directory / file_name
     partial = request.with_suffix(".partial")
     partial.write_text("\n".join(lines))
