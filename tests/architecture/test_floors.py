@@ -5,9 +5,16 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-import pytest
-
-from tests.architecture.tree import FLOORS, ROOT, below, cimports, imports, module_name, unit
+from tests.architecture.tree import (
+    FLOORS,
+    ROOT,
+    below,
+    cimports,
+    every,
+    imports,
+    module_name,
+    unit,
+)  # fmt: skip
 
 PYTHON = below("pipeline", "ext", suffix=".py")
 CYTHON = [*below("ext", suffix=".pyx"), *below("ext", suffix=".pxd")]
@@ -32,7 +39,7 @@ INPUT_OUTPUT = {
 SANS_IO = ("pipeline.brokers", "pipeline.planning")
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=module_name)
+@every(PYTHON)
 def test_imports_go_down(path: Path) -> None:
     wrong = []
     for found in imports(path):
@@ -51,13 +58,13 @@ def test_imports_go_down(path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
+@every(CYTHON)
 def test_compiled_floor_imports_nothing_of_pipeline(path: Path) -> None:
     found = [i for i in cimports(path) if i.target.split(".")[0] == "pipeline"]
     assert found == []
 
 
-@pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
+@every(CYTHON)
 def test_compiled_floor_has_no_include_def_or_star(path: Path) -> None:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         words = line.split()
@@ -65,7 +72,7 @@ def test_compiled_floor_has_no_include_def_or_star(path: Path) -> None:
         assert not (words and "cimport" in words and words[-1] == "*"), f"{number}: {line}"
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=module_name)
+@every(PYTHON)
 def test_imports_are_absolute(path: Path) -> None:
     nodes = ast.walk(ast.parse(path.read_text()))
     assert not [n.lineno for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
@@ -84,7 +91,7 @@ def test_one_broker_never_imports_another() -> None:
                 assert not (foreign and target != own), found
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=module_name)
+@every(PYTHON)
 def test_only_the_supervisor_starts_processes(path: Path) -> None:
     module = module_name(path)
     if module.startswith(MAY_START):
@@ -97,9 +104,7 @@ def test_only_the_supervisor_starts_processes(path: Path) -> None:
             assert not called, f"line {node.lineno}: os.{node.attr}"
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in PYTHON if module_name(p).startswith(SANS_IO)], ids=module_name
-)
+@every(p for p in PYTHON if module_name(p).startswith(SANS_IO))
 def test_protocols_and_decisions_do_no_input_or_output(path: Path) -> None:
     wrong = [i for i in imports(path) if i.target in INPUT_OUTPUT]
     assert wrong == []

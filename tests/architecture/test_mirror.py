@@ -8,10 +8,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 from ext import layout
-from tests.architecture.tree import ROOT, below, imports, module_name, tracked
+from tests.architecture.tree import ROOT, below, every, imports, module_name, tracked
 
 #: Modules whose test has another name, or that hold nothing to test alone.
 ELSEWHERE = {
@@ -104,7 +102,7 @@ def _tested_in(folder: Path) -> set[str]:
     return {found.target for file in folder.rglob("*.py") for found in imports(file)}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
+@every(MODULES)
 def test_module_has_a_test_file(path: Path) -> None:
     """Either of its own name, or one below the mirrored package's folder that imports it."""
     module = module_name(path)
@@ -156,7 +154,7 @@ def _public(value: object, module: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", STUBS, ids=lambda p: p.stem)
+@every(STUBS)
 def test_stub_names_what_the_module_has(path: Path) -> None:
     module = importlib.import_module(module_name(path))
     body = ast.parse(path.read_text()).body

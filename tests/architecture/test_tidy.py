@@ -6,9 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
-from tests.architecture.tree import ROOT, below, tracked
+from tests.architecture.tree import ROOT, below, every, tracked
 
 TEXT = {".py", ".pyx", ".pxd", ".pyi", ".h", ".c", ".toml", ".md", ".sh", ".txt", ".cfg", ""}
 SOURCE = [*below("pipeline", "ext", "tests", "benchmarks", "examples", suffix=".py")]
@@ -36,7 +34,7 @@ def _texts() -> list[Path]:
     return [path for path in tracked() if path.suffix in TEXT and path != THIS_FILE]
 
 
-@pytest.mark.parametrize("path", SOURCE, ids=_name)
+@every(SOURCE)
 def test_lines_are_short(path: Path) -> None:
     if _name(path) in GENERATED:
         return
@@ -48,7 +46,7 @@ def test_lines_are_short(path: Path) -> None:
     assert long == []
 
 
-@pytest.mark.parametrize("path", _texts(), ids=_name)
+@every(_texts())
 def test_nothing_is_left_over(path: Path) -> None:
     text = path.read_text()
     for pattern in (LEFTOVERS, MACHINE_PATHS, SECRETS):
@@ -58,7 +56,7 @@ def test_nothing_is_left_over(path: Path) -> None:
     assert text == "" or text.endswith("\n")
 
 
-@pytest.mark.parametrize("path", below("pipeline", "ext", suffix=".py"), ids=_name)
+@every(below("pipeline", "ext", suffix=".py"))
 def test_functions_are_short_and_modules_say_what_they_are(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "no module docstring"
@@ -68,7 +66,7 @@ def test_functions_are_short_and_modules_say_what_they_are(path: Path) -> None:
             assert size <= FUNCTION_LINES_MAX, f"{node.name}: {size} lines"
 
 
-@pytest.mark.parametrize("path", below("pipeline", "ext", suffix=".py"), ids=_name)
+@every(below("pipeline", "ext", suffix=".py"))
 def test_no_handler_catches_everything(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ExceptHandler):
@@ -82,7 +80,7 @@ def test_no_handler_catches_everything(path: Path) -> None:
             assert not broad or reraises, f"line {node.lineno}"
 
 
-@pytest.mark.parametrize("path", below("pipeline", suffix=".py"), ids=_name)
+@every(below("pipeline", suffix=".py"))
 def test_public_names_have_docstrings(path: Path) -> None:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):

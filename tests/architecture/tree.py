@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +50,28 @@ def tracked() -> tuple[Path, ...]:
     line = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     return tuple(p for name in result.stdout.splitlines() if (p := ROOT / name).is_file())
+
+
+def every(paths: Iterable[Path]) -> Callable[[Callable[[Path], None]], Callable[[], None]]:
+    """Make of a check of one file a test of all of them, which tells every file that fails."""
+
+    chosen = list(paths)
+
+    def make(check: Callable[[Path], None]) -> Callable[[], None]:
+        def test() -> None:
+            wrong = []
+            assert chosen, "no file to look at"
+            for path in chosen:
+                try:
+                    check(path)
+                except AssertionError as error:
+                    wrong.append(f"{path.relative_to(ROOT)}: {error}")
+            assert not wrong, "\n".join(wrong)
+
+        test.__doc__ = check.__doc__
+        return test
+
+    return make
 
 
 def below(*folders: str, suffix: str) -> list[Path]:

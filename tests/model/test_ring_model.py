@@ -22,9 +22,16 @@ RINGS = {
     "frames-given-up-ahead": frames(capacity=4, area=16, lengths=(1,) * 8, start=0, ahead=2),
     "frames-and-states": frames(capacity=2, area=4, lengths=(1, 0, 1, 0, 1), start=2**63 - 2),
 }
+LARGE = {"frames-that-move"}  # ten seconds of states
 
 
-@pytest.mark.parametrize("ring", RINGS.values(), ids=RINGS)
+@pytest.mark.parametrize(
+    "ring",
+    [
+        pytest.param(ring, id=name, marks=[pytest.mark.full] if name in LARGE else [])
+        for name, ring in RINGS.items()
+    ],
+)
 def test_no_reader_is_misled(ring: Ring) -> None:
     assert fault(ring, Rules(), deaths=1) is None
 
