@@ -90,24 +90,28 @@ static inline uint64_t lane_confirmed_key(const TickC *tick)
     return (uint64_t)tick->connection_epoch << 8 | tick->mode;
 }
 
-/* Say that an instrument's packets arrive here. The row has the first one's time, of each epoch and
- * mode, and of each time that the instrument was assigned: while that is not certain, because the
- * packet is older than the assignment that we know, the next one is entered in its place. */
+/* Say that an instrument's packets arrive here, of which epoch and in which mode. The row's time is the
+ * first one's of each time that the instrument was assigned: while that is not certain, because the
+ * packet is older than the assignment that we know, the next one is entered in its place. Epoch and
+ * mode change without it, so that a unit that is confirmed and never committed moves no beginning. */
 static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
 {
-    uint64_t key = lane_confirmed_key(tick);
+    uint64_t key = lane_confirmed_key(tick), known = lane->confirmed_keys[slot];
     ConfirmedC *row = &lane->confirmed[slot];
-    if (lane->confirmed_keys[slot] == key && row->instrument_token == tick->instrument_token) return;
-    /* In this order: a row that says this epoch, mode and token already has its time. */
-    row->first_packet_mono_ns = tick->receive_mono_ns;
-    CRASH_POINT(confirm_after_time);
-    __atomic_store_n(&row->instrument_token, tick->instrument_token, __ATOMIC_RELEASE);
-    CRASH_POINT(confirm_after_token);
+    if (row->instrument_token != tick->instrument_token) known = 0;
+    if (known == key) return;
+    if (!known) {
+        /* In this order: a row that says this epoch, mode and token already has its time. */
+        row->first_packet_mono_ns = tick->receive_mono_ns;
+        CRASH_POINT(confirm_after_time);
+        __atomic_store_n(&row->instrument_token, tick->instrument_token, __ATOMIC_RELEASE);
+        CRASH_POINT(confirm_after_token);
+    }
     __atomic_store_n(&row->mode, tick->mode, __ATOMIC_RELEASE);
     CRASH_POINT(confirm_after_mode);
     __atomic_store_n(&row->connection_epoch, tick->connection_epoch, __ATOMIC_RELEASE);
     CRASH_POINT(confirm_after_epoch);
-    lane->confirmed_keys[slot] = tick->receive_mono_ns >= lane->assigned_mono_ns ? key : 0;
+    lane->confirmed_keys[slot] = known || tick->receive_mono_ns >= lane->assigned_mono_ns ? key : 0;
 }
 
 /* Confirm what came and is not to be in the latest table. A successor would not find it in the

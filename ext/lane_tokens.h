@@ -56,8 +56,8 @@ static inline void lane_recall_record(const Lane *lane, const TickC *tick, uint3
     const TickC *newest = lane_own_latest(lane, slot);
     const TickOrder order = tick_order(tick);
     const OverlapSince *since = overlap_since(overlap, tick->connection);
-    if (!since && lane->confirmed_keys[slot] && row->instrument_token == tick->instrument_token &&
-        tick->connection_epoch == row->connection_epoch && tick->receive_mono_ns >= row->first_packet_mono_ns) {
+    if ((!since || since->connection_epoch != tick->connection_epoch) && lane->confirmed_keys[slot] &&
+        row->instrument_token == tick->instrument_token && tick->receive_mono_ns >= row->first_packet_mono_ns) {
         overlap_begin_connection(overlap, tick->connection, tick->connection_epoch, order);
         since = overlap_since(overlap, tick->connection);
     }

@@ -68,10 +68,11 @@ class LaneModel:
         row = Confirmed(
             int(tick["receive_mono_ns"]), token, int(tick["connection_epoch"]), int(tick["mode"])
         )
-        if token in self.certain and self.confirmed[token][1:] == row[1:]:
+        if token in self.certain:
+            first = self.confirmed[token].first_packet_mono_ns
+            self.confirmed[token] = row._replace(first_packet_mono_ns=first)
             return
         self.confirmed[token] = row
-        self.certain.discard(token)
         if row.first_packet_mono_ns >= self.assigned_at:
             self.certain.add(token)
 
@@ -198,9 +199,8 @@ def _recall_tick(overlap: Overlap, tick: Any, newest: Any, row: Confirmed | None
     order, connection = order_of(tick), int(tick["connection"])
     if (
         row is not None
-        and int(tick["connection_epoch"]) == row.connection_epoch
         and int(tick["receive_mono_ns"]) >= row.first_packet_mono_ns
-        and connection not in overlap.since
+        and overlap.since.get(connection, (None,))[0] != int(tick["connection_epoch"])
     ):
         overlap.begin(tick, order)
     is_first = connection in overlap.since and not is_before(overlap.since[connection][1], order)

@@ -158,7 +158,7 @@ class Outside:
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """Return for each instrument when its first packet came on this connection.
 
-        Monotonic ns of the present connection epoch; 0 = none yet.
+        Monotonic ns, of the first since it was assigned; 0 = none in the present connection epoch.
         """
         wanted, places = np.fromiter(tokens, np.uint32), np.fromiter(slots, np.intp)
         mapped = self._map(number)
