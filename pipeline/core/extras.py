@@ -7,6 +7,7 @@ when it is first needed, never at the top of a module that everybody imports.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from pipeline.core.errors import MissingExtra
@@ -21,6 +22,7 @@ EXTRA_OF: Final = {
     "fastapi": "api",
     "uvicorn": "api",
     "prometheus_client": "api",
+    "zmq": "zeromq",
 }
 
 
@@ -35,3 +37,9 @@ def import_extra(package: str, *, needed_by: str) -> Any:
         if error.name != package:
             raise
         raise MissingExtra(package, extra=EXTRA_OF[package], needed_by=needed_by) from None
+
+
+def require_extra(package: str, *, needed_by: str) -> None:
+    """Raise MissingExtra, naming its extra, if a package is not there; import nothing."""
+    if find_spec(package) is None:
+        raise MissingExtra(package, extra=EXTRA_OF[package], needed_by=needed_by)

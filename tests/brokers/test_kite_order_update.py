@@ -9,10 +9,11 @@ import pytest
 from pipeline.brokers.kite.order_update import order_update
 from pipeline.sim import texts
 
-KEYS = (
-    "type user_id mode broker orderid symbol exchange action quantity price trigger_price pricetype "
-    "product order_status filled_quantity pending_quantity average_price rejection_reason"
-).split()
+KEYS = [
+    "type", "user_id", "mode", "broker", "orderid", "symbol", "exchange", "action", "quantity",
+    "price", "trigger_price", "pricetype", "product", "order_status", "filled_quantity",
+    "pending_quantity", "average_price", "rejection_reason",
+]  # fmt: skip
 
 
 def postback(**changes: object) -> dict[str, object]:
