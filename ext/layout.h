@@ -52,7 +52,8 @@ enum SegmentKind {
     SEGMENT_SIMULATOR_STATUS = 17,
     SEGMENT_STRATEGY_STATUS = 18,
     SEGMENT_TOPOLOGY = 19,
-    SEGMENT_CONTROL_STATUS = 20
+    SEGMENT_CONTROL_STATUS = 20,
+    SEGMENT_GATEWAY_STATUS = 21
 };
 
 enum Role {
@@ -63,7 +64,8 @@ enum Role {
     ROLE_SIMULATOR = 4,
     ROLE_STRATEGY = 5,
     ROLE_CONTROL = 6,
-    ROLE_FACADE = 7                 /* a user's KiteTicker that started its instance */
+    ROLE_FACADE = 7,                /* a user's KiteTicker that started its instance */
+    ROLE_GATEWAY = 8
 };
 
 enum InstanceState { INSTANCE_STARTING = 1, INSTANCE_RUNNING = 2, INSTANCE_DRAINING = 3, INSTANCE_ENDED = 4 };
@@ -599,6 +601,47 @@ typedef struct {
     uint32_t moving;
     uint32_t _pad;
 } ControlStatusC;
+
+/* Of the gateway. ticks_in = ticks_wanted + ticks_unwanted; and of the messages that ticks made,
+ * one for each client and mode: offered = sent + conflated + dropped + waiting. */
+typedef struct {
+    StatusHeadC head;
+    uint64_t passes;                /* batches of ticks that were handed on */
+    uint64_t ticks_in;
+    uint64_t ticks_wanted;          /* by at least one client */
+    uint64_t ticks_unwanted;
+    uint64_t ticks_lost;            /* overwritten before the gateway read them */
+    uint64_t frames_encoded;        /* one per instrument, mode and tick */
+    uint64_t messages_offered;
+    uint64_t messages_sent;         /* handed to a socket */
+    uint64_t messages_conflated;    /* replaced by a newer one of its instrument and mode */
+    uint64_t messages_dropped;      /* left when a client went, or wanted it no longer */
+    uint64_t orders_in;
+    uint64_t orders_out;
+    uint64_t controls_in;           /* messages of clients */
+    uint64_t controls_out;          /* what was answered */
+    uint64_t bytes_out;
+    uint64_t connects;              /* connections that became WebSockets */
+    uint64_t disconnects;
+    uint64_t refused;               /* connections turned away before that */
+    uint64_t cut_stalled;           /* took nothing for too long */
+    uint64_t cut_backlog;           /* too many answers that were not fetched */
+    uint64_t cut_silent;            /* answered no ping */
+    uint64_t cut_protocol;          /* broke RFC 6455, or sent too much */
+    uint64_t keys_accepted;
+    uint64_t keys_refused;
+    uint64_t demand_refused;        /* instruments that the pool did not accept */
+    uint64_t log_lines_dropped;
+    uint32_t clients;
+    uint32_t authenticated;
+    uint32_t subscriptions;         /* of clients: instrument and mode */
+    uint32_t instruments;           /* that at least one client wants */
+    uint32_t messages_waiting;      /* in the clients' outboxes */
+    uint32_t demanded;              /* instruments asked of the pool */
+    uint32_t port;
+    uint32_t _pad;
+    HistogramC receive_to_send;     /* ns, one sample per batch: its oldest tick */
+} GatewayStatusC;
 
 /* Of a hosted strategy, kept over its processes; the supervisor makes it, the process writes it. */
 typedef struct {

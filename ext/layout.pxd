@@ -40,6 +40,7 @@ cdef extern from "layout.h" nogil:
         SEGMENT_STRATEGY_STATUS
         SEGMENT_TOPOLOGY
         SEGMENT_CONTROL_STATUS
+        SEGMENT_GATEWAY_STATUS
 
     cpdef enum Role:
         ROLE_NONE
@@ -50,6 +51,7 @@ cdef extern from "layout.h" nogil:
         ROLE_STRATEGY
         ROLE_CONTROL
         ROLE_FACADE
+        ROLE_GATEWAY
 
     cpdef enum InstanceState:
         INSTANCE_STARTING
@@ -538,6 +540,44 @@ cdef extern from "layout.h" nogil:
         uint32_t orphaned
         uint32_t moving
         uint32_t _pad
+
+    ctypedef struct GatewayStatusC:
+        StatusHeadC head
+        uint64_t passes
+        uint64_t ticks_in
+        uint64_t ticks_wanted
+        uint64_t ticks_unwanted
+        uint64_t ticks_lost
+        uint64_t frames_encoded
+        uint64_t messages_offered
+        uint64_t messages_sent
+        uint64_t messages_conflated
+        uint64_t messages_dropped
+        uint64_t orders_in
+        uint64_t orders_out
+        uint64_t controls_in
+        uint64_t controls_out
+        uint64_t bytes_out
+        uint64_t connects
+        uint64_t disconnects
+        uint64_t refused
+        uint64_t cut_stalled
+        uint64_t cut_backlog
+        uint64_t cut_silent
+        uint64_t cut_protocol
+        uint64_t keys_accepted
+        uint64_t keys_refused
+        uint64_t demand_refused
+        uint64_t log_lines_dropped
+        uint32_t clients
+        uint32_t authenticated
+        uint32_t subscriptions
+        uint32_t instruments
+        uint32_t messages_waiting
+        uint32_t demanded
+        uint32_t port
+        uint32_t _pad
+        HistogramC receive_to_send
 
     ctypedef struct StrategyStatusC:
         StatusHeadC head

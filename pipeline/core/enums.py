@@ -124,6 +124,7 @@ class SegmentKind(IntEnum):
     STRATEGY_STATUS = _layout.SegmentKind.SEGMENT_STRATEGY_STATUS
     TOPOLOGY = _layout.SegmentKind.SEGMENT_TOPOLOGY
     CONTROL_STATUS = _layout.SegmentKind.SEGMENT_CONTROL_STATUS
+    GATEWAY_STATUS = _layout.SegmentKind.SEGMENT_GATEWAY_STATUS
 
 
 class Role(IntEnum):
@@ -137,6 +138,7 @@ class Role(IntEnum):
     STRATEGY = _layout.Role.ROLE_STRATEGY
     CONTROL = _layout.Role.ROLE_CONTROL
     FACADE = _layout.Role.ROLE_FACADE
+    GATEWAY = _layout.Role.ROLE_GATEWAY
 
 
 class InstanceState(IntEnum):

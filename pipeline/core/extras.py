@@ -23,6 +23,7 @@ EXTRA_OF: Final = {
     "uvicorn": "api",
     "prometheus_client": "api",
     "zmq": "zeromq",
+    "picows": "gateway",
 }
 
 

@@ -8,6 +8,7 @@
     d<decoder>.latest .bell .status
     s<strategy>.status               one per hosted strategy
     topology  control.status         with a pool: the wanted connections, and the control process
+    gateway.status                   with a gateway
     control.sock                     where its clients say what they want
     durable.json                     what clients want that have ended, such as a command line
     readers/<name>.<pid>             one page per attached reader
@@ -52,6 +53,7 @@ _FILE_NAMES: Final = {
     SegmentKind.INSTANCE: "instance",
     SegmentKind.TOPOLOGY: "topology",
     SegmentKind.CONTROL_STATUS: "control.status",
+    SegmentKind.GATEWAY_STATUS: "gateway.status",
 }
 
 

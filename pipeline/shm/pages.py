@@ -24,6 +24,7 @@ STRUCTS: Final = {
     SegmentKind.READER: "ReaderC",
     SegmentKind.SIMULATOR_STATUS: "SimulatorStatusC",
     SegmentKind.CONTROL_STATUS: "ControlStatusC",
+    SegmentKind.GATEWAY_STATUS: "GatewayStatusC",
 }
 
 

@@ -85,10 +85,14 @@ def _pages(spec: SegmentSpec) -> int:
 
 def plan_memory(config: Config) -> MemoryPlan:
     """Return the plan of a checked config."""
-    return plan_segments(plan_topology(config), strategies=len(config.strategies))
+    return plan_segments(
+        plan_topology(config),
+        strategies=len(config.strategies),
+        gateway=config.gateway is not None,
+    )
 
 
-def plan_segments(topology: Topology, *, strategies: int = 0) -> MemoryPlan:
+def plan_segments(topology: Topology, *, strategies: int = 0, gateway: bool = False) -> MemoryPlan:
     """Return every segment of a topology and its hosted strategies, the instance file first."""
     slots = {decoder.number: decoder.slots for decoder in topology.decoders}
     segments = [specs.instance(), specs.bell(), specs.supervisor_status()]
@@ -107,6 +111,8 @@ def plan_segments(topology: Topology, *, strategies: int = 0) -> MemoryPlan:
     for connection in topology.connections:
         segments += connection_segments(connection, slots=slots[connection.decoder])
     segments += map(specs.strategy_status, range(strategies))
+    if gateway:
+        segments.append(specs.gateway_status())
     later = [
         segment
         for connection in topology.possible

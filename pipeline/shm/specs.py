@@ -133,6 +133,11 @@ def control_status() -> SegmentSpec:
     return _single(SegmentKind.CONTROL_STATUS, 0, "ControlStatusC")
 
 
+def gateway_status() -> SegmentSpec:
+    """The gateway's status page."""
+    return _single(SegmentKind.GATEWAY_STATUS, 0, "GatewayStatusC")
+
+
 def strategy_status(number: int) -> SegmentSpec:
     """A hosted strategy's status page."""
     return _single(SegmentKind.STRATEGY_STATUS, number, "StrategyStatusC")

@@ -2,7 +2,8 @@
 
 The control process ends first, so that nothing is planned any more, then the feeds; the decoders
 have time to bring out what the feeds received, then they end, then the hosted strategies, which
-were handed all of it, then the simulated exchange. Who does not end in time is killed.
+were handed all of it, and the gateway, then the simulated exchange. Who does not end in time is
+killed.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ class Stage(IntEnum):
     CATCH_UP = 2
     DECODERS = 3
     STRATEGIES = 4
-    SIMULATOR = 5
-    DONE = 6
+    GATEWAY = 5
+    SIMULATOR = 6
+    DONE = 7
 
 
 _STOPPED_IN: Final = {
@@ -35,6 +37,7 @@ _STOPPED_IN: Final = {
     Stage.FEEDS: Role.FEED,
     Stage.DECODERS: Role.DECODER,
     Stage.STRATEGIES: Role.STRATEGY,
+    Stage.GATEWAY: Role.GATEWAY,
     Stage.SIMULATOR: Role.SIMULATOR,
 }
 

@@ -30,6 +30,8 @@ from pipeline.shm.tables import AssignmentTable, assignment_rows
 
 LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 128
+#: After a restart of the gateway all its clients come back at once.
+_GATEWAY_BACKLOG: Final = 1024
 
 _OF_DECODERS: Final = frozenset({SegmentKind.LATEST, SegmentKind.BELL, SegmentKind.DECODER_STATUS})
 OF_CONNECTIONS: Final = frozenset(
@@ -169,6 +171,32 @@ def listen_api(config: Config) -> socket.socket | None:
     # it has the head, and asyncio sets it only where the socket names its protocol.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def listen_services(config: Config) -> dict[Role, socket.socket]:
+    """Return the listening sockets of the roles that serve others, as the config has them."""
+    found = {Role.CONTROL: listen_api(config), Role.GATEWAY: listen_gateway(config)}
+    return {role: listener for role, listener in found.items() if listener is not None}
+
+
+def listen_gateway(config: Config) -> socket.socket | None:
+    """Return the gateway's listening socket; None without one.
+
+    Bound here, so that its successor finds it again: clients that connect meanwhile wait in it.
+    """
+    gateway = config.gateway
+    if gateway is None:
+        return None
+    family = socket.AF_INET6 if ":" in gateway.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (gateway.host, gateway.port), family=family, backlog=_GATEWAY_BACKLOG
+        )
+    except OSError as error:
+        raise PortTaken(
+            f"[gateway] {gateway.host} port {gateway.port}: {error.strerror}; "
+            "0 takes one that is free, which the log then tells"
+        ) from None
 
 
 def resolve(config: Config, paths: InstancePaths, listener: socket.socket | None) -> Config:

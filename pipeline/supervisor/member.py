@@ -22,6 +22,7 @@ _COMMIT_FIELDS: Final = {
     Role.DECODER: "commits",
     Role.STRATEGY: "calls",
     Role.CONTROL: "turns",
+    Role.GATEWAY: "passes",
 }
 _COMMITTED_AFTER_NS: Final = 10_000_000_000
 
@@ -41,7 +42,7 @@ class Member:
         self.role = role
         self.number = number
         self.name = f"{role.name.lower()} {label or number}"
-        if role is Role.SIMULATOR:
+        if role in (Role.SIMULATOR, Role.GATEWAY):
             self.name = role.name.lower()
         self.page = page
         self.restarts = RestartRecord(policy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from pipeline.core.enums import Role
+from pipeline.core.extras import import_extra
 from pipeline.feed.decoder import Quarantine, run_decoder
 from pipeline.feed.process import run_feed
 from pipeline.supervisor.strategies import become_host
@@ -56,10 +57,24 @@ def load_control() -> None:
     import pipeline.services.control.process  # noqa: F401 (for its side effect: it is loaded)
 
 
+def be_gateway(task: Task) -> int:
+    """Be the gateway of `[gateway]`."""
+    from pipeline.services.gateway.process import run_gateway
+
+    return run_gateway(task.config, task.paths, task.listener)
+
+
+def load_gateway() -> None:
+    """Import the gateway ahead of the fork; MissingExtra without its package."""
+    import_extra("picows", needed_by="[gateway]")
+    import pipeline.services.gateway.process  # noqa: F401 (for its side effect: it is loaded)
+
+
 ROLES: Final[RoleTable] = {
     Role.FEED: be_feed,
     Role.DECODER: be_decoder,
     Role.SIMULATOR: be_simulator,
     Role.STRATEGY: be_strategy,
     Role.CONTROL: be_control,
+    Role.GATEWAY: be_gateway,
 }

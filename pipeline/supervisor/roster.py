@@ -25,6 +25,7 @@ _PAGES: Final = {
     Role.FEED: SegmentKind.FEED_STATUS,
     Role.CONTROL: SegmentKind.CONTROL_STATUS,
     Role.STRATEGY: SegmentKind.STRATEGY_STATUS,
+    Role.GATEWAY: SegmentKind.GATEWAY_STATUS,
 }
 
 

@@ -22,7 +22,7 @@ from pipeline.core.plan import Topology, plan_topology
 from pipeline.core.secrets import Secret
 from pipeline.shm.instance import InstanceFile, clean_instance
 from pipeline.shm.names import InstancePaths
-from pipeline.shm.plan import MemoryPlan, free_bytes, plan_segments, require_room
+from pipeline.shm.plan import MemoryPlan, free_bytes, plan_memory, require_room
 from pipeline.supervisor import establish
 from pipeline.supervisor.notify import Notifier
 from pipeline.supervisor.signals import SignalInbox
@@ -55,15 +55,15 @@ def supervise(
     root = Path(config.instance.shm_directory)
     paths = InstancePaths(config.instance.name, root)
     topology = plan_topology(config)
-    plan = plan_segments(topology, strategies=len(config.strategies))
+    plan = plan_memory(config)
     free_bytes(root)  # tells of a directory that is not there before one is made in it
     with contextlib.closing(SignalInbox()) as inbox, contextlib.ExitStack() as stack:
         listener = establish.listen(config)
         if listener is not None:
             stack.enter_context(listener)
-        api_listener = establish.listen_api(config)
-        if api_listener is not None:
-            stack.enter_context(api_listener)
+        served = establish.listen_services(config)
+        for found in served.values():
+            stack.enter_context(found)
         instance = InstanceFile.claim(paths)
         ending = Ending(Reason.SHUTDOWN, ExitCode.FAILED)
         try:
@@ -78,7 +78,7 @@ def supervise(
             _introduce(config, plan, topology, listener, root)
             supervisor = Supervisor(
                 config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier,
-                api_listener=api_listener,
+                served=served,
             )  # fmt: skip
             gc.collect()
             gc.freeze()  # children share these pages until somebody writes to them

@@ -12,6 +12,7 @@ import os
 import selectors
 import signal
 import socket
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pipeline.core import logs
@@ -73,7 +74,7 @@ class Supervisor:
         *,
         run_s: float | None,
         notifier: Notifier | None = None,
-        api_listener: socket.socket | None = None,
+        served: Mapping[Role, socket.socket] | None = None,
     ) -> None:
         self._notifier = notifier or Notifier()
         self._config = establish.resolve(config, instance.paths, listener)
@@ -81,8 +82,9 @@ class Supervisor:
         self._instance = instance
         topology = plan_topology(self._config)  # kept, and so there for every child
         self._inbox = inbox
-        found = {Role.SIMULATOR: listener, Role.CONTROL: api_listener}
-        self._listeners = {role: sock for role, sock in found.items() if sock is not None}
+        self._listeners = dict(served or {})
+        if listener is not None:
+            self._listeners[Role.SIMULATOR] = listener
         self._page = self._open_page(SegmentKind.SUPERVISOR_STATUS)
         self._page.begin(Role.SUPERVISOR)
         self._selector = selectors.DefaultSelector()
@@ -130,6 +132,8 @@ class Supervisor:
         members += self._connections.members_at_start()
         for number, strategy in enumerate(self._config.strategies):
             members.append(add(Role.STRATEGY, number, strategy.label))
+        if self._config.gateway is not None:
+            members.append(add(Role.GATEWAY, 0))
         return members
 
     # ---- the loop -----------------------------------------------------------------------

@@ -29,7 +29,8 @@ def test_every_segment_once(plan: MemoryPlan) -> None:
     places = [(spec.kind, spec.number) for spec in plan.segments]
     assert len(places) == len(set(places))
     of_pools = {SegmentKind.TOPOLOGY, SegmentKind.CONTROL_STATUS}
-    of_others = {SegmentKind.READER, SegmentKind.STRATEGY_STATUS, *of_pools}
+    of_services = {SegmentKind.STRATEGY_STATUS, SegmentKind.GATEWAY_STATUS}
+    of_others = {SegmentKind.READER, *of_services, *of_pools}
     assert {kind for kind, _ in places} == set(SegmentKind) - of_others
 
 

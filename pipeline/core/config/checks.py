@@ -6,6 +6,7 @@ value that was missing is None there and was reported already, so the checks pas
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -47,6 +48,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_rings(config),
         *_supervisor(config),
         *_api(config),
+        *_gateway(config),
         *_simulator(config),
     ]
 
@@ -274,6 +276,35 @@ def _api(config: Config) -> Iterator[Problem]:
     if config.api is not None and config.pool is None:
         hint = "the control process serves it, and there is one with a pool only"
         yield Problem("api", "a section without [pool]", "one with [pool]", hint)
+
+
+def _gateway(config: Config) -> Iterator[Problem]:
+    gateway = config.gateway
+    if gateway is None:
+        return
+    if not is_loopback(gateway.host) and not gateway.allow_insecure:
+        hint = (
+            "keys and data would travel unencrypted: leave it on loopback behind a reverse proxy "
+            "that speaks TLS (docs/gateway.md), or set allow_insecure = true"
+        )
+        yield Problem("gateway.host", gateway.host, "an address of this host alone", hint)
+    if gateway.early_message_bytes > gateway.message_bytes:
+        found, allowed = str(gateway.early_message_bytes), f"at most {gateway.message_bytes}"
+        yield Problem("gateway.early_message_bytes", found, f"{allowed}, which is message_bytes")
+    for number, proxy in enumerate(gateway.trusted_proxies):
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            allowed = "an address, or a network such as 10.0.0.0/8"
+            yield Problem(f"gateway.trusted_proxies[{number}]", proxy, allowed)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host's name or address is this host itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _simulator(config: Config) -> Iterator[Problem]:

@@ -457,6 +457,113 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayConfig:
+    """The WebSocket server for OpenAlgo clients; with this section it runs. Extra: `gateway`."""
+
+    host: str = key(
+        Text(r"[0-9A-Za-z.:-]{1,255}", "a host name or an address"),
+        "where to listen; beyond loopback only with allow_insecure",
+        default="127.0.0.1",
+    )
+    port: int = key(Integer(0, 65_535), "0 takes a free one, which the log tells", default=8765)
+    allow_insecure: bool = key(
+        Flag(), "listen beyond loopback, where keys and data travel unencrypted", default=False
+    )
+    keys_file: str | None = key(
+        _PATH,
+        "the API keys that `gateway key` makes; if absent in the data folder",
+        default=None,
+        example="keys.sqlite",
+    )
+    throttle_ms: int = key(
+        Integer(0, 60_000),
+        "send each instrument and mode to a client once in so long, always the newest; 0: each",
+        default=0,
+    )
+    snapshot: bool = key(
+        Flag(), "send the last known tick right after an instrument is subscribed to", default=False
+    )
+    linger_s: float = key(
+        Number(0, 86_400), "how long an instrument stays wanted without a client", default=30.0
+    )
+    connections_max: int = key(
+        Integer(1, 100_000), "most connections, of all clients", default=4096
+    )
+    connections_per_key: int = key(Integer(1, 100_000), "most of one API key", default=20)
+    connections_per_address: int = key(
+        Integer(1, 100_000), "most of one address that is neither loopback nor trusted", default=64
+    )
+    unauthenticated_max: int = key(
+        Integer(1, 100_000), "most connections that have not authenticated yet", default=256
+    )
+    unauthenticated_per_address: int = key(
+        Integer(1, 100_000), "of one address that is neither loopback nor trusted", default=10
+    )
+    authenticate_within_s: float = key(
+        Number(0.1, 3600), "then a connection that has not is closed, code 4401", default=15.0
+    )
+    instruments_max: int = key(
+        Integer(1, 1_000_000), "most subscriptions of one connection, by instrument", default=5000
+    )
+    early_message_bytes: int = key(
+        Integer(256, 64 * _MIB), "longest message before authentication", default=4096
+    )
+    early_messages_max: int = key(
+        Integer(1, 10_000), "most messages that wait for an authentication", default=64
+    )
+    message_bytes: int = key(
+        Integer(256, 64 * _MIB), "longest message after it; longer: code 1009", default=_MIB
+    )
+    messages_per_s: float = key(
+        Number(0.1, 1_000_000), "a client's messages beyond this rate are read later", default=50.0
+    )
+    messages_burst: int = key(Integer(1, 1_000_000), "so many may come at once first", default=1000)
+    key_failures_delay: int = key(
+        Integer(1, 1_000_000), "so many wrong keys a minute of one address slow it down", default=5
+    )
+    key_failures_ban: int = key(Integer(1, 1_000_000), "and so many keep it out", default=20)
+    ban_s: float = key(Number(1, 86_400), "for so long", default=900.0)
+    origins: tuple[str, ...] = key(
+        ListOf(Text(r"https?://[^\s/]+|null", "an origin such as https://charts.example"), 1000, 0),
+        "web pages that may connect, besides those of loopback; programs send no origin",
+        default=(),
+    )
+    hosts: tuple[str, ...] = key(
+        ListOf(Text(r"[0-9A-Za-z.:\[\]-]{1,255}", "a host name, with or without a port"), 1000, 0),
+        "names that a client may have used in its address, besides those of loopback and `host`",
+        default=(),
+    )
+    trusted_proxies: tuple[str, ...] = key(
+        ListOf(
+            Text(r"[0-9A-Fa-f.:/]{2,64}", "an address, or a network such as 10.0.0.0/8"), 1000, 0
+        ),
+        "reverse proxies: what they say in X-Forwarded-For is who the client is",
+        default=(),
+    )
+    ping_after_s: float = key(Number(0.05, 3600), "silence before a ping", default=20.0)
+    silent_after_s: float = key(
+        Number(0.05, 3600), "time from then until a client that says nothing is cut", default=20.0
+    )
+    stalled_after_s: float = key(
+        Number(0.1, 3600), "time without taking a byte that waits for it until it is cut",
+        default=5.0,
+    )  # fmt: skip
+    socket_bytes: int = key(
+        Integer(4096, 64 * _MIB), "what the system keeps for a client that reads slowly",
+        default=64 * 1024,
+    )  # fmt: skip
+    buffer_bytes: int = key(
+        Integer(4096, 64 * _MIB),
+        "what is kept beyond that; then only the newest of each instrument and mode",
+        default=64 * 1024,
+    )
+    backlog_bytes: int = key(
+        Integer(64 * 1024, 1024 * _MIB), "answers that are not fetched, until it is cut",
+        default=_MIB,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RingsConfig:
     """Sizes in shared memory, per connection; nothing shrinks by itself."""
 
@@ -588,6 +695,7 @@ class Config:
     rings: RingsConfig = table(RingsConfig, "")
     pool: PoolConfig | None = table(PoolConfig, "", optional=True, excludes=True)
     api: ApiConfig | None = table(ApiConfig, "", optional=True, excludes=True)
+    gateway: GatewayConfig | None = table(GatewayConfig, "", optional=True, excludes=True)
     supervisor: SupervisorConfig = table(SupervisorConfig, "")
     broker_rest: BrokerRestConfig = table(BrokerRestConfig, "")
     simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)
