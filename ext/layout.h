@@ -381,6 +381,7 @@ typedef struct {
     uint64_t unsubscriptions;       /* and that lost it because nobody wants them */
     uint64_t connections_opened;
     uint64_t _pad[2];
+    uint8_t owner[NAME_BYTES];      /* whose key it is: written with the segment */
 } AccountC;
 
 /* ---- the instance file ------------------------------------------------------------------ */
@@ -477,7 +478,8 @@ typedef struct {
     uint32_t last_close_code;
     uint32_t last_http_status;
     uint32_t attempt;               /* failed attempts in a row */
-    uint8_t account[NAME_BYTES];
+    uint8_t account[NAME_BYTES];    /* its name, and whose it is: written with the segment */
+    uint8_t owner[NAME_BYTES];
     uint8_t last_close_reason[CLOSE_REASON_BYTES]; /* UTF-8, ends at the first zero */
 } FeedStatusC;
 

@@ -344,6 +344,7 @@ cdef extern from "layout.h" nogil:
         uint64_t unsubscriptions
         uint64_t connections_opened
         uint64_t _pad[2]
+        uint8_t owner[NAME_BYTES]
 
     ctypedef struct ManifestEntryC:
         uint16_t kind
@@ -431,6 +432,7 @@ cdef extern from "layout.h" nogil:
         uint32_t last_http_status
         uint32_t attempt
         uint8_t account[NAME_BYTES]
+        uint8_t owner[NAME_BYTES]
         uint8_t last_close_reason[CLOSE_REASON_BYTES]
 
     ctypedef struct BadFrameC:

@@ -18,11 +18,15 @@ class BrokerLimits(NamedTuple):
 
 
 class Demand(NamedTuple):
-    """Instruments wanted in one mode; `connection` None leaves the place to us."""
+    """Instruments wanted in one mode; `connection` None leaves the place to us.
+
+    `among`: the connections that may carry them; None: every one may.
+    """
 
     tokens: tuple[int, ...]
     mode: str
     connection: int | None
+    among: frozenset[int] | None = None
 
 
 class Placement(NamedTuple):
@@ -52,7 +56,7 @@ def place(demands: Sequence[Demand], capacities: Sequence[int]) -> Placement:
     return Placement(tuple(tuple(rows) for rows in wanted), tuple(unplaced))
 
 
-def _candidates(demand: Demand, count: int) -> range:
+def _candidates(demand: Demand, count: int) -> Sequence[int]:
     if demand.connection is None:
-        return range(count)
+        return [n for n in range(count) if demand.among is None or n in demand.among]
     return range(demand.connection, min(demand.connection + 1, count))

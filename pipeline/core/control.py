@@ -36,11 +36,16 @@ class Request(msgspec.Struct, kw_only=True, tag_field="do", forbid_unknown_field
 
 
 class Hello(Request, tag="hello"):
-    """Who this is. `durable`: what it wants outlives it (a command line that ends at once)."""
+    """Who this is. `durable`: what it wants outlives it (a command line that ends at once).
+
+    `owner`: on whose connections its wishes are carried, and whom its questions are about. Needed
+    for wishes where accounts have several owners; questions without one are about everybody.
+    """
 
     client: str
     pid: int = 0
     durable: bool = False
+    owner: str | None = None
 
 
 class Declare(Request, tag="declare"):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 from typing import Final, NamedTuple
 
-from pipeline.core.capacity import Demand, place
+from pipeline.core.capacity import place
 from pipeline.core.config import (
     AccountConfig,
     Config,
@@ -24,6 +25,7 @@ from pipeline.core.config.checks import (
     FRAME_HEAD_BYTES,
     PACKET_BYTES_MAX,
 )
+from pipeline.core.config.demands import demands_of
 from pipeline.core.enums import Mode
 
 FRAME_BYTES_PER_PACKET: Final = 192  # a full packet with its length, in its share of a frame
@@ -91,9 +93,8 @@ def plan_topology(config: Config) -> Topology:
         raise ValueError("names of instruments are left in the config: resolve_config comes first")
     if config.pool is not None:
         return _plan_pool(config, config.pool)
-    demands = [Demand(s.tokens, s.mode, s.connection) for s in config.subscriptions]
     capacities = [connection.instruments_max for connection in config.connections]
-    wanted = place(demands, capacities).wanted
+    wanted = place(demands_of(config), capacities).wanted
     slots = [0] * config.decoder.count
     plans = []
     for number, connection in enumerate(config.connections):
@@ -111,18 +112,19 @@ def plan_topology(config: Config) -> Topology:
 
 
 def _plan_pool(config: Config, pool: PoolConfig) -> Topology:
-    """Room for the most connections that there may be, dealt out to the decoders in turn."""
+    """Room for the most connections that there may be, dealt out to their owners' decoders."""
     assert pool.connections_per_key is not None
     assert pool.instruments_per_connection is not None
     instruments = pool.instruments_per_connection
     keys = sorted({_account_number(config, account) for account in config.accounts})
     accounts = [key for _ in range(pool.connections_per_key) for key in keys]
+    turns = {owner: cycle(config.decoders_of(owner)) for owner in config.owners}
     possible = tuple(
         plan_connection(
             config,
             number,
             account=account,
-            decoder=number % config.decoder.count,
+            decoder=next(turns[config.accounts[account].owner]),
             instruments_max=instruments,
         )  # fmt: skip
         for number, account in enumerate(accounts)

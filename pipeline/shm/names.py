@@ -55,6 +55,10 @@ _FILE_NAMES: Final = {
     SegmentKind.CONTROL_STATUS: "control.status",
     SegmentKind.GATEWAY_STATUS: "gateway.status",
 }
+#: The segments of which each connection has its own.
+OF_CONNECTIONS: Final = frozenset(
+    kind for kind, name in _FILE_NAMES.items() if name.startswith("c{}")
+)
 
 
 def user_directory(root: Path = DEFAULT_ROOT) -> Path:

@@ -23,6 +23,7 @@ from pipeline.core.enums import Broker, FrameKind, InstanceState, Reason, Segmen
 from pipeline.core.errors import InstanceEnded, InstanceError, InstanceNotFound
 from pipeline.shm.instance import InstanceInfo, InstanceView, ManifestEntry
 from pipeline.shm.names import INSTANCE_BELL
+from pipeline.shm.owners import Holder, Holders, owners_of
 from pipeline.shm.segment import Segment
 from pipeline.strategy.items import Item, Overrun, TickArray, order_update
 from pipeline.strategy.latest import LatestTables
@@ -47,7 +48,8 @@ class ReaderOptions:
     """How a strategy reads; checked by `attach`.
 
     `positions`: where to go on with a connection, by its number. What is gone since is an Overrun.
-    `instruments_file`: the list that names are looked up in, None for the usual one.
+    `instruments_file`: the list that names are looked up in, None for the usual one. `owner`:
+    only that one's connections are there; None: all.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ReaderOptions:
     follow: bool
     positions: Mapping[int, Position] = field(default_factory=dict)
     instruments_file: Path | None = None
+    owner: str | None = None
 
 
 class ConnectionInfo(NamedTuple):
@@ -73,6 +76,7 @@ class ConnectionInfo(NamedTuple):
     assigned: int
     wire: int
     account: str
+    owner: str
 
 
 class _Stream(NamedTuple):
@@ -106,7 +110,8 @@ class Attachment:
             spin_ns=options.spin_us * NS_PER_US,
         )
         self.streams: dict[int, _Stream] = {}
-        self._accounts: dict[int, str] = {}
+        self.holders = Holders(self.paths)
+        self._owner = options.owner
         self._positions = options.positions
         self._version = -1
         self.order_filter = OrderFilter()
@@ -132,7 +137,7 @@ class Attachment:
         version = self.view.version
         if version == self._version:
             return
-        manifest = self.view.read().manifest
+        manifest = self.own(self.view.read().manifest)
         wanted = {e.number: e for e in manifest if e.kind is SegmentKind.TICKS}
         for number in self.streams.keys() - wanted.keys():
             if not self._has_more(number):
@@ -142,6 +147,10 @@ class Attachment:
             self._add(wanted[number], manifest, oldest=oldest)
         if self.streams.keys() == wanted.keys():
             self._version = version
+
+    def own(self, manifest: tuple[ManifestEntry, ...]) -> tuple[ManifestEntry, ...]:
+        """Return a manifest without the connections of others, if this reader has an owner."""
+        return manifest if self._owner is None else self.holders.own(manifest, self._owner)
 
     def _has_more(self, number: int) -> bool:
         return int(self.reader.wait(0, number)) != 0
@@ -199,7 +208,8 @@ class Attachment:
                     )  # fmt: skip
                 if message is not None and message["kind"] == FrameKind.MESSAGE:
                     update = order_update(number, message)
-                    if self.order_filter.is_new(number, update.order):
+                    owner = self.holders.of(number).owner
+                    if self.order_filter.is_new(number, update.order, owner):
                         found.append(update)
         return found
 
@@ -226,20 +236,17 @@ class Attachment:
             info = self.view.read()
             if info.state is InstanceState.ENDED:
                 raise InstanceEnded(self.paths.name)
-            self._latest.follow(info.manifest)
+            self._latest.follow(self.own(info.manifest))
             self._latest_version = version
         return self._latest
 
     def connections(self) -> list[ConnectionInfo]:
         """Return all connections by number, as their feeds' pages say."""
-        return [_info(stream) for _, stream in sorted(self.streams.items())]
+        return [_info(stream, self.holders.of(n)) for n, stream in sorted(self.streams.items())]
 
     def account(self, number: int) -> str:
         """Return the name of a connection's account, also of one that was let go of since."""
-        name = self._accounts.get(number, "")
-        if not name and number in self.streams:
-            name = self._accounts[number] = _account(self.streams[number])
-        return name
+        return self.holders.of(number).account
 
     def position(self, number: int) -> Position:
         """Return how far the connection was taken over; what of it waits to be told counts too."""
@@ -289,7 +296,19 @@ def open_ready(view: InstanceView) -> InstanceView:
     return view
 
 
-def _info(stream: _Stream) -> ConnectionInfo:
+def check_owner(view: InstanceView, owner: str | None) -> None:
+    """Raise InstanceError unless the instance has that owner, or none was named."""
+    if owner is None:
+        return
+    owners = owners_of(view.paths, view.read().manifest)
+    if owner not in owners:
+        raise InstanceError(
+            f"instance {view.paths.name!r} has no owner {owner!r}; it has: "
+            f"{', '.join(owners) or 'none'} ([[account]] owner in its config)"
+        )
+
+
+def _info(stream: _Stream, holder: Holder) -> ConnectionInfo:
     status = stream.feed_status
     return ConnectionInfo(
         number=stream.entry.number,
@@ -301,13 +320,9 @@ def _info(stream: _Stream) -> ConnectionInfo:
         connection_epoch=int(status["connection_epoch"]),
         assigned=int(status["assigned_count"]),
         wire=int(status["wire_count"]),
-        account=_account(stream),
+        account=holder.account,
+        owner=holder.owner,
     )
-
-
-def _account(stream: _Stream) -> str:
-    raw: bytes = stream.feed_status["account"].tobytes()
-    return raw.partition(b"\0")[0].decode(errors="replace")
 
 
 def _unlink(path: Path, pid: int) -> None:

@@ -48,14 +48,17 @@ class ControlClient:
 
     client: what this client is called in the control process's lists.
     durable: what it wants outlives it, as what a person typed should.
+    owner: whose connections its requests are about; without one those of all owners, as far as
+      that makes sense.
     timeout_s: how long to wait for the connection, and for each answer.
 
     Raises ControlUnavailable when nobody listens or answers.
     """
 
     def __init__(
-        self, path: Path, *, client: str, durable: bool = False, timeout_s: float = TIMEOUT_S
-    ) -> None:
+        self, path: Path, *, client: str, durable: bool = False, timeout_s: float = TIMEOUT_S,
+        owner: str | None = None,
+    ) -> None:  # fmt: skip
         self.timeout_s = timeout_s
         self._path = path
         self._received = bytearray()
@@ -69,7 +72,7 @@ class ControlClient:
                 "starting, so try again; what is streamed goes on"
             ) from error
         _open.add(self)
-        self._hello = Hello(client=client, pid=os.getpid(), durable=durable)
+        self._hello = Hello(client=client, pid=os.getpid(), durable=durable, owner=owner)
 
     def __enter__(self) -> ControlClient:
         return self

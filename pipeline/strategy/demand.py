@@ -75,16 +75,18 @@ class DemandKeeper:
     timeout_s: how long a request waits for the control process, in all.
     check: called while a request waits for a control process that is away; raises when there is
       nothing to wait for any more.
+    owner: on whose connections it is wanted; needed where there are several.
 
     May be used by any thread of the process that made it.
     """
 
     def __init__(
         self, path: Path, *, client: str, timeout_s: float = TIMEOUT_S,
-        check: Callable[[], object] = lambda: None,
+        check: Callable[[], object] = lambda: None, owner: str | None = None,
     ) -> None:  # fmt: skip
         self.client = client
         self.timeout_s = timeout_s
+        self._owner = owner
         self._path = path
         self._check = check
         self._pid = os.getpid()
@@ -241,7 +243,9 @@ class DemandKeeper:
     def _connect(self, *, again: bool) -> ControlClient | None:
         """Return a connection over which everything has been declared; None for none."""
         try:
-            client = ControlClient(self._path, client=self.client, timeout_s=self.timeout_s)
+            client = ControlClient(
+                self._path, client=self.client, timeout_s=self.timeout_s, owner=self._owner
+            )
         except ControlUnavailable:
             return None
         with self._state:

@@ -115,7 +115,7 @@ class FrameSource:
         if view.version == self._version:
             return
         self._version = view.version
-        manifest = view.read().manifest
+        manifest = self._attachment.own(view.read().manifest)
         wanted = {
             entry.number: entry
             for entry in manifest

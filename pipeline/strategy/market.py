@@ -34,7 +34,13 @@ from pipeline.core.errors import Overrun as OverrunError
 from pipeline.instruments.lookup import shared
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
-from pipeline.strategy.attachment import Attachment, ConnectionInfo, ReaderOptions, open_ready
+from pipeline.strategy.attachment import (
+    Attachment,
+    ConnectionInfo,
+    ReaderOptions,
+    check_owner,
+    open_ready,
+)
 from pipeline.strategy.demand import DemandKeeper, SubscribeResult
 from pipeline.strategy.forms import as_forms
 from pipeline.strategy.frames import Frames, open_frames
@@ -66,6 +72,7 @@ def attach(
     instance: str, *, name: str | None = None, policy: Policy = "resume", from_: From = "now",
     follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 0, wait_s: float = 0.0,
     shm_directory: str | Path = DEFAULT_ROOT, instruments_file: str | Path | None = None,
+    owner: str | None = None,
 ) -> Market:  # fmt: skip
     """Attach to a running instance by its name, from any process of the same user.
 
@@ -81,9 +88,13 @@ def attach(
     wait_s: how long to wait for the instance to come up.
     instruments_file: the list that names are looked up in; by default where `instruments sync`
       puts it.
+    owner: see only what comes on the connections of this owner's accounts, and subscribe on them;
+      without it everything of the instance is seen, and subscribing takes an owner if there are
+      several.
 
-    Raises InstanceNotFound naming the instances that run, LayoutMismatch when it is of another
-    build, SegmentError for a name or directory that cannot be used.
+    Raises InstanceNotFound naming the instances that run, InstanceError for an owner that it does
+    not have, LayoutMismatch when it is of another build, SegmentError for a name or directory that
+    cannot be used.
     """
     if policy not in _POLICIES:
         raise ValueError(f'policy {policy!r}: expected "resume", "skip" or "raise"')
@@ -100,6 +111,7 @@ def attach(
         spin_us=spin_us,
         follow=follow,
         instruments_file=None if instruments_file is None else Path(instruments_file),
+        owner=owner,
     )
     return Market(_find(instance, Path(shm_directory), wait_s, options), options)
 
@@ -113,7 +125,9 @@ def _find(instance: str, root: Path, wait_s: float, options: ReaderOptions) -> A
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return Attachment(open_ready(open_instance(instance, root)), options)
+            view = open_ready(open_instance(instance, root))
+            check_owner(view, options.owner)
+            return Attachment(view, options)
         except InstanceNotFound:
             if time.monotonic() >= deadline:
                 raise
@@ -266,8 +280,20 @@ class Market:
         return self.attachment.latest().modes()
 
     def connections(self) -> list[ConnectionInfo]:
-        """Return where each connection stands: state, reason, since when, and its counts."""
+        """Return where each connection stands: state, reason, since when, and its counts.
+
+        And whose it is: `account` and `owner`.
+        """
         return self.attachment.connections()
+
+    def owner_of(self, connection: int) -> str:
+        """Return whose a connection is, by its number; "" if it is not there and never was.
+
+        Whoever attaches without an owner and hands on what comes to several people goes by this,
+        for `ticks["connection"]` and for the `connection` of every item: the config's owner of the
+        account, which never changes while the instance lives. What is nobody's is for nobody.
+        """
+        return self.attachment.holders.of(connection).owner
 
     def subscribe(
         self, instruments: Instrument | Iterable[Instrument], mode: str = "quote", *,
@@ -371,6 +397,7 @@ class Market:
             self.attachment.paths.control_socket,
             client=self.attachment.page.segment.path.name,
             check=check,
+            owner=self.options.owner,
         )
         weakref.finalize(self, keeper.close).atexit = False
         return keeper

@@ -23,11 +23,16 @@ class OrderFilter:
         self.repeated = 0
         self._seen: OrderedDict[tuple[str, ...], int] = OrderedDict()
 
-    def is_new(self, connection: int, order: Mapping[str, Any] | None) -> bool:
-        """Return whether an update is to be passed on; one without an order's id always is."""
+    def is_new(
+        self, connection: int, order: Mapping[str, Any] | None, owner: str = ""
+    ) -> bool:  # fmt: skip
+        """Return whether an update is to be passed on; one without an order's id always is.
+
+        Those of different owners are never the same.
+        """
         if order is None or order.get("order_id") is None:
             return True
-        key = tuple(repr(order.get(field)) for field in KEY_FIELDS)
+        key = (owner, *(repr(order.get(field)) for field in KEY_FIELDS))
         first = self._seen.setdefault(key, connection)
         if len(self._seen) > REMEMBERED_MAX:
             self._seen.popitem(last=False)

@@ -28,6 +28,7 @@ from pipeline.core.enums import Role, SegmentKind
 from pipeline.core.errors import CapacityError, SegmentError, ShmFull
 from pipeline.core.plan import ConnectionPlan, Topology, plan_connection
 from pipeline.shm.instance import InstanceFile, ManifestEntry
+from pipeline.shm.names import OF_CONNECTIONS
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import TopologyTable
@@ -170,6 +171,9 @@ class Connections:
         instruments = int(row["instruments_max"])
         if account >= len(self._config.accounts) or decoder not in self._slots:
             raise CapacityError(f"account {account} or decoder {decoder} does not exist")
+        owner = self._config.accounts[account].owner
+        if decoder not in self._config.decoders_of(owner):
+            raise CapacityError(f"decoder {decoder} is none of {owner}'s, whose account this is")
         if not 1 <= instruments <= pool.instruments_per_connection:
             raise CapacityError(
                 f"{instruments} instruments, allowed are 1 to {pool.instruments_per_connection}"
@@ -252,7 +256,7 @@ class Connections:
 
 
 def _is_of(entry: ManifestEntry, connection: int) -> bool:
-    return entry.number == connection and entry.kind in establish.OF_CONNECTIONS
+    return entry.number == connection and entry.kind in OF_CONNECTIONS
 
 
 _STEPS: Final[dict[Step, Callable[[Connections, _Connection, int, Crew], None]]] = {

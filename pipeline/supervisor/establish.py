@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from pipeline.core.errors import PortTaken
 from pipeline.core.extras import EXTRA_OF
 from pipeline.core.plan import ConnectionPlan, Topology
 from pipeline.shm.instance import InstanceFile, ManifestEntry
-from pipeline.shm.names import InstancePaths
+from pipeline.shm.names import OF_CONNECTIONS, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.plan import MemoryPlan, connection_segments
 from pipeline.shm.segment import Segment, SegmentSpec
@@ -34,19 +34,6 @@ _BACKLOG: Final = 128
 _GATEWAY_BACKLOG: Final = 1024
 
 _OF_DECODERS: Final = frozenset({SegmentKind.LATEST, SegmentKind.BELL, SegmentKind.DECODER_STATUS})
-OF_CONNECTIONS: Final = frozenset(
-    {
-        SegmentKind.FRAMES,
-        SegmentKind.ORDERS,
-        SegmentKind.TEXT,
-        SegmentKind.TICKS,
-        SegmentKind.EVENTS,
-        SegmentKind.ASSIGNMENT,
-        SegmentKind.WIRE,
-        SegmentKind.CONFIRMED,
-        SegmentKind.FEED_STATUS,
-    }
-)
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +49,8 @@ def make_segments(
     SegmentError; what was made until then is the caller's to remove.
     """
     connections = {connection.number: connection for connection in topology.connections}
+    every = (*topology.possible, *topology.connections)
+    owners = {connection.account_number: connection.account.owner for connection in every}
     entries = []
     for spec in plan.segments:
         owner = connections.get(spec.number) if spec.kind in OF_CONNECTIONS else None
@@ -71,6 +60,8 @@ def make_segments(
         segment = _create(instance, spec)
         if owner is not None:
             _initialise(segment, spec.kind, owner, assign=assignment == "config")
+        elif spec.kind is SegmentKind.ACCOUNT:
+            _name(segment.record("AccountC"), owner=owners[spec.number])
         elif spec.kind is SegmentKind.STRATEGY_STATUS:
             _introduce(segment, Role.STRATEGY, spec.number)
     instance.set_manifest(entries, gated=gated)
@@ -118,6 +109,8 @@ def _initialise(
 ) -> None:
     if kind is SegmentKind.FEED_STATUS:
         _introduce(segment, Role.FEED, connection.number)
+        account = connection.account
+        _name(segment.record("FeedStatusC"), owner=account.owner, account=account.name)
     elif kind is SegmentKind.ASSIGNMENT and assign:
         segment.claim(Role.SUPERVISOR)
         tokens = np.array([w.instrument_token for w in connection.wanted], np.uint32)
@@ -132,6 +125,12 @@ def _introduce(segment: Segment, role: Role, number: int) -> None:
     page.head["role"] = role
     page.head["number"] = number
     page.set_state(State.IDLE, Reason.NONE)
+
+
+def _name(record: np.ndarray[Any, Any], **names: str) -> None:
+    """Write names into a page before anybody sees it: readers judge by the owner's."""
+    for field, name in names.items():
+        record[field][: len(name)] = np.frombuffer(name.encode(), np.uint8)
 
 
 def listen(config: Config) -> socket.socket | None:

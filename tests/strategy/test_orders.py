@@ -16,6 +16,12 @@ def test_what_another_connection_has_brought_is_passed_over() -> None:
     assert orders.repeated == 2
 
 
+def test_what_another_owner_has_brought_is_another_order() -> None:
+    orders = OrderFilter()
+    assert orders.is_new(0, ORDER, "alice") and orders.is_new(1, dict(ORDER), "bob")
+    assert not orders.is_new(2, dict(ORDER), "bob") and not orders.is_new(3, dict(ORDER), "alice")
+
+
 def test_what_one_connection_says_twice_is_passed_on_twice() -> None:
     orders = OrderFilter()
     assert orders.is_new(0, ORDER) and orders.is_new(0, ORDER)

@@ -136,6 +136,7 @@ class FakeInstance:
     def __init__(
         self, name: str, root: Path, *, connections: int = 1, tick_records: int = 2048,
         event_records: int = 512, tokens: Sequence[int] = (408065, 256265), first: int = 1,
+        owners: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.paths = InstancePaths(name, root)
         self.file = InstanceFile.claim(self.paths)
@@ -149,6 +150,11 @@ class FakeInstance:
             ManifestEntry(SegmentKind.BELL, INSTANCE_BELL),
             ManifestEntry(SegmentKind.LATEST, 0),
         ]
+        self.owners = owners  # of the connections, in turn
+        for number, owner in enumerate(owners):
+            record = self.make(specs.account(number), number).record("AccountC")
+            record["owner"][: len(owner)] = list(owner.encode())
+            self.entries.append(ManifestEntry(SegmentKind.ACCOUNT, number))
         self.connections: list[FakeConnection] = []
         for _ in range(connections):
             self.add_connection(publish=False)
@@ -176,6 +182,10 @@ class FakeInstance:
         assignment.write(assignment_rows(tokens, modes, len(self.tokens) * number))
         status = StatusPage(self.make(specs.feed_status(number), number))
         status.begin(Role.FEED, number)
+        if self.owners:
+            owner = self.owners[number % len(self.owners)]
+            status.record["owner"][: len(owner)] = list(owner.encode())
+            status.record["account"][: len(owner) + 1] = list(f"{owner}1".encode())
         lane = LaneWriter(ticks, events, number)
         lane.ticks.begin_at(self.first)
         self.connections.append(

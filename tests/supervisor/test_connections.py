@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.core.enums import Reason, SegmentKind, State
+from pipeline.shm.names import OF_CONNECTIONS
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
-from pipeline.supervisor.establish import OF_CONNECTIONS
 from tests.supervisor.harness import Instance, wait_for
 
 Make = Callable[..., Instance]

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Final
 
-from pipeline.core.capacity import BrokerLimits, Demand, place
+from pipeline.core.capacity import BrokerLimits, place
+from pipeline.core.config.demands import demands_of
 from pipeline.core.config.fields import shorten
 from pipeline.core.config.sections import (
     SIMULATOR_KEYS,
@@ -39,6 +40,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
     """Return every problem between keys; `limits` has the numbers of each broker."""
     return [
         *_accounts(config),
+        *_owners(config),
         *(_pool(config, limits) if config.pool else _connections(config, limits)),
         *_connections_per_key(config, limits),
         *_subscriptions(config),
@@ -80,6 +82,56 @@ def _credentials(path: str, account: AccountConfig, *, any_key: bool) -> Iterato
     elif account.access_token is None:
         allowed = 'a reference: "file:PATH" (mode 0600) or "env:NAME"'
         yield Problem(f"{path}.access_token", "nothing", allowed, TOKEN_HINT)
+
+
+def _owners(config: Config) -> Iterator[Problem]:
+    """Whatever one owner could see of another's is refused here."""
+    keys: dict[tuple[str, str], AccountConfig] = {}
+    for number, account in enumerate(config.accounts):
+        first = keys.setdefault((account.broker, account.api_key), account)
+        if account.api_key and first.owner != account.owner:
+            found = f'"{account.owner}", with the key of account {first.name}'
+            allowed = f'"{first.owner}": orders of a key come on all of its connections'
+            yield Problem(f"account[{number}].owner", found, allowed)
+    count = len(config.owners)
+    if count > 1 and config.instance.assignment != "config":
+        found = f'"{config.instance.assignment}"'
+        yield Problem("instance.assignment", found, '"config" with accounts of several owners')
+    if config.pool is not None and config.decoder.count < count:
+        allowed = f"at least {count}, one for each owner: {', '.join(config.owners)}"
+        hint = "connections of different owners share no decoder"
+        yield Problem("decoder.count", str(config.decoder.count), allowed, hint)
+    yield from _shared_decoders(config)
+    yield from _subscribers(config)
+
+
+def _shared_decoders(config: Config) -> Iterator[Problem]:
+    owners = {account.name: account.owner for account in config.accounts}
+    first: dict[int, str] = {}
+    for number, connection in enumerate(config.connections):
+        owner = owners.get(connection.account)
+        if owner is not None and first.setdefault(connection.decoder, owner) != owner:
+            found = f"{connection.decoder}, which has connections of {first[connection.decoder]}"
+            allowed = f"a decoder with connections of {owner} alone"
+            hint = "raise [decoder] count: owners share no decoder, as they may want the same"
+            yield Problem(f"connection[{number}].decoder", found, allowed, hint)
+
+
+def _subscribers(config: Config) -> Iterator[Problem]:
+    accounts = {account.name: account.owner for account in config.accounts}
+    carriers = [accounts.get(connection.account) for connection in config.connections]
+    names = ", ".join(filter(None, config.owners))
+    for number, subscription in enumerate(config.subscriptions):
+        path, owner = f"subscription[{number}].owner", subscription.owner
+        at = subscription.connection
+        carrier = carriers[at] if at is not None and at < len(carriers) else None
+        if owner is None and len(config.owners) > 1 and config.owner_of(subscription) is None:
+            yield Problem(path, "nothing", f"one of the accounts' owners: {names}")
+        elif owner is not None and owner not in config.owners:
+            yield Problem(path, shorten(owner), f"the owner of an [[account]]: {names}")
+        elif owner is not None and carrier not in (None, owner):
+            found = f"{owner}, on connection {at}"
+            yield Problem(path, found, f"{carrier}, whose connection {at} is")
 
 
 def _connections(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
@@ -140,16 +192,27 @@ def _pool_room(config: Config, pool: PoolConfig) -> Iterator[Problem]:
     if not 0 < connections <= CONNECTIONS_MAX:
         found = f"{connections} over {keys} API keys"
         yield Problem("pool.connections_per_key", found, f"at most {CONNECTIONS_MAX} in all")
+    for owner in config.owners:
+        yield from _room_of(owner, config, pool)
+    if pool.warm_connections > connections:
+        yield Problem("pool.warm_connections", str(pool.warm_connections), f"at most {connections}")
+
+
+def _room_of(owner: str, config: Config, pool: PoolConfig) -> Iterator[Problem]:
+    """An owner's instruments have to fit on the connections of his own keys."""
+    assert pool.connections_per_key is not None and pool.instruments_per_connection is not None
+    keys = len({(a.broker, a.api_key) for a in config.accounts if a.owner == owner})
+    connections = keys * pool.connections_per_key
     room = connections * pool.instruments_per_connection
-    wanted = len({token for s in config.subscriptions for token in s.tokens})
+    own = (s for s in config.subscriptions if config.owner_of(s) == owner)
+    wanted = len({token for s in own for token in s.tokens})
     if wanted > room:
-        found = f"{wanted} instruments"
+        whose = f" of {owner}" if len(config.owners) > 1 else ""
+        found = f"{wanted} instruments{whose}"
         allowed = (
             f"at most {room}: {connections} connections with {pool.instruments_per_connection}"
         )
         yield Problem("subscription", found, allowed, "another [[account]] adds connections")
-    if pool.warm_connections > connections:
-        yield Problem("pool.warm_connections", str(pool.warm_connections), f"at most {connections}")
 
 
 def _connections_per_key(config: Config, limits: Mapping[str, BrokerLimits]) -> Iterator[Problem]:
@@ -197,36 +260,41 @@ def _strategies(config: Config) -> Iterator[Problem]:
 
 
 def _repeats(config: Config) -> Iterator[Problem]:
-    first: dict[int, int] = {}
+    first: dict[tuple[str | None, int], int] = {}
     for number, subscription in enumerate(config.subscriptions):
-        repeated = [token for token in subscription.tokens if token in first]
+        owner = config.owner_of(subscription)
+        repeated = [token for token in subscription.tokens if (owner, token) in first]
         own = Counter(subscription.tokens)
-        repeated += [token for token, count in own.items() if count > 1 and token not in first]
+        repeated += [
+            token for token, count in own.items() if count > 1 and (owner, token) not in first
+        ]
         if repeated:
             shown = ", ".join(map(str, repeated[:_REPEATS_SHOWN_MAX]))
             more = len(repeated) - _REPEATS_SHOWN_MAX
             found = f"{shown}{f' and {more} more' if more > 0 else ''} again"
-            places = sorted({first.get(token, number) for token in repeated})
+            places = sorted({first.get((owner, token), number) for token in repeated})
             hint = "also in " + ", ".join(f"subscription[{place}]" for place in places)
             yield Problem(f"subscription[{number}]", found, "each instrument once", hint)
         for token in subscription.tokens:
-            first.setdefault(token, number)
+            first.setdefault((owner, token), number)
 
 
 def _room(config: Config) -> Iterator[Problem]:
     capacities = [connection.instruments_max for connection in config.connections]
     count = len(capacities)
     demands = [
-        Demand(s.tokens if (s.connection or 0) < count else (), s.mode, s.connection)
-        for s in config.subscriptions
+        demand if (demand.connection or 0) < count else demand._replace(tokens=())
+        for demand in demands_of(config)
     ]
     if not capacities:
         return
     for number, left in enumerate(place(demands, capacities).unplaced):
         if left:
-            wanted = demands[number].connection
-            where = "all connections" if wanted is None else f"connection {wanted}"
-            room = sum(capacities) if wanted is None else capacities[wanted]
+            wanted, among = demands[number].connection, demands[number].among
+            where = "all connections" if among is None else "all connections of its owner"
+            room = sum(capacities[n] for n in among or range(count))
+            if wanted is not None:
+                where, room = f"connection {wanted}", capacities[wanted]
             found = f"{left} instruments without a place"
             allowed = f"at most {room} instruments on {where}"
             hint = "add a [[connection]], or raise instruments_max up to the broker's limit"

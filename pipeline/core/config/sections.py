@@ -40,6 +40,8 @@ NAME_ALLOWED: Final = "1 to 32 of a-z, 0-9 and -"
 STRATEGY_NAME_MAX: Final = 23
 STRATEGY_NAME_PATTERN: Final = f"[a-z0-9-]{{1,{STRATEGY_NAME_MAX}}}"
 STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
+#: Whose accounts are that name no owner.
+DEFAULT_OWNER: Final = "default"
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 SIMULATOR_URL: Final = "simulator"
@@ -159,6 +161,11 @@ class AccountConfig:
         default=None,
         example="file:kite-secret",
     )
+    owner: str = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "whose it is: nothing of one owner's accounts reaches those who ask for another's",
+        default=DEFAULT_OWNER,
+    )
     user: str = key(
         Text(r"[\x21-\x7e]{0,64}", "a client ID, or nothing"),
         "whose key it is: some REST limits are a user's; those of nobody known count as one's",
@@ -247,6 +254,12 @@ class SubscriptionConfig:
         "number of the connection; if absent, the first that has room",
         default=None,
         example=0,
+    )
+    owner: str | None = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "whose connections are to carry it; needed with several owners, unless `connection` says",
+        default=None,
+        example="alice",
     )
     #: What the three come to, once read.
     tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)
@@ -708,6 +721,29 @@ class Config:
             if account.name == name:
                 return account
         raise KeyError(name)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Return whose accounts there are, in the order of the file."""
+        return tuple(dict.fromkeys(account.owner for account in self.accounts))
+
+    def owner_of(self, subscription: SubscriptionConfig) -> str | None:
+        """Return for whom a subscription is; None if it does not say and could be for several."""
+        number = subscription.connection
+        if subscription.owner is None and number is not None and number < len(self.connections):
+            names = {account.name: account.owner for account in self.accounts}
+            return names.get(self.connections[number].account)
+        if subscription.owner is None and len(self.owners) == 1:
+            return self.owners[0]
+        return subscription.owner
+
+    def decoders_of(self, owner: str) -> range:
+        """Return the decoders that an owner's connections may have, in a pool.
+
+        Connections of different owners share none, so that each owner's instruments are told
+        apart from the same ones of another: every owner has every so many'th decoder.
+        """
+        return range(self.owners.index(owner), self.decoder.count, len(self.owners))
 
     def secret(self, account: AccountConfig) -> SecretReference:
         """Return where an account's token is kept; for a simulated exchange it is the key."""
