@@ -131,7 +131,10 @@ class FakeControl:
             if not self.hanging:
                 answer = self._answer(state[1], request)
                 answer.id = request.id
-                peer.sendall(control.to_line(answer))
+                try:
+                    peer.sendall(control.to_line(answer))
+                except ConnectionError:
+                    return False  # a client that does not wait for its answer
         return bool(chunk)
 
     # ---- answers ----------------------------------------------------------------------------
