@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "sim": Entry("pipeline.cli.sim:command", "Run the simulated exchange alone."),
     "stat": Entry("pipeline.cli.stat:command", "Show an instance's counters, live or dead."),
     "top": Entry("pipeline.cli.top:command", "Watch an instance."),
+    "screen": Entry("pipeline.cli.screen:command", "Print an address of the page, good once."),
     "config": Entry("pipeline.cli.config:command", "Check and print config files."),
     "pool": Entry("pipeline.cli.pool:command", "Look after a pool of connections."),
     "sub": Entry("pipeline.cli.sub:command", "Say by hand what a pool streams."),

@@ -107,15 +107,18 @@ class Ask(Request, tag="ask"):
 
 
 class Act(Request, tag="act"):
-    """Something to do with the pool: rebalance, scale, recycle, drain.
+    """Something to do with the pool: rebalance, scale, recycle, drain; enter, for an address
+    that lets a browser in once.
 
-    `connection`: which one; `connections`: how many there shall be at least, for scale.
+    `connection`: which one; `connections`: how many there shall be at least, for scale. `account`:
+    whose data the browser is shown, for enter.
     """
 
     action: str
     connection: int | None = None
     connections: int | None = None
     dry_run: bool = False
+    account: str | None = None
 
 
 AnyRequest = Hello | Declare | Subscribe | Unsubscribe | SetMode | Ask | Act

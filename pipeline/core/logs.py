@@ -231,6 +231,15 @@ def set_up(
     return handler
 
 
+def tell_terminal(text: str, descriptor: int = 2) -> None:
+    """Write a line to stderr as it is, if that is a terminal, so that nothing keeps it."""
+    try:
+        if os.isatty(descriptor) and select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, text.encode() + b"\n")
+    except OSError:
+        pass  # the terminal is gone
+
+
 def get_logger(
     name: str, *, connection: int | None = None
 ) -> logging.LoggerAdapter[logging.Logger]:

@@ -247,3 +247,16 @@ def test_a_library_is_redacted_for_handlers_that_are_not_ours(
         logger.debug("GET %s", "/x?token=canary0of0a0library")
     assert "GET /x?token=***" in caplog.text
     logger.filters.clear()
+
+
+def test_a_terminal_is_told_and_nothing_that_keeps_it(pipe: Pipe) -> None:
+    logs.tell_terminal("for a person", pipe.write_end)
+    assert pipe.text() == ""
+    reader, terminal = os.openpty()
+    try:
+        logs.tell_terminal("for a person", terminal)
+        assert os.read(reader, 100).strip() == b"for a person"
+    finally:
+        os.close(reader)
+        os.close(terminal)
+    logs.tell_terminal("to nobody", terminal)

@@ -463,6 +463,12 @@ class ApiConfig:
         default="127.0.0.1",
     )
     port: int = key(Integer(0, 65_535), "0 takes a free one, which the log tells", default=8080)
+    hosts: tuple[str, ...] = key(
+        ListOf(Text(r"[0-9A-Za-z.:-]{1,255}", "a host name or an address"), 100, 0),
+        "names that browsers may call it by, beside localhost and addresses",
+        default=(),
+        example=("feed.example.com",),
+    )
     changes_per_s: float = key(
         Number(0.1, 100_000), "requests that change something, of all callers together; more: 429",
         default=20.0,

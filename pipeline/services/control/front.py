@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
+from pipeline.services.control.api.session import Sessions
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.desk import Desk
 from pipeline.services.control.events import Hub
@@ -26,11 +27,13 @@ class Front:
 
     def __init__(
         self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
-        desk: Desk, hub: Hub, *, reserved: frozenset[str], changed: Callable[[], None],
+        desk: Desk, hub: Hub, sessions: Sessions, *, reserved: frozenset[str],
+        changed: Callable[[], None],
     ) -> None:  # fmt: skip
         self.config = config
         self.paths = paths
         self.hub = hub
+        self.sessions = sessions
         self._pool = pool
         self._commands = commands
         self._desk = desk

@@ -8,11 +8,11 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import Config
-from pipeline.core.control import MODES
+from pipeline.core.control import MODES, Act
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
@@ -21,8 +21,9 @@ from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.api.host import Host
+from pipeline.services.control.api.session import Sessions
 from pipeline.services.control.assigned import AccountCounters, Counters
-from pipeline.services.control.commands import Commands
+from pipeline.services.control.commands import Commands, Refused
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
 from pipeline.services.control.front import Front
@@ -93,6 +94,8 @@ class Control:
         self._latest = LatestTables(paths)
         self.windows = Windows(self.pool, self._expand, follow_policy(config.pool))
         self.windows.restore()
+        self.sessions = Sessions(paths.name, paths.secrets / "sessions.json")
+        self.sessions.restore(real_ns())
         about = {"instance": paths.name, "pid": int(self.page.head["pid"]), "api": _url(listener)}
         self.commands = Commands(
             self.pool,
@@ -100,7 +103,7 @@ class Control:
             windows=self.windows,
             about={**about, "started_ts_ns": real_ns()},
             questions=self.documents.desk.questions(),
-            actions=actions_of(self.pool),
+            actions={**actions_of(self.pool), "enter": self._enter},
         )
         self._wake = asyncio.Event()
         self.host = self._make_host(listener, reserved)
@@ -137,9 +140,19 @@ class Control:
             return None
         front = Front(
             self._config, self._paths, self.pool, self.commands, self.documents.desk,
-            self.documents.hub, reserved=reserved, changed=self._wake.set,
+            self.documents.hub, self.sessions, reserved=reserved, changed=self._wake.set,
         )  # fmt: skip
         return Host(front, listener, str(_url(listener)))
+
+    def _enter(self, request: Act) -> dict[str, Any]:
+        """Return an address that a browser comes in by, once; for who can open `control.sock`."""
+        if self.host is None:
+            raise Refused("unavailable", "there is no page: it takes [api], and its packages")
+        known = [account.name for account in self._config.accounts]
+        if request.account is not None and request.account not in known:
+            text = f"account {request.account[:60]!r} not found; known: {', '.join(known)}"
+            raise Refused("not_found", text)
+        return self.host.address(request.account or "")._asdict()
 
     def _want_what_the_config_says(self) -> None:
         wants = {
@@ -225,10 +238,12 @@ def _homes_of(config: Config) -> Homes:
 
 
 def _url(listener: socket.socket | None) -> str | None:
+    """Return what a caller on this machine calls the address that is listened on."""
     if listener is None:
         return None
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{own}]:{port}" if ":" in own else f"http://{own}:{port}"
 
 
 def _account_pages(paths: InstancePaths, pool: Pool) -> list[tuple[AccountCounters, AccountPage]]:

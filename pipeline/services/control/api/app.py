@@ -6,18 +6,19 @@ still, and does through `Commands` what a client of `control.sock` does.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from pipeline.core.control import Act, AnyRequest, Ask, Problem, SetMode, Subscribe, Unsubscribe
+from pipeline.core.control import Act, AnyRequest, Ask, SetMode, Subscribe, Unsubscribe
 from pipeline.core.secrets import Secret
 from pipeline.services.control.api.accounts import put_token
+from pipeline.services.control.api.answers import error_responses, json_answer, refusal
+from pipeline.services.control.api.entrance import Entrance
 from pipeline.services.control.api.metrics import Metrics
 from pipeline.services.control.api.models import (
     ActBody,
@@ -26,31 +27,10 @@ from pipeline.services.control.api.models import (
     SubscribeBody,
     TokenBody,
 )
+from pipeline.services.control.api.page import Page
 from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.commands import Refused
 from pipeline.services.control.front import Front
-
-STATUS: Final = {
-    "bad_request": 422, "unknown_instrument": 422, "capacity": 409, "conflict": 409,
-    "not_found": 404, "unavailable": 503,
-}  # fmt: skip
-_DESCRIPTIONS: Final = {
-    401: "No bearer token, or another one", 404: "There is no such account or connection",
-    409: "Not possible now; nothing was changed", 422: "A request that makes no sense",
-    429: "Too many changes a second", 503: "The control process is starting or ending",
-}  # fmt: skip
-_ERROR: Final = {
-    "type": "object",
-    "required": ["detail"],
-    "properties": {
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
-        "requested": {"type": "integer"},
-        "accepted": {"type": "integer"},
-        "available": {"type": "integer"},
-    },
-}
-_ENCODE: Final = msgspec.json.Encoder().encode
 
 
 def build_app(front: Front) -> FastAPI:
@@ -59,6 +39,7 @@ def build_app(front: Front) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _failed)
     app.include_router(_Paths(front).router())
+    app.include_router(Entrance(front.sessions, Page()).router())
     return app
 
 
@@ -71,11 +52,16 @@ class _Paths:
 
     def router(self) -> APIRouter:
         key = Depends(HTTPBearer(auto_error=False))  # for the document: the guard has looked
-        router = APIRouter(dependencies=[key], responses=_responses(401, 422, 503))
+        router = APIRouter(dependencies=[key], responses=error_responses(401, 422, 503))
         add = router.add_api_route
         pool = "/advanced/websocket-pool/stats"
         add(pool, self.stats, tags=["stats"])
-        add(pool + "/{account_id}", self.account_stats, tags=["stats"], responses=_responses(404))
+        add(
+            pool + "/{account_id}",
+            self.account_stats,
+            tags=["stats"],
+            responses=error_responses(404),
+        )
         add("/advanced/rate-limit/stats", self.rate_limit_stats, tags=["stats"])
         add("/advanced/rate-limit/config", self.rate_limit_config, tags=["stats"])
         add("/alerts", self.alerts, tags=["stats"])
@@ -91,13 +77,13 @@ class _Paths:
         return router
 
     def _add_changes(self, router: APIRouter) -> None:
-        add, errors = router.add_api_route, _responses(409, 429)
+        add, errors = router.add_api_route, error_responses(409, 429)
         demand: dict[str, Any] = {"tags": ["demand"], "responses": errors}
         add("/subscriptions", self.subscribe, methods=["POST"], **demand)
         add("/subscriptions", self.unsubscribe, methods=["DELETE"], **demand)
         add("/subscriptions/mode", self.set_mode, methods=["PUT"], **demand)
         pool: dict[str, Any] = {
-            "methods": ["POST"], "tags": ["pool"], "responses": _responses(404, 409, 429),
+            "methods": ["POST"], "tags": ["pool"], "responses": error_responses(404, 409, 429),
         }  # fmt: skip
         add("/pool/plan", self.plan, **pool)
         add("/pool/rebalance", self.rebalance, **pool)
@@ -140,7 +126,7 @@ class _Paths:
     async def health(self, request: Request) -> Response:
         """The state of the pool; with the token all of it. 503 when no connection is well."""
         document = self._front.health(brief=not request.scope["state"].get("known"))
-        return _json(document, 503 if document["status"] == "critical" else 200)
+        return json_answer(document, 503 if document["status"] == "critical" else 200)
 
     async def metrics(self) -> Response:
         """The figures for Prometheus."""
@@ -204,9 +190,11 @@ class _Paths:
         """Swap an account's access token; its feeds use it at their next connect."""
         config, paths = self._front.config, self._front.paths
         try:
-            return _json(await put_token(config, paths, account_id, Secret(body.access_token)))
+            return json_answer(
+                await put_token(config, paths, account_id, Secret(body.access_token))
+            )
         except Refused as refused:
-            return _refused(refused.problem)
+            return refusal(refused.problem)
 
     # ---- answers ----------------------------------------------------------------------------
 
@@ -222,11 +210,11 @@ class _Paths:
 
     def _answer(self, request: AnyRequest) -> Response:
         answer = self._front.answer(request)
-        return _json(answer.result) if answer.problem is None else _refused(answer.problem)
+        return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
     def _demand(self, client: str, request: AnyRequest) -> Response:
         answer = self._front.demand(client, request)
-        return _json(answer.result) if answer.problem is None else _refused(answer.problem)
+        return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
 
 def _subscribe(body: SubscribeBody, *, dry_run: bool) -> Subscribe:
@@ -237,23 +225,6 @@ def _subscribe(body: SubscribeBody, *, dry_run: bool) -> Subscribe:
     )  # fmt: skip
 
 
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(_ENCODE(document), status, media_type="application/json")
-
-
-def _refused(problem: Problem) -> Response:
-    headers = {"Retry-After": "1"} if problem.code == "unavailable" else None
-    document = {**problem.detail, "detail": problem.text, "code": problem.code}
-    return Response(
-        _ENCODE(document), STATUS.get(problem.code, 422), headers, media_type="application/json"
-    )
-
-
-def _responses(*codes: int) -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": _ERROR}}
-    return {code: {"description": _DESCRIPTIONS[code], "content": content} for code in codes}
-
-
 async def _not_valid(request: Request, error: Exception) -> Response:
     """Tell what is wrong with a body, but not what was in it: it may hold a token."""
     assert isinstance(error, RequestValidationError)
@@ -261,12 +232,10 @@ async def _not_valid(request: Request, error: Exception) -> Response:
         f"{'.'.join(str(part)[:40] for part in one['loc'])}: {one['msg']}"
         for one in error.errors()[:20]
     ]
-    return _json({"detail": "; ".join(found), "code": "bad_request"}, 422)
+    return json_answer({"detail": "; ".join(found), "code": "bad_request"}, 422)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return Response(
-        _ENCODE({"detail": str(error.detail)}), error.status_code, error.headers,
-        media_type="application/json",
-    )  # fmt: skip
+    headers = dict(error.headers) if error.headers else None
+    return json_answer({"detail": str(error.detail)}, error.status_code, headers)

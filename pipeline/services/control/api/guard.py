@@ -1,20 +1,30 @@
 """Who may ask, how much, and how often: before a request's body is read. Floor 4.
 
-Everything but `/health` and the OpenAPI document needs the bearer token of the instance. What
-changes something counts against `[api] changes_per_s`.
+Everything needs the bearer token of the instance, or the cookie of a session (`session`) and then,
+for what changes something, its csrf token; but for `/health`, the OpenAPI document, the way in
+(`entrance`), and `/api/v1`, whose key is in the body. A cookie counts only on requests of our own
+page. What changes something counts against `[api] changes_per_s`, what comes without any
+credential against allowances of its own.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pipeline.core.clock import NS_PER_S, monotonic_ns
+from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.control import LINE_BYTES_MAX
 from pipeline.core.secrets import Secret
+from pipeline.services.control.api.origin import Origins
+from pipeline.services.control.api.session import (
+    Session,
+    Sessions,
+    is_csrf_token,
+    read_cookie,
+)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -23,8 +33,37 @@ Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS: Final = frozenset({"/health", "/openapi.json"})
+#: Where a browser comes in; told to no page of another name.
+ENTRANCE: Final = frozenset({"/", "/auth/session", "/auth/enter.js"})
+ENTERING: Final = ("POST", "/auth/session")
+#: Below it the key is in the body.
+KEYED: Final = "/api/v1/"
 BODY_BYTES_MAX: Final = LINE_BYTES_MAX
+#: From those who have shown nothing yet: 3,000 symbols take 170 KB.
+STRANGER_BYTES_MAX: Final = 2**20
+#: Requests a second of those: tries to come in, and questions with a key.
+ENTRIES_PER_S: Final = 10.0
+KEYED_PER_S: Final = 500.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_CSRF_HEADERS: Final = (b"x-csrftoken", b"x-csrf-token")
+
+Refusal = tuple[int, dict[str, Any], dict[str, str]]
+
+
+class Pass(NamedTuple):
+    """Who asks: one who has the token, one who has a session (with its cookie), or a stranger."""
+
+    bearer: bool = False
+    session: Session | None = None
+    cookie: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is anybody who may see what is inside."""
+        return self.bearer or self.session is not None
+
+
+STRANGER: Final = Pass()
 
 
 class Allowance:
@@ -50,11 +89,17 @@ class Allowance:
 class Guard:
     """Lets through to an app what may pass; until it is open, and once closed, 503 to all."""
 
-    def __init__(self, token: Secret, changes_per_s: float) -> None:
+    def __init__(
+        self, token: Secret, changes_per_s: float, *, sessions: Sessions, origins: Origins
+    ) -> None:
         self._app: Asgi | None = None
         self._closed = "The control process is starting"
         self._expected = b"Bearer " + token.reveal().encode()
         self._changes = Allowance(changes_per_s)
+        self._entries = Allowance(ENTRIES_PER_S)
+        self._questions = Allowance(KEYED_PER_S)
+        self._sessions = sessions
+        self._origins = origins
 
     def open(self, app: Asgi) -> None:
         """Let requests in, to this app."""
@@ -68,54 +113,107 @@ class Guard:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        refusal, app = self._refusal(scope), self._app
+        who = self.identify(scope)
+        refusal, app = self._refusal(scope, who), self._app
         if refusal is not None:
             await answer(send, *refusal)
             return
         assert app is not None, "without one everything is refused"
-        left = BODY_BYTES_MAX
+        scope.setdefault("state", {}).update(known=who.is_known, who=who)
+        most = BODY_BYTES_MAX if who.is_known else STRANGER_BYTES_MAX
+        left = most
 
         async def bounded() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise too_long()
+                raise too_long(most)
             return message
 
         await app(scope, bounded, send)
 
-    def is_known(self, scope: Scope) -> bool:
-        """Whether a request has the token."""
+    def identify(self, scope: Scope) -> Pass:
+        """Return who asks; a cookie on a request of another's page is not looked at."""
         given = _header(scope, b"authorization") or b""
-        return hmac.compare_digest(given, self._expected)
+        if hmac.compare_digest(given, self._expected):
+            return Pass(bearer=True)
+        cookies = _text(scope, b"cookie")
+        value = read_cookie(cookies, self._sessions.cookie) if cookies else None
+        if value is None or not self._is_own(scope):
+            return STRANGER
+        session = self._sessions.find(value, real_ns())
+        return STRANGER if session is None else Pass(session=session, cookie=value)
 
-    def _refusal(self, scope: Scope) -> tuple[int, dict[str, Any], dict[str, str]] | None:
+    def _is_own(self, scope: Scope) -> bool:
+        host, origin = _text(scope, b"host") or "", _text(scope, b"origin")
+        return self._origins.is_own(host, origin, _text(scope, b"sec-fetch-site"))
+
+    def _refusal(self, scope: Scope, who: Pass) -> Refusal | None:
         if self._app is None:
             return 503, {"detail": self._closed}, {"Retry-After": "1"}
-        known = self.is_known(scope)
-        scope.setdefault("state", {})["known"] = known
-        if not known and scope["path"] not in OPEN_PATHS:
-            text = (
-                "A bearer token is needed: it is in secrets/api-token of the instance's directory"
-            )
-            return 401, {"detail": text}, {"WWW-Authenticate": "Bearer"}
-        length = _header(scope, b"content-length")
-        if length is not None and length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
-            return _too_long()
-        if scope["method"] not in _SAFE:
-            wait_s = self._changes.take(monotonic_ns())
-            if wait_s:
-                text = "Too many changes a second: see [api] changes_per_s"
-                return 429, {"detail": text}, {"Retry-After": str(max(1, round(wait_s)))}
+        refusal = None if who.bearer else self._why_not(scope, who)
+        return refusal or self._too_much(scope, who)
+
+    def _why_not(self, scope: Scope, who: Pass) -> Refusal | None:
+        """Return why somebody without the token may not ask this."""
+        path, changes = scope["path"], scope["method"] not in _SAFE
+        if path in OPEN_PATHS or path.startswith(KEYED):
+            return None
+        host = _text(scope, b"host") or ""
+        if path in ENTRANCE and not changes:
+            return None if self._origins.is_host(host) else _wrong_host(host)
+        if (scope["method"], path) == ENTERING and self._is_own(scope):
+            return None  # there is no session yet that a csrf token could be of
+        if who.session is None:
+            return _nobody()
+        if changes and not _has_csrf_token(scope, who):
+            text = "GET /auth/csrf-token has the token that is missing in the header X-CSRFToken"
+            return 403, {"detail": text}, {}
         return None
 
+    def _too_much(self, scope: Scope, who: Pass) -> Refusal | None:
+        most = BODY_BYTES_MAX if who.is_known else STRANGER_BYTES_MAX
+        length = _header(scope, b"content-length")
+        if length is not None and length.isdigit() and int(length[:20]) > most:
+            return _too_long(most)
+        if scope["method"] in _SAFE:
+            return None
+        allowance, hint = self._changes, ": see [api] changes_per_s"
+        if scope["path"].startswith(KEYED):
+            allowance, hint = self._questions, ""
+        elif not who.is_known:
+            allowance, hint = self._entries, ""
+        wait_s = allowance.take(monotonic_ns())
+        if not wait_s:
+            return None
+        text = f"Too many changes a second{hint}" if hint else "Too many requests a second"
+        return 429, {"detail": text}, {"Retry-After": str(max(1, round(wait_s)))}
 
-def too_long() -> Exception:
+
+def _has_csrf_token(scope: Scope, who: Pass) -> bool:
+    given = next((text for name in _CSRF_HEADERS if (text := _text(scope, name))), "")
+    return is_csrf_token(who.cookie, given)
+
+
+def _nobody() -> Refusal:
+    text = (
+        "A bearer token is needed: it is in secrets/api-token of the instance's directory; a "
+        "browser comes in by the address that `python -m pipeline screen` prints"
+    )
+    return 401, {"detail": text}, {"WWW-Authenticate": "Bearer"}
+
+
+def _wrong_host(host: str) -> Refusal:
+    text = f"{host[:60]!r} is no name of this server: [api] hosts lists those beside localhost"
+    return 403, {"detail": text}, {}
+
+
+def too_long(most: int) -> Exception:
     """Return what an app makes a 413 of."""
     from starlette.exceptions import HTTPException  # large, and there by now
 
-    return HTTPException(413, f"A body of at most {BODY_BYTES_MAX} bytes")
+    return HTTPException(413, f"A body of at most {most} bytes")
 
 
 async def answer(
@@ -129,10 +227,15 @@ async def answer(
     await send({"type": "http.response.body", "body": body})
 
 
-def _too_long() -> tuple[int, dict[str, Any], dict[str, str]]:
-    return 413, {"detail": f"A body of at most {BODY_BYTES_MAX} bytes"}, {"Connection": "close"}
+def _too_long(most: int) -> Refusal:
+    return 413, {"detail": f"A body of at most {most} bytes"}, {"Connection": "close"}
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
     found: bytes | None = next((value for key, value in scope["headers"] if key == name), None)
     return found
+
+
+def _text(scope: Scope, name: bytes) -> str | None:
+    found = _header(scope, name)
+    return None if found is None else found.decode("latin-1")

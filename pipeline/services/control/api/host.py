@@ -9,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pipeline.core.clock import real_ns
 from pipeline.core.extras import import_extra
+from pipeline.core.logs import tell_terminal
+from pipeline.services.control.api.session import TICKET_S
 
 if TYPE_CHECKING:
     from pipeline.services.control.front import Front
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 END_S: Final = 1
 
 _log = logging.getLogger(__name__)
+
+
+class Address(NamedTuple):
+    """Where a browser comes in, once, and for how long that is good. It is a secret."""
+
+    url: str
+    expires_in_s: int
 
 
 class Host:
@@ -36,6 +46,11 @@ class Host:
     def start(self) -> None:
         """Begin, in a task of its own."""
         self._go(self._serve())
+
+    def address(self, account: str = "") -> Address:
+        """Return an address with a fresh ticket, behind a `#`: it is sent to no server."""
+        ticket = self._front.sessions.issue_ticket(real_ns(), account)
+        return Address(f"{self._url}/#ticket={ticket}", TICKET_S)
 
     async def close(self) -> None:
         """End: nobody is let in any more, and requests under way have a second."""
@@ -71,7 +86,12 @@ class Host:
         app = await asyncio.to_thread(_load_app)
         self._guard.open(app.build_app(self._front))
         path = self._front.paths.secrets / "api-token"
-        _log.info(f"HTTP API: {self._url}, its bearer token is in {path}")
+        _log.info(
+            f"HTTP API: {self._url}, its bearer token is in {path}; `python -m pipeline screen "
+            f"{self._front.paths.name}` prints an address for a browser"
+        )
+        # To a person who looks on, and to nothing that keeps it.
+        tell_terminal(f"screen: {self.address().url} (good once, for {TICKET_S // 60} minutes)")
 
 
 def _load_server() -> Any:

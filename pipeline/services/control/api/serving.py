@@ -9,6 +9,7 @@ from typing import Final
 import uvicorn
 
 from pipeline.services.control.api.guard import Guard
+from pipeline.services.control.api.origin import Origins
 from pipeline.services.control.api.token import own_token
 from pipeline.services.control.front import Front
 
@@ -29,7 +30,10 @@ def make_server(front: Front, *, end_s: int) -> tuple[Guard, Server]:
     """Return a guard that lets nobody in yet, and a server of it, to be given its socket."""
     settings = front.config.api
     assert settings is not None
-    guard = Guard(own_token(front.paths), settings.changes_per_s)
+    guard = Guard(
+        own_token(front.paths), settings.changes_per_s, sessions=front.sessions,
+        origins=Origins([settings.host, *settings.hosts]),
+    )  # fmt: skip
     config = uvicorn.Config(
         guard,
         log_config=None,

@@ -21,7 +21,8 @@ PATHS = [
     ("GET", "/pool/distribution"), ("POST", "/subscriptions"), ("DELETE", "/subscriptions"),
     ("PUT", "/subscriptions/mode"), ("POST", "/pool/plan"), ("POST", "/pool/rebalance"),
     ("POST", "/pool/scale"), ("POST", "/pool/recycle"), ("POST", "/pool/drain"),
-    ("PUT", "/accounts/a/token"), ("GET", "/no/such/path"),
+    ("PUT", "/accounts/a/token"), ("DELETE", "/auth/session"),
+    ("GET", "/auth/csrf-token"), ("GET", "/no/such/path"),
 ]  # fmt: skip
 
 
@@ -218,7 +219,8 @@ def test_there_is_a_document_of_it(served: Served) -> None:
     found = served.get("/openapi.json", token=None).body
     methods = {(m.upper(), p) for p, row in found["paths"].items() for m in row}
     assert {("GET", "/health"), ("PUT", "/accounts/{account_id}/token")} <= methods
-    assert len(methods) == len(PATHS) - 1 + 1  # all but the one that is not there, and /health
+    # All but the one that is not there; and /health, and the way in.
+    assert len(methods) == len(PATHS) - 1 + 3
     assert "HTTPBearer" in json.dumps(found["components"]["securitySchemes"])
 
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.clock import NS_PER_S
 from pipeline.core.secrets import Secret
 from pipeline.services.control.api.guard import Allowance, Guard, Message, Receive, Scope, Send
+from pipeline.services.control.api.origin import Origins
+from pipeline.services.control.api.session import Sessions
 
 TOKEN = "a-token-for-this-test"
+
+
+def _guard(changes_per_s: float = 10.0) -> Guard:
+    sessions = Sessions("test", Path("/dev/null/none"))
+    return Guard(Secret(TOKEN), changes_per_s, sessions=sessions, origins=Origins([]))
 
 
 async def _app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +44,7 @@ def _ask(guard: Guard, method: str = "GET", path: str = "/x", **headers: str) ->
 
 
 def test_nobody_is_let_in_before_and_after() -> None:
-    guard = Guard(Secret(TOKEN), 10.0)
+    guard = _guard()
     key = f"Bearer {TOKEN}"
     assert _ask(guard, authorization=key)["status"] == 503
     guard.open(_app)
@@ -47,7 +55,7 @@ def test_nobody_is_let_in_before_and_after() -> None:
 
 
 def test_only_the_whole_token_is_the_token() -> None:
-    guard = Guard(Secret(TOKEN), 10.0)
+    guard = _guard()
     guard.open(_app)
     for wrong in ("", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"bearer {TOKEN}", "é"):
         assert _ask(guard, authorization=wrong)["status"] == 401
@@ -56,7 +64,7 @@ def test_only_the_whole_token_is_the_token() -> None:
 
 
 def test_changes_are_counted_and_questions_are_not() -> None:
-    guard = Guard(Secret(TOKEN), 0.01)
+    guard = _guard(0.01)
     guard.open(_app)
     key = f"Bearer {TOKEN}"
     codes = [_ask(guard, "POST", authorization=key)["status"] for _ in range(3)]
@@ -76,7 +84,7 @@ def test_an_allowance_comes_back_with_time_and_no_more_than_once() -> None:
 
 
 def test_a_long_body_is_refused_by_its_header() -> None:
-    guard = Guard(Secret(TOKEN), 10.0)
+    guard = _guard()
     guard.open(_app)
     key = f"Bearer {TOKEN}"
     assert _ask(guard, "POST", authorization=key, content_length="9" * 5000)["status"] == 413
