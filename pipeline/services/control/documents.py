@@ -14,11 +14,13 @@ from pipeline.brokers.registry import load_broker
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import Config
 from pipeline.core.enums import EventKind
+from pipeline.planning.policies import Policy
 from pipeline.services.control.alerts import Alert, Alerts
 from pipeline.services.control.desk import Desk
 from pipeline.services.control.events import Hub
 from pipeline.services.control.facts import facts
 from pipeline.services.control.health import Health
+from pipeline.services.control.instrument_rates import InstrumentRates
 from pipeline.services.control.occurrences import Occurrence
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.stats import Stats
@@ -49,6 +51,8 @@ class Documents:
             decoders=config.decoder.count, tell=self._tell_occurrence,
         )  # fmt: skip
         self.alerts = Alerts(self._tell_alert)
+        # One policy alone needs them, and they are not for nothing.
+        self._rates = InstrumentRates(paths) if pool.policy.policy is Policy.WEIGHTED else None
         started_ts_ns = InstanceView(paths).read().started_ts_ns
         limits = {a.broker: load_broker(a.broker).limits for a in config.accounts}
         self.desk = Desk(
@@ -72,8 +76,15 @@ class Documents:
         }
         if self.watch.look(now_ns, capacities, every_ns=every_ns):
             self._pool.scores = {c.number: c.score for c in self.watch.health.connections}
+            self._pool.measured = {n: h.measured for n, h in self.watch.histories.items()}
+            self._measure_instruments(now_ns)
             self.alerts.follow(facts(self._pool, self.watch), real_ns())
             self._tell_health(now_ns)
+
+    def _measure_instruments(self, now_ns: int) -> None:
+        if self._rates is not None:
+            self._rates.look(now_ns, self.watch.readings, self._pool.placement)
+            self._pool.packet_rates = self._rates.rates
 
     def _session_of(self, number: int) -> Session:
         link = self._pool.links.get(number)

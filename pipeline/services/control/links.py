@@ -37,6 +37,17 @@ class Report(NamedTuple):
     resubscriptions: int = 0
 
 
+class Measured(NamedTuple):
+    """What was measured of a connection over the last minute; 0 = not known.
+
+    The age is how long after the exchange's time a tick came, in the middle.
+    """
+
+    tick_age_p50_ns: int = 0
+    packets_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+
+
 @dataclass
 class Link:
     """A connection, as the control process wants and sees it; `number` is never used again.

@@ -33,7 +33,7 @@ from pipeline.planning.pool import (
 from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
 from pipeline.services.control.assigned import Assigned, Counters, Surroundings
 from pipeline.services.control.ledger import Ledger
-from pipeline.services.control.links import Link, Report
+from pipeline.services.control.links import Link, Measured, Report
 from pipeline.services.control.moves import Moves
 from pipeline.services.control.refusals import Refusals
 from pipeline.services.control.upkeep import Upkeep
@@ -54,6 +54,7 @@ ADOPTION_NS: Final = 60 * NS_PER_S
 ADOPTED: Final = "(adopted)"
 #: A connection's health as long as nobody has judged it.
 _WELL: Final = 100.0
+_UNKNOWN: Final = Measured()
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +62,10 @@ _log = logging.getLogger(__name__)
 class Pool:
     """The demand, the connections, and what brings them together.
 
-    `scores` are the connections' health scores, of whoever judges them; `homes` say which account
-    carried an instrument last: it goes there again if it can; `stuck_windows` say why windows
-    cannot follow their underlying, of who moves them.
+    `scores` are the connections' health scores, of whoever judges them, `measured` and
+    `packet_rates` (by instrument) what placement goes by under some policies; `homes` say which
+    account carried an instrument last: it goes there again if it can; `stuck_windows` say why
+    windows cannot follow their underlying, of who moves them.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class Pool:
         self.assigned = Assigned(config, topology, outside)
         self.unplaced: dict[int, Why] = {}
         self.scores: dict[int, float] = {}
+        self.measured: Mapping[int, Measured] = {}
+        self.packet_rates: Mapping[int, float] = {}
         self.homes: dict[int, str] = {}
         self.stuck_windows: dict[str, str] = {}
         self.policy = policy_of(config)
@@ -139,7 +143,12 @@ class Pool:
         has_numbers = self.assigned.has_numbers
         return PoolView(
             connections=tuple(
-                _connection_view(link, _WELL if ideal else self._score(link), ideal=ideal)
+                _connection_view(
+                    link,
+                    self.measured.get(link.number, _UNKNOWN),
+                    _WELL if ideal else self._score(link),
+                    ideal=ideal,
+                )
                 for link in self.links.values()
             ),
             keys=tuple(
@@ -155,6 +164,7 @@ class Pool:
             placement=self.placement,
             wants=self.ledger.desired,
             moving=self.moves.targets,
+            packet_rates=self.packet_rates,
             decoders=len(self.assigned.slots),
         )
 
@@ -395,7 +405,9 @@ def policy_of(config: Config) -> PlacementPolicy:
     )
 
 
-def _connection_view(link: Link, health: float, *, ideal: bool) -> ConnectionView:
+def _connection_view(
+    link: Link, measured: Measured, health: float, *, ideal: bool
+) -> ConnectionView:
     return ConnectionView(
         number=link.number,
         account=link.account,
@@ -404,6 +416,9 @@ def _connection_view(link: Link, health: float, *, ideal: bool) -> ConnectionVie
         usable=link.wanted and not link.draining if ideal else link.takes_more,
         draining=link.draining or not link.wanted,
         health=health,
+        tick_age_p50_ns=measured.tick_age_p50_ns,
+        packet_rate_per_s=measured.packets_per_s,
+        byte_rate_per_s=measured.bytes_per_s,
         seat=link.seat,
         opened_ns=link.opened_mono_ns,
     )

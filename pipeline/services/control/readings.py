@@ -34,7 +34,7 @@ OPEN_STATES: Final = frozenset({State.SUBSCRIBING, State.LIVE, State.QUIET})
 
 _CELL_BYTES: Final = layout.dtypes["CommitCellC"].itemsize
 #: As ext/stream.h lays it out: the commit cell in whole cache lines, then the records.
-_RECORDS_OFFSET: Final = layout.dtypes["RingControlC"].itemsize + -(-_CELL_BYTES // 64) * 64
+RECORDS_OFFSET: Final = layout.dtypes["RingControlC"].itemsize + -(-_CELL_BYTES // 64) * 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +135,7 @@ class _Pages:
         frames, ticks = attach(SegmentKind.FRAMES), attach(SegmentKind.TICKS)
         self._frames, self._frames_capacity = frames.record("RingControlC"), frames.capacity
         self._ticks, self._ticks_capacity = ticks.record("RingControlC"), ticks.capacity
-        self._records = ticks.records("TickC", ticks.capacity, _RECORDS_OFFSET)
+        self._records = ticks.records("TickC", ticks.capacity, RECORDS_OFFSET)
         self._block = np.zeros(1, layout.dtypes["CommitC"])
         self._commit = commit_cell(ticks)
         self._tokens = Unconfirmed(

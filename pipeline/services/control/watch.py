@@ -24,6 +24,7 @@ from pipeline.planning.health import (
 )
 from pipeline.planning.meters import RateMeter, Rates, RecentCount
 from pipeline.services.control.decoders import DecoderReading, Decoders
+from pipeline.services.control.links import Measured
 from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import Reading, Readings
 from pipeline.services.control.texts import ErrorTexts
@@ -72,6 +73,7 @@ class History:
         self.refusal = ""  # what the broker said last, while `server_errors_per_min` counts it
         self.meters = {name: RateMeter() for name in _METERS}
         self.fills: deque[float] = deque(maxlen=FILLS)
+        self.ages_ns: deque[float] = deque(maxlen=FILLS)  # each look's median
         self.last_error: LastError | None = None
         self.last_heartbeat_mono_ns = 0
         self._heartbeats = -1
@@ -94,6 +96,8 @@ class History:
             self.last_heartbeat_mono_ns = now_ns
         self._heartbeats = beats
         self.fills.append(reading.ring_fill)
+        if len(reading.ages_ns):
+            self.ages_ns.append(percentile(reading.ages_ns, 50))
         self.recent_reconnects = self._reconnects.update(now_ns, reading.feed["reconnects"])
         self.errors_per_min = self._errors.update(now_ns, totals(reading)["errors"])
         overruns, refused = reading.decode["frames_overrun"], reading.feed["server_errors"]
@@ -107,6 +111,13 @@ class History:
             self.last_error = LastError(
                 found.state.name, found.reason.name, found.detail, found.end_ts_ns
             )
+
+    @property
+    def measured(self) -> Measured:
+        """What placement goes by."""
+        packets, bytes_in = self.meters["packets"].rates, self.meters["bytes"].rates
+        age_ns = max(int(percentile(self.ages_ns, 50)), 0)
+        return Measured(age_ns, packets_per_s=packets.s60, bytes_per_s=bytes_in.s60)
 
     @property
     def rates(self) -> Mapping[str, Rates]:
