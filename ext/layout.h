@@ -370,7 +370,8 @@ typedef struct {
     uint16_t decoder;
     uint16_t seat;                  /* its place within its key, which a successor takes over */
     uint8_t wanted;                 /* 1: shall run; 0: shall end */
-    uint8_t _pad[3];
+    uint8_t draining;               /* 1: what it carries is to go elsewhere; for control's successor */
+    uint16_t drain_to;              /* the connection where that goes; 0: wherever there is room */
 } TopologyC;
 
 typedef struct {

@@ -334,7 +334,8 @@ cdef extern from "layout.h" nogil:
         uint16_t decoder
         uint16_t seat
         uint8_t wanted
-        uint8_t _pad[3]
+        uint8_t draining
+        uint16_t drain_to
 
     ctypedef struct AccountC:
         uint64_t next_handshake_mono_ns

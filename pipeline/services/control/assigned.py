@@ -7,7 +7,7 @@ into the tables, `adopt` takes over what a control process before this one has l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -138,6 +138,16 @@ class Assigned:
         link.wanted = False
         self._topology_changed = True
 
+    def drain(self, link: Link, to: Collection[int] | None) -> None:
+        """Have what a connection carries go elsewhere; `to` None: wherever there is room."""
+        link.draining, link.drain_to = True, None if to is None else tuple(to)
+        self._topology_changed = True
+
+    def stop_draining(self, link: Link) -> None:
+        """Let a connection keep what it carries."""
+        link.draining, link.drain_to = False, None
+        self._topology_changed = True
+
     def empty(self, link: Link) -> list[int]:
         """Take all rows from a connection; return the instruments that have no owner now."""
         owned = [token for token in link.rows if self.placement.get(token) == link.number]
@@ -256,6 +266,9 @@ def _topology_row(link: Link) -> TopologyRow:
         seat=link.seat,
         instruments_max=link.size,
         wanted=link.wanted,
+        draining=link.draining,
+        # Of several a successor finds those with room again by itself; 0 was never opened for this.
+        drain_to=link.drain_to[0] if link.drain_to and len(link.drain_to) == 1 else 0,
     )
 
 
@@ -271,5 +284,7 @@ def _adopted_link(row: TopologyRow, key: Key, now_ns: int) -> Link:
         healthy_mono_ns=now_ns,
         wanted_mono_ns=now_ns,
         wanted=row.wanted,
+        draining=row.draining,
+        drain_to=(row.drain_to,) if row.drain_to else None,
         dirty=False,
     )

@@ -28,7 +28,7 @@ _ABSENT: Final = Report()
 
 
 class TopologyRow(NamedTuple):
-    """A connection that there is, or shall be."""
+    """A connection that there is, or shall be; the last two are for a control process after us."""
 
     number: int
     account: int
@@ -36,6 +36,8 @@ class TopologyRow(NamedTuple):
     seat: int
     instruments_max: int
     wanted: bool
+    draining: bool = False
+    drain_to: int = 0
 
 
 class _Mapped(NamedTuple):
@@ -68,6 +70,7 @@ class Outside:
             TopologyRow(
                 int(row["number"]), int(row["account"]), int(row["decoder"]), int(row["seat"]),
                 int(row["instruments_max"]), bool(row["wanted"]),
+                bool(row["draining"]), int(row["drain_to"]),
             )
             for row in rows
         ]  # fmt: skip

@@ -7,7 +7,7 @@ and close, and moves that wait for their turn. What people ask for goes the same
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -76,7 +76,7 @@ class Upkeep:
             _log.info(f"connection {link.number}: opened ahead of need ({opening.why})")
         for closing in advice.close:
             _log.info(f"connection {closing.number}: to be closed ({closing.why})")
-            self._drain_into(self._assigned.links[closing.number], closing.to)
+            self._assigned.drain(self._assigned.links[closing.number], closing.to)
         for recycling in advice.recycle:
             self._recycle(recycling, now_ns)
 
@@ -92,21 +92,16 @@ class Upkeep:
         )
         return replace(view, connections=tuple(connections))
 
-    @staticmethod
-    def _drain_into(link: Link, targets: Collection[int] | None) -> None:
-        link.draining = True
-        link.drain_to = None if targets is None else tuple(targets)
-
     def _recycle(self, recycling: Recycling, now_ns: int) -> None:
         link = self._assigned.links[recycling.number]
         self.recycle_asked.discard(link.number)
         _log.info(f"connection {link.number}: to be replaced ({recycling.why})")
         if not recycling.break_before_make:
             new = NewConnection(link.account, -1, link.seat, link.decoder)
-            self._drain_into(link, (self._assigned.open(new, now_ns).number,))
+            self._assigned.drain(link, (self._assigned.open(new, now_ns).number,))
             return
         plan = drain(link.number, self._view(), self._policy).plan
-        self._drain_into(link, None)
+        self._assigned.drain(link, None)
         if plan.refused:
             # Its key has no connection to spare and the others no room: it has to go first.
             _log.warning(
@@ -138,7 +133,7 @@ class Upkeep:
         found = drain(link.number, self._view(), self._policy, to=to, may_open=to is None)
         if found.plan.refused and self._may_all_take(link):
             # The room that there was is gone. It takes more again, lest it be refused for nothing.
-            link.draining, link.drain_to = False, None
+            self._assigned.stop_draining(link)
             _log.warning(
                 f"connection {link.number} stays: the others have no room any more for "
                 f"{len(found.plan.refused)} of its instruments"
@@ -168,7 +163,7 @@ class Upkeep:
                 f"connection {number} carries {len(link.rows)} instruments, and the others have "
                 f"room for {len(found.moves)}: unsubscribe some, or recycle it instead"
             )
-        self._drain_into(link, None)
+        self._assigned.drain(link, None)
         self._check_at_ns = 0
         return len(found.moves)
 
@@ -194,7 +189,7 @@ class Upkeep:
                 "unsubscribe some first"
             )
         for link in closing:
-            self._drain_into(link, None)
+            self._assigned.drain(link, None)
         self._scaling = _with_minimum(self._scaling, connections)
         self._check_at_ns = 0
         return -surplus

@@ -60,6 +60,7 @@ def test_topology_is_read_as_it_was_written(ground: Ground) -> None:
     outside = Outside(ground.paths)
     assert outside.read_topology() == []
     rows = [TopologyRow(4, 0, 0, 2, 10, True), TopologyRow(5, 0, 0, 1, 7, False)]
+    rows += [TopologyRow(6, 0, 0, 3, 7, True, True, 4), TopologyRow(7, 0, 0, 0, 7, True, True)]
     outside.write_topology(rows)
     assert Outside(ground.paths).read_topology() == rows
 

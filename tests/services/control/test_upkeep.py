@@ -93,6 +93,34 @@ def test_draining_moves_everything_and_closes() -> None:
     rig.check()
 
 
+def test_a_drain_goes_on_under_a_new_control_process() -> None:
+    rig = _rig(f"{ALL}\nmoves_per_s = 5")
+    rig.want("a", range(1, 61))
+    rig.turn()
+    rig.pool.upkeep.drain(1)
+    rig.turn(0.5)
+    assert 0 < rig.counts()[1] < 20
+    again = Rig(rig.config, rig.world)
+    assert again.pool.links[1].draining and not again.pool.links[1].takes_more
+    again.turn(6.0)
+    assert again.counts() == {0: 30, 2: 30}
+    again.check()
+
+
+def test_a_successor_that_fills_up_does_so_under_a_new_control_process() -> None:
+    rig = _rig("headroom = 0.0\nmoves_per_s = 5")
+    rig.want("a", range(1, 21))
+    rig.turn()
+    rig.pool.upkeep.recycle(0)
+    rig.turn(1.5)
+    assert rig.counts().keys() == {0, 1}
+    again = Rig(rig.config, rig.world)
+    assert again.pool.links[0].drain_to == (1,)
+    again.turn(6.0)
+    assert again.counts() == {1: 20}
+    again.check()
+
+
 def test_what_the_others_have_no_room_for_cannot_be_drained() -> None:
     rig = _rig(ALL)
     rig.want("a", range(1, 271))
