@@ -7,7 +7,7 @@ into the tables, `adopt` takes over what a control process before this one has l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -205,13 +205,37 @@ class Assigned:
     # ---- tables -----------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Bring what has changed into the tables; what has no table yet stays to be written."""
+        """Bring what has changed into the tables; what has no table yet stays to be written.
+
+        An instrument comes into the table of its new connection before it leaves the old one's, so
+        that this process may die at any moment, and its successor finds it in one of them.
+        """
         if self._topology_changed:
             self._outside.write_topology(map(_topology_row, self.links.values()))
             self._topology_changed = False
-        for link in self.links.values():
-            if link.dirty and self._outside.write(link):
-                link.dirty = False
+        unwritten = {n: link for n, link in self.links.items() if link.dirty}
+        while unwritten:
+            takers = [link for link in unwritten.values() if not self._gives(link, unwritten)]
+            # Of those that take from each other one has to be the first.
+            for link in takers or list(unwritten.values())[:1]:
+                del unwritten[link.number]
+                if not self._waits(link) and self._outside.write(link):
+                    link.dirty = False
+                    link.lost.clear()
+
+    def _gives(self, link: Link, unwritten: Mapping[int, Link]) -> bool:
+        """Whether an instrument that a connection lost goes to one of these."""
+        owners = {self.placement.get(token, -1) for token in link.lost} - {link.number}
+        return not owners.isdisjoint(unwritten)
+
+    def _waits(self, link: Link) -> bool:
+        """Whether a connection keeps its table until one that is in the making has its own.
+
+        Between decoders it does not: its slots are free for others at once.
+        """
+        owners = {self.placement.get(token, -1) for token in link.lost}
+        making = [self.links[n] for n in owners & self.links.keys() - self._outside.present]
+        return any(other.decoder == link.decoder for other in making)
 
     def adopt(self, now_ns: int) -> dict[int, tuple[int, int]]:
         """Take over what is in the tables; return {token: (source, target)} of what was moving."""

@@ -56,7 +56,8 @@ class Link:
     `healthy_mono_ns` is when it was last seen healthy, at first when it was opened;
     `wanted_mono_ns` when it was last seen wanted. `size` is what its segments were made for,
     `capacity` what the broker is believed to take: no more than that. `is_barred`: the broker
-    refuses to have it, its key being limited or its token rejected.
+    refuses to have it, its key being limited or its token rejected. `lost` are instruments that
+    were taken from it, and may be in its table still.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Link:
     is_barred: bool = False
     dirty: bool = True
     size: int = 0
+    lost: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.size = self.size or self.capacity
@@ -99,11 +101,13 @@ class Link:
         """Assign an instrument, or assign it otherwise."""
         if self.rows.get(token) != row:
             self.rows[token] = row
+            self.lost.discard(token)
             self.dirty = True
 
     def take(self, token: int) -> None:
         """Take an instrument away."""
         if self.rows.pop(token, None) is not None:
+            self.lost.add(token)
             self.dirty = True
 
 

@@ -29,11 +29,16 @@ LINGER_NS_MAX: Final = 2 * NS_PER_S
 
 @dataclass(frozen=True, slots=True)
 class Moving:
-    """An instrument under way: assigned to both, owned by the source until `target` delivers."""
+    """An instrument under way: assigned to both, owned by the source until `target` delivers.
+
+    What the target received before `begun_mono_ns` is of an earlier time that it had it;
+    `since_mono_ns` is when this process began to wait.
+    """
 
     source: int
     target: int
     begun_mono_ns: int
+    since_mono_ns: int
 
 
 class Moves:
@@ -65,9 +70,21 @@ class Moves:
         return len(self._waiting)
 
     def adopt(self, moving: Mapping[int, tuple[int, int]], now_ns: int) -> None:
-        """Go on with moves that a control process before this one began."""
-        for token, (source, target) in moving.items():
-            self.under_way[token] = Moving(source, target, now_ns)
+        """Go on with moves that a control process before this one began.
+
+        When, is not known; but each began after its source had had its first packet. One whose
+        source has none on its present socket has to be confirmed once more.
+        """
+        by_source: dict[int, list[int]] = {}
+        for token, (source, _) in moving.items():
+            by_source.setdefault(source, []).append(token)
+        for source, tokens in by_source.items():
+            rows = self._assigned.links[source].rows
+            slots = [rows[token].slot for token in tokens]
+            times = self._outside.first_packets(source, tokens, slots)
+            for token, first_ns in zip(tokens, times, strict=True):
+                begun_ns = first_ns + 1 if first_ns else now_ns
+                self.under_way[token] = Moving(source, moving[token][1], begun_ns, now_ns)
 
     def drop(self, token: int) -> None:
         """Forget a move: nobody wants the instrument any more."""
@@ -114,7 +131,7 @@ class Moves:
             assigned.placement[move.token] = target.number
             assigned.counters.moves_broken += 1
         else:
-            self.under_way[move.token] = Moving(source.number, target.number, now_ns)
+            self.under_way[move.token] = Moving(source.number, target.number, now_ns, now_ns)
             assigned.counters.moves_begun += 1
         assigned.assign(move.token, want.mode, target)
 
@@ -152,7 +169,7 @@ class Moves:
             self._assigned.placement[token] = target.number
             self._assigned.counters.moves_done += 1
             loser = source
-        elif target.is_down or now_ns - moving.begun_mono_ns >= self._confirm_ns:
+        elif target.is_down or now_ns - moving.since_mono_ns >= self._confirm_ns:
             # Without a first packet the source goes on carrying it: it does so as well.
             self._assigned.counters.moves_failed += 1
             loser = target

@@ -231,6 +231,42 @@ def test_a_move_under_way_is_adopted_too() -> None:
     again.check()
 
 
+def test_a_move_that_was_confirmed_before_the_restart_is_done_after_it() -> None:
+    """Its first packet is not new to the new process, and no other needs come."""
+    rig = Rig(pool_config(pool='open = "all"\nconfirm_after_s = 1.0'))
+    rig.want("a", range(1, 4))
+    rig.turn(1.0)
+    source = rig.pool.placement[1]
+    target = (source + 1) % 3
+    rig.move(1, source, target)
+    rig.pool.assigned.write()
+    rig.world.step()
+    again = Rig(rig.config, rig.world)
+    assert 1 in again.pool.moves.under_way
+    again.turn(2.0)
+    assert again.pool.placement[1] == target and not again.pool.moves.under_way
+    assert (again.pool.counters.moves_done, again.pool.counters.moves_failed) == (1, 0)
+    again.check()
+
+
+def test_a_packet_of_a_time_before_confirms_no_adopted_move() -> None:
+    """The target had the instrument once; what it received then is older than the source's."""
+    rig = Rig(pool_config(pool='open = "all"\nconfirm_after_s = 1.0'))
+    rig.want("a", range(1, 4))
+    rig.turn(1.0)
+    source = rig.pool.placement[1]
+    target = (source + 1) % 3
+    rig.world.mute = {target}
+    rig.move(1, source, target)
+    rig.turn(0.1)
+    rig.world.mute = set()
+    rig.world.written_ns[target, 1] = rig.world.written_ns[source, 1] - 1
+    again = Rig(rig.config, rig.world)
+    again.turn(2.0)
+    assert again.pool.placement[1] == source and again.pool.counters.moves_failed == 1
+    again.check()
+
+
 def test_a_number_is_never_used_again_over_a_restart() -> None:
     rig = Rig(pool_config())
     rig.want("a", [1])
