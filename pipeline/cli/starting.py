@@ -9,6 +9,7 @@ from pipeline.cli.configuration import load_config
 from pipeline.core import logs
 from pipeline.core.config import InstanceConfig
 from pipeline.core.errors import ConfigError, Problem
+from pipeline.core.extras import require_extra
 from pipeline.supervisor.roles import ROLES, load_control, load_gateway, load_simulator
 from pipeline.supervisor.start import supervise
 
@@ -40,6 +41,8 @@ def run_instance(
         load_control()
     if config.gateway is not None:
         load_gateway()
+    if config.zeromq is not None:
+        require_extra("zmq", needed_by="[zeromq]")
     instance = _overridden(config.instance, exit_on_auth, log_level, log_format)
     config = dataclasses.replace(config, instance=instance)
     logs.set_up(role="supervisor", level=instance.log_level, log_format=instance.log_format)

@@ -87,7 +87,7 @@ def plan_memory(config: Config) -> MemoryPlan:
     """Return the plan of a checked config."""
     return plan_segments(
         plan_topology(config),
-        strategies=len(config.strategies),
+        strategies=len(config.hosted),
         gateway=config.gateway is not None,
     )
 

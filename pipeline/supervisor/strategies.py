@@ -30,7 +30,7 @@ _LOOKS: Final = 3
 
 def become_host(task: Task) -> NoReturn:
     """Replace this forked child by an interpreter that hosts a strategy, in its own session."""
-    strategy = task.config.strategies[task.number]
+    strategy = task.config.hosted[task.number]
     hosting = Hosting(
         instance=task.paths.name,
         shm_directory=str(task.paths.root),

@@ -130,7 +130,7 @@ class Supervisor:
         if topology.pooled:
             members.append(add(Role.CONTROL, 0))
         members += self._connections.members_at_start()
-        for number, strategy in enumerate(self._config.strategies):
+        for number, strategy in enumerate(self._config.hosted):
             members.append(add(Role.STRATEGY, number, strategy.label))
         if self._config.gateway is not None:
             members.append(add(Role.GATEWAY, 0))

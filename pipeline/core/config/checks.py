@@ -51,6 +51,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_supervisor(config),
         *_api(config),
         *_gateway(config),
+        *_zeromq(config),
         *_simulator(config),
     ]
 
@@ -252,6 +253,8 @@ def _subscriptions(config: Config) -> Iterator[Problem]:
 
 def _strategies(config: Config) -> Iterator[Problem]:
     labels = Counter(strategy.label for strategy in config.strategies if strategy.entry)
+    if config.zeromq is not None:
+        labels["zeromq"] += 1  # what the bridge is called, beside them
     for number, strategy in enumerate(config.strategies):
         if strategy.entry and labels[strategy.label] > 1:
             path = f"strategy[{number}].name"
@@ -365,6 +368,17 @@ def _gateway(config: Config) -> Iterator[Problem]:
         except ValueError:
             allowed = "an address, or a network such as 10.0.0.0/8"
             yield Problem(f"gateway.trusted_proxies[{number}]", proxy, allowed)
+
+
+def _zeromq(config: Config) -> Iterator[Problem]:
+    bridge = config.zeromq
+    if bridge is None:
+        return
+    allowed = f"the owner of an [[account]]: {', '.join(filter(None, config.owners))}"
+    if bridge.owner is None and len(config.owners) > 1:
+        yield Problem("zeromq.owner", "nothing", allowed)
+    elif bridge.owner is not None and bridge.owner not in config.owners:
+        yield Problem("zeromq.owner", shorten(bridge.owner), allowed)
 
 
 def is_loopback(host: str) -> bool:

@@ -42,6 +42,8 @@ STRATEGY_NAME_PATTERN: Final = f"[a-z0-9-]{{1,{STRATEGY_NAME_MAX}}}"
 STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
 #: Whose accounts are that name no owner.
 DEFAULT_OWNER: Final = "default"
+#: What the supervisor hosts where there is a [zeromq] section.
+BRIDGE_ENTRY: Final = "pipeline.services.bridge.hosted:Bridge"
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 SIMULATOR_URL: Final = "simulator"
@@ -583,6 +585,36 @@ class GatewayConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ZeroMqConfig:
+    """Publish ticks to an OpenAlgo that runs already; a process of its own. Needs `zeromq`."""
+
+    endpoint: str = key(
+        Text(
+            r"tcp://[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}|ipc://[^\0]+",
+            "tcp://HOST:PORT or ipc://PATH",
+        ),
+        "where its proxy listens; nobody is asked for a key there",
+        default="tcp://127.0.0.1:5555",
+    )
+    owner: str | None = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "whose ticks and orders go out, as no topic tells users apart; needed with several owners",
+        default=None,
+        example="default",
+    )
+    user: str = key(
+        Text(r"[\x21-\x7e]{0,64}", "a name without blanks, or nothing"),
+        "what OpenAlgo calls that owner; without it no order updates are published",
+        default="",
+    )
+    high_water_mark: int = key(
+        Integer(1, 1_000_000),
+        "messages that wait for a slow proxy; more are dropped, and counted",
+        default=1000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RingsConfig:
     """Sizes in shared memory, per connection; nothing shrinks by itself."""
 
@@ -715,6 +747,7 @@ class Config:
     pool: PoolConfig | None = table(PoolConfig, "", optional=True, excludes=True)
     api: ApiConfig | None = table(ApiConfig, "", optional=True, excludes=True)
     gateway: GatewayConfig | None = table(GatewayConfig, "", optional=True, excludes=True)
+    zeromq: ZeroMqConfig | None = table(ZeroMqConfig, "", optional=True)
     supervisor: SupervisorConfig = table(SupervisorConfig, "")
     broker_rest: BrokerRestConfig = table(BrokerRestConfig, "")
     simulator: SimulatorConfig | None = table(SimulatorConfig, "", optional=True)
@@ -756,6 +789,20 @@ class Config:
         if account.access_token is None:
             return SecretReference("key", account.api_key)
         return parse_reference(account.access_token, self.folder)
+
+    @property
+    def hosted(self) -> tuple[StrategyConfig, ...]:
+        """All that the supervisor hosts: the strategies, and behind them the ZeroMQ bridge."""
+        bridge = self.zeromq
+        if bridge is None:
+            return self.strategies
+        params = FreeTable(
+            endpoint=bridge.endpoint,
+            owner=bridge.owner or self.owners[0],
+            user=bridge.user,
+            high_water_mark=bridge.high_water_mark,
+        )
+        return (*self.strategies, StrategyConfig(name="zeromq", entry=BRIDGE_ENTRY, params=params))
 
     @property
     def instruments_file(self) -> Path | None:

@@ -1,0 +1,67 @@
+"""The bridge in an instance: what a proxy hears is what the streams hold, byte for byte."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pipeline
+from ext.encode import MarketEncoder
+from pipeline.instruments import write_store
+from pipeline.instruments.synthetic import synthetic_instruments
+from pipeline.services.bridge.topics import market_topics
+from pipeline.sim.control import ControlClient
+from pipeline.sim.role import CONTROL_NAME
+from tests.services.bridge.proxy import Proxy
+from tests.system.rig import Run, wait_for
+
+COUNT = 12
+MESSAGES = 300
+
+
+def test_the_proxy_hears_every_tick_byte_for_byte_and_every_order(
+    make_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    file = tmp_path / "instruments.sqlite"
+    write_store(synthetic_instruments(date(2025, 10, 23), rows=40), file=file, source="test")
+    with Proxy() as proxy:
+        run = make_run(
+            connections=1, count=COUNT, simulator="rate = 200.0\ninterval_s = 0.05",
+            more=f'[instruments]\nfile = "{file}"\n'
+            f'[zeromq]\nendpoint = "{proxy.endpoint}"\nuser = "alice"\n',
+        )  # fmt: skip
+        run.start_and_wait()
+        market = pipeline.attach("system", shm_directory=run.paths.root, from_="oldest")
+        with market, ControlClient(run.paths.directory / CONTROL_NAME) as exchange:
+            wait_for(proxy.take, "the bridge to be connected")
+            exchange.command("order")
+            wait_for(lambda: proxy.take() >= MESSAGES, "messages")
+            expected = expected_frames(market, file, until=len(proxy.frames) + 200)
+        orders = [frame for frame in proxy.frames if frame[0] == b"ZERODHA_alice_orders"]
+        heard = [frame for frame in proxy.frames if frame not in orders]
+        at = expected.index(heard[0])
+        assert heard == expected[at : at + len(heard)]
+        assert {frame[0].rpartition(b"_")[2] for frame in heard} <= {b"QUOTE", b"DEPTH"}
+        [order] = [json.loads(payload) for _, payload in orders]
+        assert (order["type"], order["user_id"]) == ("order_update", "alice")
+        assert run.stop() == 0
+    assert "published, 0 dropped at the high-water mark" in run.log.read_text()
+
+
+def expected_frames(market: pipeline.Market, file: Path, *, until: int) -> list[list[bytes]]:
+    """Return what the bridge had to say of so many ticks, from the first one on."""
+    catalogue = pipeline.instruments.load(file)
+    encoder, topics = MarketEncoder(), {}
+    for token in market.tokens.tolist():
+        exchange, _, symbol = catalogue.openalgo_key(catalogue.find(token)).partition(":")
+        encoder.name(token, symbol, exchange, "zerodha")
+        topics[token] = market_topics(exchange, symbol)
+    frames: list[list[bytes]] = []
+    for ticks in market.batches(timeout_s=30.0):
+        for i, (token, mode) in enumerate(ticks[["instrument_token", "mode"]].tolist()):
+            frames.append([topics[token][mode], encoder.data(ticks, i, mode, token)])
+        if len(frames) >= until:
+            return frames
+    raise AssertionError("the instance ended")
