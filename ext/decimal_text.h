@@ -96,11 +96,12 @@ static inline DecimalSpan decimal_span(uint64_t mantissa, int exponent) {
     int places = 16 - ((exponent + 52) * 78913 >> 18);
     if (places > DECIMAL_PLACES_MAX) places = DECIMAL_PLACES_MAX;
     DecimalSpan span = {.shift = 2 - exponent - places, .places = places};
-    const uint64_t five = POWERS_OF_FIVE[places], excludes = mantissa & 1;
-    const uint64_t below = mantissa == (uint64_t)1 << 52 ? 1 : 2; /* half the way to its neighbour, in quarters */
-    span.middle = (unsigned __int128)(4 * mantissa) * five;
-    span.least = (uint64_t)((span.middle - (unsigned __int128)below * five - 1 + excludes) >> span.shift) + 1;
-    span.most = (uint64_t)((span.middle + (unsigned __int128)2 * five - excludes) >> span.shift);
+    const unsigned __int128 five = POWERS_OF_FIVE[places];
+    const int below = mantissa == (uint64_t)1 << 52 ? 1 : 2; /* half the way to its neighbour, in quarters */
+    span.middle = 4 * mantissa * five;
+    /* Without the bounds: they are integers only beside a double that is one, and needs no place. */
+    span.least = (uint64_t)((span.middle - below * five) >> span.shift) + 1;
+    span.most = (uint64_t)((span.middle + 2 * five - 1) >> span.shift);
     return span;
 }
 

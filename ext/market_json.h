@@ -19,7 +19,7 @@
 #include "layout.h"
 
 #define MARKET_NAME_MAX 4096u      /* what MarketName holds */
-#define MARKET_FIELDS_MAX 4096u    /* what a record's fields come to at most; the worst takes 2,700 */
+#define MARKET_FIELDS_MAX 4096u    /* what a record's fields come to at most; the worst takes 2,500 */
 #define MARKET_HEADER_MAX 4u
 #define MARKET_FRAME_MAX (MARKET_HEADER_MAX + MARKET_NAME_MAX + MARKET_FIELDS_MAX + 8)
 

@@ -1,4 +1,4 @@
-"""The decoder's tests once more, on extensions built with ASan and UBSan: the Cython shell too."""
+"""Decoder and encoder, their tests once more under ASan and UBSan: the Cython shells too."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ TESTS = (
     "tests/ext/test_decode.py",
     "tests/brokers/test_kite_decode.py",
     "tests/brokers/test_kite_property.py",
+    "tests/ext/test_encode.py",
+    "tests/ext/test_encode_batch.py",
 )
 
 
@@ -37,7 +39,7 @@ def libraries() -> str:
 
 @pytest.mark.full
 @pytest.mark.timeout(1500)
-def test_decoder_under_sanitizers() -> None:
+def test_decoder_and_encoder_under_sanitizers() -> None:
     preload = libraries()
     root = build_root("sanitize")
     # PYTHONMALLOC: pools of small objects would hide what is read beside them. The interpreter
