@@ -5,9 +5,9 @@
  * price is first taken for what it was made of, an integer over a power of ten, which costs one
  * division; any other double goes through exact integer arithmetic.
  *
- * Writers take the place to write at and return the place behind; DECIMAL_TEXT_MAX bytes must be
- * there. What has no such text (NaN, an infinity, 2^53 and more, a tenth of a billionth and less)
- * gives NULL, and nothing was written that counts.
+ * Writers take the place to write at and return the place behind. They store eight digits at once, so
+ * that DECIMAL_TEXT_MAX bytes must be there whatever the text. What has no such text (NaN, an infinity,
+ * 2^53 and more, below a tenth of a billionth) gives NULL, and nothing was written that counts.
  */
 #ifndef PIPELINE_DECIMAL_TEXT_H
 #define PIPELINE_DECIMAL_TEXT_H
@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DECIMAL_TEXT_MAX 32u     /* a sign, "0." and 27 places; integers have 20 at most */
+#define DECIMAL_TEXT_MAX 40u     /* a sign, "0." and 27 places, and what is written behind them */
 #define DECIMAL_PLACES_MAX 27
 #define DECIMAL_SMALLEST 1e-10   /* its shortest text needs no more places than that */
 #define DECIMAL_LIMIT 9007199254740992.0 /* 2^53: below it a double has places of its own */
@@ -29,25 +29,44 @@ static const uint64_t POWERS_OF_TEN[20] = {
     10000000000000000000ull,
 };
 
-static const char DIGIT_PAIRS[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051"
-    "525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+#define TEN_8 100000000u
 
-static inline int decimal_digits(uint64_t value) {
-    int digits = (64 - __builtin_clzll(value | 1)) * 1233 >> 12;
-    return digits + (value >= POWERS_OF_TEN[digits]) + (value == 0);
+/* Eight digits of a value below 10^8 as bytes 0 to 9, the first digit in the lowest byte: halves,
+ * then pairs, then digits are parted side by side in one word, by products that are exact for them. */
+static inline uint64_t decimal_eight(uint32_t value) {
+    const uint64_t halves = value / 10000 | (uint64_t)(value % 10000) << 32;
+    const uint64_t hundreds = (halves * 10486 >> 20) & 0x0000007f0000007full;
+    const uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
+    const uint64_t tens = (pairs * 103 >> 10) & 0x000f000f000f000full;
+    return tens | (pairs - 10 * tens) << 8;
 }
 
-/* Write the last `count` digits of value, zeros in front included. */
-static inline void decimal_put_digits(uint8_t *out, uint64_t value, int count) {
-    for (; count >= 2; count -= 2, value /= 100) memcpy(out + count - 2, DIGIT_PAIRS + 2 * (value % 100), 2);
-    if (count) out[0] = (uint8_t)('0' + value % 10);
+static inline uint8_t *decimal_store(uint8_t *out, uint64_t digits, int count) {
+    digits |= 0x3030303030303030ull;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    memcpy(out, &digits, sizeof digits);
+    return out + count;
+}
+
+/* Write a value below 10^count with `count` digits, from 1 on, zeros in front included. */
+static inline uint8_t *decimal_put_padded(uint8_t *out, uint64_t value, int count) {
+    if (count > 8) {
+        out = decimal_put_padded(out, value / TEN_8, count - 8);
+        return decimal_store(out, decimal_eight((uint32_t)(value % TEN_8)), 8);
+    }
+    return decimal_store(out, decimal_eight((uint32_t)value) >> 8 * (8 - count), count);
 }
 
 static inline uint8_t *decimal_put_unsigned(uint8_t *out, uint64_t value) {
-    int digits = decimal_digits(value);
-    decimal_put_digits(out, value, digits);
-    return out + digits;
+    if (value >= TEN_8) {
+        out = decimal_put_unsigned(out, value / TEN_8);
+        return decimal_store(out, decimal_eight((uint32_t)(value % TEN_8)), 8);
+    }
+    const uint64_t digits = decimal_eight((uint32_t)value);
+    const int zeros = __builtin_ctzll(digits | (uint64_t)1 << 56) >> 3; /* in front; the last digit stays */
+    return decimal_store(out, digits >> 8 * zeros, 8 - zeros);
 }
 
 static inline uint8_t *decimal_put_signed(uint8_t *out, int64_t value) {
@@ -55,20 +74,24 @@ static inline uint8_t *decimal_put_signed(uint8_t *out, int64_t value) {
     return decimal_put_unsigned(out + (value < 0), value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-/* Write integer / 10^places with at least one place, and no zero behind it that says nothing. */
-static inline uint8_t *decimal_put_scaled(uint8_t *out, uint64_t integer, int places) {
-    uint64_t whole = 0, rest = integer;
-    if (places < 20) {
-        whole = integer / POWERS_OF_TEN[places];
-        rest = integer % POWERS_OF_TEN[places];
-    }
+/* Write integer / 10^places, up to seven, with at least one place and no idle zero behind it. */
+static inline uint8_t *decimal_put_units(uint8_t *out, uint64_t integer, int places) {
+    const uint64_t unit = places == 2 ? 100 : POWERS_OF_TEN[places];
+    const uint64_t whole = places == 2 ? integer / 100 : integer / unit;
+    const uint64_t digits = decimal_eight((uint32_t)((integer - whole * unit) * POWERS_OF_TEN[8 - places]));
     out = decimal_put_unsigned(out, whole);
     *out++ = '.';
-    if (places == 0) *out = '0';
-    decimal_put_digits(out, rest, places);
-    uint8_t *last = out + (places > 1 ? places - 1 : 0);
-    while (last > out && *last == '0') last--;
-    return last + 1;
+    return decimal_store(out, digits, 8 - (__builtin_clzll(digits | 1) >> 3));
+}
+
+/* Write integer / 10^places, with at least one place; the integer's last digit is no idle zero. */
+static inline uint8_t *decimal_put_scaled(uint8_t *out, uint64_t integer, int places) {
+    const uint64_t whole = places < 20 ? integer / POWERS_OF_TEN[places] : 0;
+    out = decimal_put_unsigned(out, whole);
+    *out++ = '.';
+    *out = '0';
+    if (places == 0) return out + 1;
+    return decimal_put_padded(out, places < 20 ? integer % POWERS_OF_TEN[places] : integer, places);
 }
 
 /* ---- any double ------------------------------------------------------------------------------- */
@@ -156,7 +179,7 @@ static inline int decimal_integer(double price, double divisor, int64_t *integer
 
 static inline uint8_t *decimal_put_integer(uint8_t *out, int64_t integer, int places) {
     *out = '-';
-    return decimal_put_scaled(out + (integer < 0), (uint64_t)(integer < 0 ? -integer : integer), places);
+    return decimal_put_units(out + (integer < 0), (uint64_t)(integer < 0 ? -integer : integer), places);
 }
 
 static inline uint8_t *decimal_put_price(uint8_t *out, double price, const DecimalScale *scale) {
