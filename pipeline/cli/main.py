@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "pipeline.cli.instruments:command", "Keep the list of instruments, and look things up."
     ),
     "token": Entry("pipeline.cli.token:command", "Log in at the broker; renew an access token."),
+    "gateway": Entry("pipeline.cli.gateway:command", "Say who may connect to the gateway."),
     "limits": Entry("pipeline.cli.limits:command", "Show what a broker allows, and who says so."),
     "doctor": Entry("pipeline.cli.doctor:command", "Say what is wrong here, and how to mend it."),
     "bench": Entry("pipeline.cli.bench:command", "Measure the pipeline beside its peers."),

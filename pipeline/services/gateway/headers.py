@@ -1,8 +1,9 @@
 """Which browsers' pages may connect, and under which names this host is asked for. Floor 4; pure.
 
 A browser says in `Origin` which page opens a connection, and pages of strangers can reach loopback;
-programs send none and are let in by their key alone. `Host` must be an address or a name that is
-ours, so that a stranger's name made to point here (DNS rebinding) does not pass for ours.
+programs send none. Either way a key decides; this keeps strangers from trying. `Host` must be an
+address or a name that is ours, so that a stranger's name made to point here (DNS rebinding) does
+not pass for ours.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
-_LOCAL_NAMES: Final = frozenset({"localhost"})
+_LOCAL_NAME: Final = "localhost"
 
 
 def page_origins(host: str, port: int) -> frozenset[str]:
     """Return the origins of pages served at an address of ours, by each name that it may have."""
     hosts = {f"[{host}]" if ":" in host else host}
-    if host == "localhost" or _is_loopback(host):
-        hosts |= {"localhost", "127.0.0.1", "[::1]"}
+    if _is_loopback(host):
+        hosts |= {_LOCAL_NAME, "127.0.0.1", "[::1]"}
     return frozenset(f"http://{name}:{port}" for name in hosts)
 
 
@@ -29,7 +30,8 @@ def refuse_headers(
     """Return why a request is refused by its headers; None if it is not.
 
     origins: of the pages that may connect, `scheme://host[:port]`. names: of this host, besides
-    localhost and addresses, as a proxy in front of it hands them on.
+    localhost and addresses, as a client may have written them; one with a port is meant with that
+    port alone.
     """
     if host is None or not _is_ours(host, names):
         return "the Host header names none of this gateway's names ([gateway] hosts)"
@@ -39,22 +41,30 @@ def refuse_headers(
 
 
 def _is_ours(host: str, names: Iterable[str]) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    if name in _LOCAL_NAMES or name in {each.lower() for each in names}:
+    name = _name_of(host)
+    if {name, host.lower()} & {each.lower() for each in names}:
         return True
-    return _is_address(name)
+    return name == _LOCAL_NAME or _address(name) is not None
 
 
-def _is_address(text: str) -> bool:
+def _is_loopback(name: str) -> bool:
+    address = _address(name)
+    return name == _LOCAL_NAME or (address is not None and address.is_loopback)
+
+
+def _name_of(host: str) -> str:
+    """Return the host of `host[:port]` in lower case; "" for what is neither."""
     try:
-        ipaddress.ip_address(text)
+        parts = urlsplit(f"//{host}")
+        found = parts.hostname
+        _ = parts.port  # ValueError for what is no port
     except ValueError:
-        return False
-    return True
+        return ""
+    return found if found and parts.netloc == host and "@" not in host else ""
 
 
-def _is_loopback(text: str) -> bool:
-    return _is_address(text) and ipaddress.ip_address(text).is_loopback
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -25,7 +25,7 @@ class Limits:
     #: Of one client, from then on.
     payload_bytes: int = _KIB * _KIB
     instruments: int = 5_000
-    control_messages_per_s: int = 50
+    control_messages_per_s: float = 50.0
     control_messages_burst: int = 1_000
     errors_per_minute: int = 20
     #: Of all clients, and of one address.
@@ -46,14 +46,18 @@ class Limits:
         """How many bytes may wait while a key is being looked at."""
         return self.early_messages * self.early_payload_bytes
 
+    def control_messages(self) -> TokenBucket:
+        """Return a client's bucket, full."""
+        return TokenBucket(rate=self.control_messages_per_s, burst=self.control_messages_burst)
+
 
 class TokenBucket:
     """Lets `burst` through at once and `rate` in each `per_ns` after that; whole nanoseconds."""
 
     __slots__ = ("_interval_ns", "_tolerance_ns", "_used_until_ns")
 
-    def __init__(self, *, rate: int, burst: int, per_ns: int = NS_PER_S) -> None:
-        self._interval_ns = per_ns // rate
+    def __init__(self, *, rate: float, burst: int, per_ns: int = NS_PER_S) -> None:
+        self._interval_ns = int(per_ns / rate)
         self._tolerance_ns = (burst - 1) * self._interval_ns
         self._used_until_ns = 0
 

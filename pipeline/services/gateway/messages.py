@@ -68,7 +68,7 @@ def read_mode(written: object) -> int | None:
     return written if written in MODES else None
 
 
-def raw_items(request: Request) -> Sequence[object] | None:
+def written_items(request: Request) -> Sequence[object] | None:
     """Return the instruments as they are written; None when the message names none."""
     for name in ("symbols", "instruments"):
         found = request.get(name)
@@ -154,6 +154,11 @@ def not_found(item: Item) -> str:
     return f"Token not found for {_bounded(item.symbol)} on {_bounded(item.exchange)}"
 
 
+def bad_mode(written: object) -> str:
+    """Return the text for a mode that is none."""
+    return f"Invalid mode: {shown(written)}; expected 1, 2, 3 or LTP, Quote, Depth"
+
+
 def subscribed(items: Sequence[Mapping[str, object]], broker: str, request: Request) -> bytes:
     """Return the answer to a subscription: partial as soon as one item failed."""
     failed = any(item["status"] != "success" for item in items)
@@ -172,6 +177,7 @@ def subscribed(items: Sequence[Mapping[str, object]], broker: str, request: Requ
 def unsubscribed(
     successful: Sequence[Mapping[str, object]],
     failed: Sequence[Mapping[str, object]],
+    *,
     broker: str,
     request: Request,
 ) -> bytes:
@@ -212,7 +218,7 @@ def subscriptions(
     )
 
 
-def broker_info(*, broker: str, adapter_status: str, user_id: str, request: Request) -> bytes:
+def broker_info(broker: str, adapter_status: str, user_id: str, request: Request) -> bytes:
     """Return whose ticks these are."""
     return encode(
         {

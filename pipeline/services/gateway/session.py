@@ -7,81 +7,40 @@ gets follows from its key, never from anything that it says.
 
 Times are monotonic nanoseconds. Whoever does the I/O calls `receive` for each message, `tick` at
 `next_ns` (or every 50 ms, which is simpler), stops reading until `pause_until_ns` while that is not
-0, and calls `ended` when the connection is gone.
+0, calls `key_revoked` when `KeyStore.valid` no longer has the client's key, and `ended` when the
+connection is gone.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, real_ns
 from pipeline.services.gateway import messages
 from pipeline.services.gateway.guard import Visit
+from pipeline.services.gateway.holdings import Holdings
+from pipeline.services.gateway.inbox import Inbox
 from pipeline.services.gateway.limits import Limits, TokenBucket
 from pipeline.services.gateway.messages import Item, Request
+from pipeline.services.gateway.needs import Desk, Listed
 from pipeline.services.keys import Principal
+
+__all__ = [
+    "CLOSE_POLICY",
+    "CLOSE_TOO_BIG",
+    "CLOSE_UNAUTHENTICATED",
+    "Desk",
+    "Listed",
+    "Session",
+]
 
 CLOSE_POLICY: Final = 1008
 CLOSE_TOO_BIG: Final = 1009
 CLOSE_UNAUTHENTICATED: Final = 4401
 
-#: A message with this many instruments counts as one more message.
-_ITEMS_PER_MESSAGE: Final = 100
-#: What may wait for its turn when whoever reads did not stop; it never comes to that.
-_WAITING_BYTES_MAX: Final = 8 * 1024 * 1024
-_WAITING_COST_BYTES: Final = 64  # of a message, besides its bytes
-
+_MINUTE_NS: Final = 60 * NS_PER_S
 _BAD_KEY: Final = "Invalid API key"
-
-
-class Listed(NamedTuple):
-    """An instrument that there is: `key` is its number within one owner."""
-
-    key: int
-    symbol: str
-    exchange: str
-
-
-class Desk(Protocol):
-    """What a session needs of its gateway. Every call returns at once."""
-
-    #: OpenAlgo's name of the broker whose ticks these are, and of all that there may be.
-    broker: str
-    brokers: list[str]
-
-    def adapter_status(self) -> str:
-        """Return "connected" or "disconnected"."""
-
-    def check_key(self, client: Session, key: str) -> None:
-        """Have a key verified off the loop; the answer is `client.key_checked`, on the loop."""
-
-    def find(self, owner: str, exchange: str, symbol: str) -> Listed | None:
-        """Return the instrument of exactly that name, in exactly that case."""
-
-    def subscribe(self, client: Session, listed: Listed, mode: int) -> str | None:
-        """Begin to send; return why not, as the client may read it, or None.
-
-        Called once for each instrument and mode that the client does not have yet.
-        """
-
-    def acknowledged(self, client: Session, accepted: Sequence[tuple[Listed, int]]) -> None:
-        """Learn that the answer to a subscription was said: last known ticks may follow."""
-
-    def unsubscribe(self, client: Session, listed: Listed, mode: int | None) -> None:
-        """Send no more of one mode; None: of the instrument."""
-
-    def subscribe_orders(self, client: Session) -> None:
-        """Send order updates of the client's owner."""
-
-    def unsubscribe_orders(self, client: Session) -> None:
-        """Send no more order updates."""
-
-
-class _Held(NamedTuple):
-    listed: Listed
-    modes: set[int]
 
 
 class Session:
@@ -100,7 +59,6 @@ class Session:
     ) -> None:
         self.principal: Principal | None = None
         self.closed = False
-        self.wants_orders = False
         #: Not 0: no further message is to be read before then.
         self.pause_until_ns = 0
         self.requests = 0
@@ -113,22 +71,18 @@ class Session:
         self._wall_ns = wall_ns
         self._now_ns = now_ns
         self._authenticate_by_ns = now_ns + int(limits.authenticate_within_s * NS_PER_S)
-        self._checking = False
+        self._checking = False  # a key is being looked at, or its refusal is held back
         self._refuse_at_ns = 0
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
         self._going_on = False
-        self._bucket = TokenBucket(
-            rate=limits.control_messages_per_s, burst=limits.control_messages_burst
-        )
+        self._inbox = Inbox(limits.control_messages())
         self._mistakes = TokenBucket(
-            rate=limits.errors_per_minute, burst=limits.errors_per_minute, per_ns=60 * NS_PER_S
+            rate=limits.errors_per_minute, burst=limits.errors_per_minute, per_ns=_MINUTE_NS
         )
-        self._held: dict[tuple[str, str], _Held] = {}
+        self._holdings = Holdings(desk, self, instruments_max=limits.instruments)
 
     def __repr__(self) -> str:
         who = "nobody" if self.principal is None else self.principal.name
-        return f"<Session of {who}, {len(self._held)} instruments>"
+        return f"<Session of {who}, {self.instruments} instruments>"
 
     @property
     def payload_bytes_max(self) -> int:
@@ -140,13 +94,18 @@ class Session:
     @property
     def instruments(self) -> int:
         """How many instruments the client is subscribed to, in whatever modes."""
-        return len(self._held)
+        return len(self._holdings)
+
+    @property
+    def wants_orders(self) -> bool:
+        """Whether the client is subscribed to order updates."""
+        return self._holdings.wants_orders
 
     @property
     def next_ns(self) -> int:
         """When `tick` has something to do, if nothing else happens; 0 = never."""
         due = [self._refuse_at_ns, self.pause_until_ns]
-        if self.principal is None and not self._checking:
+        if self.principal is None:
             due.append(self._authenticate_by_ns)
         return 0 if self.closed else min((at_ns for at_ns in due if at_ns), default=0)
 
@@ -157,10 +116,9 @@ class Session:
         if len(payload) > self.payload_bytes_max:
             self._end_with(CLOSE_TOO_BIG, "message too big")
             return
-        self._waiting.append(payload)
-        self._waiting_bytes += len(payload)
+        self._inbox.put(payload)
         self._go_on(now_ns)
-        self._look_at_what_waits()
+        self._refuse_to_hold_more()
 
     def tick(self, now_ns: int) -> None:
         """Do what time asks for: the deadline of the key, late answers, messages that waited."""
@@ -168,10 +126,6 @@ class Session:
             return
         if self._refuse_at_ns and now_ns >= self._refuse_at_ns:
             self._refuse_key()
-        expired = now_ns >= self._authenticate_by_ns and not self._checking
-        if self.principal is None and expired:
-            self._end_with(CLOSE_UNAUTHENTICATED, "auth timeout")
-            return
         self._go_on(now_ns)
 
     def key_checked(self, principal: Principal | None, now_ns: int) -> None:
@@ -187,26 +141,23 @@ class Session:
 
     def key_unchecked(self, now_ns: int) -> None:
         """Learn that the key could not be looked at; that is no fault of the client's."""
-        if self.closed or not self._checking:
+        if self.closed or not self._checking or self._refuse_at_ns:
             return
         self._checking = False
-        self._say(messages.error("SERVER_ERROR", "API keys cannot be checked now, try again"))
+        self._error("SERVER_ERROR", "API keys cannot be checked now, try again")
         self._go_on(now_ns)
 
     def key_revoked(self) -> None:
         """End the client: its key is good no longer."""
         if not self.closed:
-            self._say(messages.error("AUTHENTICATION_ERROR", "API key was revoked or has expired"))
+            self._error("AUTHENTICATION_ERROR", "API key was revoked or has expired")
             self._end_with(CLOSE_UNAUTHENTICATED, "key revoked")
 
     def ended(self) -> None:
         """Give up what the client had; again is nothing."""
         self.closed = True
         self._forget_waiting()
-        self._unsubscribe_all()
-        if self.wants_orders:
-            self.wants_orders = False
-            self._desk.unsubscribe_orders(self)
+        self._holdings.clear()
         self._visit.end()
 
     def _go_on(self, now_ns: int) -> None:
@@ -216,23 +167,31 @@ class Session:
             return  # called by a desk that answered at once: the loop below goes on
         self._going_on = True
         try:
-            while self._waiting and not self._checking and self._bucket.ready_ns() <= now_ns:
-                payload = self._waiting.popleft()
-                self._waiting_bytes -= len(payload)
-                self._bucket.take(now_ns)
+            while not (self._is_late() or self._checking or self.closed):
+                payload = self._inbox.take(now_ns)
+                if payload is None:
+                    break
                 self._handle(payload)
         finally:
             self._going_on = False
-        ready_ns = self._bucket.ready_ns()
-        self.pause_until_ns = ready_ns if ready_ns > now_ns and not self.closed else 0
+        self.pause_until_ns = 0 if self.closed else self._inbox.pause_until_ns(now_ns)
 
-    def _look_at_what_waits(self) -> None:
-        if self.principal is None:
-            too_many = len(self._waiting) > self._limits.early_messages
-            if too_many or self._waiting_bytes > self._limits.early_bytes:
-                self._end_with(CLOSE_POLICY, "too much before authentication")
-        elif self._waiting_bytes + _WAITING_COST_BYTES * len(self._waiting) > _WAITING_BYTES_MAX:
-            self._end_with(CLOSE_POLICY, "too many messages")
+    def _is_late(self) -> bool:
+        """Return whether there was time enough to authenticate; end the client then."""
+        if self.principal is not None or self._now_ns < self._authenticate_by_ns:
+            return False
+        if not self.closed:
+            self._end_with(CLOSE_UNAUTHENTICATED, "auth timeout")
+        return True
+
+    def _refuse_to_hold_more(self) -> None:
+        if self.principal is not None:
+            if self._inbox.is_overfull:
+                self._end_with(CLOSE_POLICY, "too many messages")
+            return
+        too_many = len(self._inbox) > self._limits.early_messages
+        if too_many or self._inbox.payload_bytes > self._limits.early_bytes:
+            self._end_with(CLOSE_POLICY, "too much before authentication")
 
     def _end_with(self, code: int, reason: str) -> None:
         self.closed = True
@@ -240,8 +199,7 @@ class Session:
         self._close(code, reason)
 
     def _forget_waiting(self) -> None:
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        self._inbox.clear()
         self.pause_until_ns = 0
 
     def _handle(self, payload: bytes) -> None:
@@ -255,15 +213,15 @@ class Session:
             self._mistake("INVALID_JSON", "A message must be a JSON object")
             return
         action = request["action"] if "action" in request else request.get("type")
-        handler = _HANDLERS.get(action) if isinstance(action, str) else None
-        if handler is None:
+        found = _ACTIONS.get(action) if isinstance(action, str) else None
+        if found is None:
             self._mistake("INVALID_ACTION", f"Invalid action: {messages.shown(action)}", request)
-        elif handler.needs_key and self.principal is None:
+        elif found.needs_key and self.principal is None:
             self._error("NOT_AUTHENTICATED", "You must authenticate first", request)
-        elif handler.needs_owner and self._owner is None:
+        elif found.needs_owner and self._owner is None:
             self._error("BROKER_ERROR", "Broker adapter not found", request)
         else:
-            handler.handle(self, request)
+            found.handle(self, request)
 
     @property
     def _owner(self) -> str | None:
@@ -295,10 +253,7 @@ class Session:
 
     def _admit(self, principal: Principal) -> None:
         if self.principal is not None and self.principal.owner != principal.owner:
-            self._unsubscribe_all()
-            if self.wants_orders:
-                self.wants_orders = False
-                self._desk.unsubscribe_orders(self)
+            self._holdings.clear()
         self.principal = principal
         self._visit.authenticated()
         if principal.owner is None:
@@ -308,13 +263,12 @@ class Session:
 
     def _punish(self, now_ns: int) -> None:
         penalty = self._visit.wrong_key(now_ns)
-        if penalty.banned:
-            self._refuse_key()
-            self._end_with(CLOSE_POLICY, "too many wrong keys")
-        elif penalty.delay_ns:
+        if penalty.delay_ns:
             self._refuse_at_ns = now_ns + penalty.delay_ns
-        else:
-            self._refuse_key()
+            return
+        self._refuse_key()
+        if penalty.banned:
+            self._end_with(CLOSE_POLICY, "too many wrong keys")
 
     def _refuse_key(self) -> None:
         self._checking = False
@@ -324,121 +278,46 @@ class Session:
     # Instruments.
 
     def _subscribe(self, request: Request) -> None:
-        found = self._items(request, "At least one symbol must be specified")
-        if found is None:
-            return
-        mode = self._mode(request, default=messages.QUOTE)
-        if mode is None:
-            return
-        accepted: list[tuple[Listed, int]] = []
-        results = [self._subscribe_item(item, mode, accepted) for item in found]
-        self._say(messages.subscribed(results, self._desk.broker, request))
-        if accepted:
-            self._desk.acknowledged(self, accepted)
-
-    def _subscribe_item(
-        self, item: Item, default: int, accepted: list[tuple[Listed, int]]
-    ) -> dict[str, object]:
-        mode = default if item.mode is None else messages.read_mode(item.mode)
-        listed = None
-        problem = item.problem
-        if not problem and mode is None:
-            problem = _bad_mode(item.mode)
-        if not problem:
-            listed = self._find(item)
-            problem = messages.not_found(item) if listed is None else ""
-        if listed is not None and mode is not None:
-            problem = self._hold(item, listed, mode) or ""
-            if not problem:
-                accepted.append((listed, mode))
-        if problem:
-            return messages.item_failed(item, self._desk.broker, problem)
-        return messages.item_done(item, self._desk.broker, mode)
-
-    def _find(self, item: Item) -> Listed | None:
+        items = self._items(request, "At least one symbol must be specified")
+        mode = None if items is None else self._mode(request, default=messages.QUOTE)
         owner = self._owner
-        if owner is None or not item.can_exist:
-            return None
-        return self._desk.find(owner, item.exchange, item.symbol)
-
-    def _hold(self, item: Item, listed: Listed, mode: int) -> str | None:
-        """Subscribe to what the client does not have yet; return why that cannot be."""
-        name = (item.exchange, item.symbol)
-        held = self._held.get(name)
-        if held is not None and mode in held.modes:
-            return None
-        if held is None and len(self._held) >= self._limits.instruments:
-            return f"At most {self._limits.instruments} instruments per connection"
-        problem = self._desk.subscribe(self, listed, mode)
-        if problem is None:
-            self._held.setdefault(name, _Held(listed, set())).modes.add(mode)
-        return problem
+        if items is None or mode is None or owner is None:
+            return
+        done = self._holdings.subscribe(owner, items, mode)
+        self._say(messages.subscribed(done.results, self._desk.broker, request))
+        if done.accepted:
+            self._desk.acknowledged(self, done.accepted)
 
     def _unsubscribe(self, request: Request) -> None:
         if request.get("unsubscribe_all") is True:
-            self._unsubscribe_everything(request)
+            self._unsubscribe_all(request)
             return
-        found = self._items(request, "Either symbols or unsubscribe_all is required")
-        if found is None:
+        items = self._items(request, "Either symbols or unsubscribe_all is required")
+        mode = None if items is None else self._mode(request, default=0)
+        if items is None or mode is None:
             return
-        mode = self._mode(request, default=0)
-        if mode is None:
-            return
-        successful, failed = [], []
-        for item in found:
-            wanted = (mode or None) if item.mode is None else messages.read_mode(item.mode)
-            bad_mode = item.mode is not None and wanted is None
-            problem = item.problem or (_bad_mode(item.mode) if bad_mode else "")
-            if problem:
-                failed.append(messages.item_failed(item, self._desk.broker, problem))
-            else:
-                self._let_go((item.exchange, item.symbol), wanted)
-                successful.append(messages.item_done(item, self._desk.broker))
-        self._say(messages.unsubscribed(successful, failed, self._desk.broker, request))
+        done = self._holdings.unsubscribe(items, mode or None)
+        self._say(messages.unsubscribed(*done, broker=self._desk.broker, request=request))
 
-    def _let_go(self, name: tuple[str, str], mode: int | None) -> None:
-        held = self._held.get(name)
-        if held is None:
-            return
-        if mode is not None and mode in held.modes:
-            held.modes.discard(mode)
-            self._desk.unsubscribe(self, held.listed, mode)
-        if mode is None:
-            self._desk.unsubscribe(self, held.listed, None)
-        if mode is None or not held.modes:
-            del self._held[name]
-
-    def _unsubscribe_everything(self, request: Request) -> None:
-        gone = [messages.item_done(item, self._desk.broker) for item, _ in self._records()]
-        self._bucket.take(self._now_ns, len(gone) // _ITEMS_PER_MESSAGE)
-        self._unsubscribe_all()
-        self._say(messages.unsubscribed(gone, [], self._desk.broker, request))
-
-    def _unsubscribe_all(self) -> None:
-        for name in list(self._held):
-            self._let_go(name, None)
-
-    def _records(self) -> list[tuple[Item, int]]:
-        return [
-            (Item(symbol, exchange), mode)
-            for (exchange, symbol), held in self._held.items()
-            for mode in sorted(held.modes)
-        ]
+    def _unsubscribe_all(self, request: Request) -> None:
+        gone = self._holdings.unsubscribe_all()
+        self._inbox.charge_items(len(gone), self._now_ns)
+        self._say(messages.unsubscribed(gone, [], broker=self._desk.broker, request=request))
 
     def _items(self, request: Request, when_none: str) -> list[Item] | None:
         """Return the instruments of a message; None when the client was told what is wrong."""
-        raw = messages.raw_items(request)
-        if raw is None:
-            self._mistake("INVALID_PARAMETERS", when_none, request)
-            return None
+        written = messages.written_items(request)
         # More cannot be held; twice as many may be named, so that each gets its own answer.
         count_max = 2 * self._limits.instruments
-        if len(raw) > count_max:
-            text = f"At most {count_max} symbols in one message, found {len(raw)}"
+        if written is None:
+            self._mistake("INVALID_PARAMETERS", when_none, request)
+            return None
+        if len(written) > count_max:
+            text = f"At most {count_max} symbols in one message, found {len(written)}"
             self._mistake("INVALID_PARAMETERS", text, request)
             return None
-        self._bucket.take(self._now_ns, len(raw) // _ITEMS_PER_MESSAGE)
-        return [item for written in raw if (item := messages.read_item(written)) is not None]
+        self._inbox.charge_items(len(written), self._now_ns)
+        return [item for each in written if (item := messages.read_item(each)) is not None]
 
     def _mode(self, request: Request, *, default: int) -> int | None:
         """Return the message's own mode; None when the client was told that it is none."""
@@ -447,14 +326,12 @@ class Session:
             return default
         mode = messages.read_mode(written)
         if mode is None:
-            self._mistake("INVALID_MODE", _bad_mode(written), request)
+            self._mistake("INVALID_MODE", messages.bad_mode(written), request)
         return mode
 
     def _list(self, request: Request) -> None:
-        items = [
-            messages.item_done(item, self._desk.broker, mode) for item, mode in self._records()
-        ]
-        self._bucket.take(self._now_ns, len(items) // _ITEMS_PER_MESSAGE)
+        items = self._holdings.list()
+        self._inbox.charge_items(len(items), self._now_ns)
         self._say(
             messages.subscriptions(
                 items, with_orders=self.wants_orders, broker=self._desk.broker, request=request
@@ -464,27 +341,17 @@ class Session:
     # The rest.
 
     def _subscribe_orders(self, request: Request) -> None:
-        if not self.wants_orders:
-            self.wants_orders = True
-            self._desk.subscribe_orders(self)
+        self._holdings.set_orders(True)
         self._say(messages.orders("subscribe_orders", "Subscribed to order updates", request))
 
     def _unsubscribe_orders(self, request: Request) -> None:
-        if self.wants_orders:
-            self.wants_orders = False
-            self._desk.unsubscribe_orders(self)
+        self._holdings.set_orders(False)
         self._say(messages.orders("unsubscribe_orders", "Unsubscribed from order updates", request))
 
     def _broker_info(self, request: Request) -> None:
         assert self.principal is not None
-        self._say(
-            messages.broker_info(
-                broker=self._desk.broker,
-                adapter_status=self._desk.adapter_status(),
-                user_id=self.principal.name,
-                request=request,
-            )
-        )
+        status, name = self._desk.adapter_status(), self.principal.name
+        self._say(messages.broker_info(self._desk.broker, status, name, request))
 
     def _supported_brokers(self, request: Request) -> None:
         self._say(messages.supported_brokers(self._desk.brokers, request))
@@ -493,30 +360,26 @@ class Session:
         self._say(messages.pong(self._wall_ns() // NS_PER_MS, request))
 
     def _pong(self, request: Request) -> None:
-        """Take a client's answer to pings that it takes for ours."""
+        """Take a client's answer to pings that it believes to have had."""
 
 
-class _Handler(NamedTuple):
+class _Action(NamedTuple):
     handle: Callable[[Session, Mapping[str, Any]], None]
     needs_key: bool = True
     needs_owner: bool = False
 
 
-_HANDLERS: Final[dict[str, _Handler]] = {
-    "authenticate": _Handler(Session._authenticate, needs_key=False),
-    "auth": _Handler(Session._authenticate, needs_key=False),
-    "subscribe": _Handler(Session._subscribe, needs_owner=True),
-    "unsubscribe": _Handler(Session._unsubscribe),
-    "unsubscribe_all": _Handler(Session._unsubscribe_everything),
-    "subscribe_orders": _Handler(Session._subscribe_orders, needs_owner=True),
-    "unsubscribe_orders": _Handler(Session._unsubscribe_orders),
-    "get_subscriptions": _Handler(Session._list),
-    "get_broker_info": _Handler(Session._broker_info, needs_owner=True),
-    "get_supported_brokers": _Handler(Session._supported_brokers, needs_key=False),
-    "ping": _Handler(Session._ping, needs_key=False),
-    "pong": _Handler(Session._pong, needs_key=False),
+_ACTIONS: Final[dict[str, _Action]] = {
+    "authenticate": _Action(Session._authenticate, needs_key=False),
+    "auth": _Action(Session._authenticate, needs_key=False),
+    "subscribe": _Action(Session._subscribe, needs_owner=True),
+    "unsubscribe": _Action(Session._unsubscribe),
+    "unsubscribe_all": _Action(Session._unsubscribe_all),
+    "subscribe_orders": _Action(Session._subscribe_orders, needs_owner=True),
+    "unsubscribe_orders": _Action(Session._unsubscribe_orders),
+    "get_subscriptions": _Action(Session._list),
+    "get_broker_info": _Action(Session._broker_info, needs_owner=True),
+    "get_supported_brokers": _Action(Session._supported_brokers, needs_key=False),
+    "ping": _Action(Session._ping, needs_key=False),
+    "pong": _Action(Session._pong, needs_key=False),
 }
-
-
-def _bad_mode(written: object) -> str:
-    return f"Invalid mode: {messages.shown(written)}; expected 1, 2, 3 or LTP, Quote, Depth"

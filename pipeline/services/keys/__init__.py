@@ -9,6 +9,7 @@ from __future__ import annotations
 from pipeline.services.keys.store import (
     DEFAULT_OWNER,
     PAGE_KEY_S,
+    BadKeyName,
     KeyInfo,
     KeyStore,
     KeyStoreError,
@@ -19,6 +20,7 @@ from pipeline.services.keys.store import (
 __all__ = [
     "DEFAULT_OWNER",
     "PAGE_KEY_S",
+    "BadKeyName",
     "KeyInfo",
     "KeyStore",
     "KeyStoreError",

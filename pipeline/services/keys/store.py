@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from pipeline.core.errors import PipelineError
+from pipeline.core.exit_codes import ExitCode
 from pipeline.core.folders import data_directory
 from pipeline.services.keys.text import is_key_id, new_key, read_key
 
@@ -29,9 +30,9 @@ PAGE_KEY_S: Final = 12 * 3600
 #: Whose an account is when nobody says so.
 DEFAULT_OWNER: Final = "default"
 
-NAME_ALLOWED: Final = "1 to 64 of letters, digits and . _ @ -"
+NAME_ALLOWED: Final = "1 to 64 of letters, digits and . _ @ -, a letter or digit first"
 ACCOUNT_ALLOWED: Final = "1 to 32 of a-z, 0-9 and -"
-_NAME: Final = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ACCOUNT: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 _FILE: Final = "keys.sqlite"
@@ -48,7 +49,13 @@ _NOBODYS: Final = secrets.token_bytes(32)
 
 
 class KeyStoreError(PipelineError):
-    """The keys cannot be read or kept, or a key was asked for that cannot be; names no key."""
+    """The keys cannot be read or kept; the text has no key in it."""
+
+
+class BadKeyName(KeyStoreError):
+    """A key was asked for under a name, or for an account, that cannot be."""
+
+    exit_code = ExitCode.USAGE
 
 
 class Principal(NamedTuple):
@@ -185,7 +192,7 @@ class KeyStore:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return KeyStoreError(
             f"the API keys in {self.file} cannot be {what} ({reason}): it must be a file of yours, "
-            "in a folder of yours, and of nothing else"
+            "in a folder of yours, and hold nothing else"
         )
 
 
@@ -200,4 +207,4 @@ def _checked(file: Path) -> os.stat_result:
 def _check(what: str, value: str, pattern: re.Pattern[str], allowed: str) -> None:
     if not pattern.fullmatch(value):
         shown = ascii(value) if len(value) <= 80 else f"{len(value)} characters"
-        raise KeyStoreError(f"{what} of a key: found {shown}; expected {allowed}")
+        raise BadKeyName(f"{what} of a key: found {shown}; expected {allowed}")

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.services.gateway.guard import Guard, Visit
 from pipeline.services.gateway.limits import Limits
-from pipeline.services.gateway.session import Listed, Session
+from pipeline.services.gateway.needs import Listed
+from pipeline.services.gateway.session import Session
 from pipeline.services.keys import Principal
 
 START_NS = 1_000_000_000_000

@@ -1,0 +1,144 @@
+"""What one client is subscribed to, and how that changes item by item. Floor 4; does no I/O.
+
+An item that fails says so in its own place and harms none of its neighbours. What the client has
+already is not asked of the desk again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.services.gateway import messages
+from pipeline.services.gateway.messages import Item
+from pipeline.services.gateway.needs import Desk, Listed
+
+if TYPE_CHECKING:
+    from pipeline.services.gateway.session import Session
+
+Result = dict[str, object]
+
+
+class Subscribed(NamedTuple):
+    """How a subscription went: an answer for each item, and what is sent from now on."""
+
+    results: list[Result]
+    accepted: list[tuple[Listed, int]]
+
+
+class Unsubscribed(NamedTuple):
+    """How an unsubscription went."""
+
+    successful: list[Result]
+    failed: list[Result]
+
+
+class _Held(NamedTuple):
+    listed: Listed
+    modes: set[int]
+
+
+class Holdings:
+    """The instruments of one client, each with its modes, under the names that it used."""
+
+    def __init__(self, desk: Desk, client: Session, *, instruments_max: int) -> None:
+        self._desk = desk
+        self._client = client
+        self._instruments_max = instruments_max
+        self._held: dict[tuple[str, str], _Held] = {}
+        self.wants_orders = False
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def subscribe(self, owner: str, items: Sequence[Item], mode: int) -> Subscribed:
+        """Subscribe to instruments; `mode` is for those that name none of their own."""
+        done = Subscribed([], [])
+        for item in items:
+            wanted = mode if item.mode is None else messages.read_mode(item.mode)
+            if item.problem or wanted is None:
+                found: Listed | str = item.problem or messages.bad_mode(item.mode)
+            else:
+                found = self._take(owner, item, wanted)
+            if isinstance(found, str) or wanted is None:
+                done.results.append(messages.item_failed(item, self._desk.broker, str(found)))
+            else:
+                done.accepted.append((found, wanted))
+                done.results.append(messages.item_done(item, self._desk.broker, wanted))
+        return done
+
+    def unsubscribe(self, items: Sequence[Item], mode: int | None) -> Unsubscribed:
+        """Give up instruments in a mode, their own or `mode`; in all that they have if None."""
+        done = Unsubscribed([], [])
+        for item in items:
+            wanted = mode if item.mode is None else messages.read_mode(item.mode)
+            problem = item.problem
+            if item.mode is not None and wanted is None:
+                problem = problem or messages.bad_mode(item.mode)
+            if problem:
+                done.failed.append(messages.item_failed(item, self._desk.broker, problem))
+            else:
+                self._give_up((item.exchange, item.symbol), wanted)
+                done.successful.append(messages.item_done(item, self._desk.broker))
+        return done
+
+    def unsubscribe_all(self) -> list[Result]:
+        """Give up every instrument; return a success for each of its modes."""
+        gone = [messages.item_done(item, self._desk.broker) for item, _ in self._records()]
+        for name in list(self._held):
+            self._give_up(name, None)
+        return gone
+
+    def list(self) -> list[Result]:
+        """Return an entry for each instrument and mode."""
+        return [messages.item_done(item, self._desk.broker, mode) for item, mode in self._records()]
+
+    def set_orders(self, wanted: bool) -> None:
+        """Have order updates sent, or not any more."""
+        if wanted != self.wants_orders:
+            self.wants_orders = wanted
+            change = self._desk.subscribe_orders if wanted else self._desk.unsubscribe_orders
+            change(self._client)
+
+    def clear(self) -> None:
+        """Give up everything."""
+        self.unsubscribe_all()
+        self.set_orders(False)
+
+    def _take(self, owner: str, item: Item, mode: int) -> Listed | str:
+        """Return the instrument that is now sent; else why it is not."""
+        name = (item.exchange, item.symbol)
+        held = self._held.get(name)
+        if held is not None and mode in held.modes:
+            return held.listed
+        listed = held.listed if held else self._find(owner, item)
+        if listed is None:
+            return messages.not_found(item)
+        if held is None and len(self._held) >= self._instruments_max:
+            return f"At most {self._instruments_max} instruments per connection"
+        problem = self._desk.subscribe(self._client, listed, mode)
+        if problem is not None:
+            return problem
+        self._held.setdefault(name, _Held(listed, set())).modes.add(mode)
+        return listed
+
+    def _find(self, owner: str, item: Item) -> Listed | None:
+        if not item.can_exist:
+            return None
+        return self._desk.find(owner, item.exchange, item.symbol)
+
+    def _give_up(self, name: tuple[str, str], mode: int | None) -> None:
+        held = self._held.get(name)
+        if held is None or (mode is not None and mode not in held.modes):
+            return
+        self._desk.unsubscribe(self._client, held.listed, mode)
+        held.modes.discard(0 if mode is None else mode)
+        if mode is None or not held.modes:
+            del self._held[name]
+
+    def _records(self) -> Sequence[tuple[Item, int]]:
+        return [
+            (Item(symbol, exchange), mode)
+            for (exchange, symbol), held in self._held.items()
+            for mode in sorted(held.modes)
+        ]

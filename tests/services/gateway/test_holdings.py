@@ -1,0 +1,104 @@
+"""What a client is subscribed to, item by item."""
+
+from __future__ import annotations
+
+from pipeline.services.gateway.limits import Limits
+from tests.services.gateway.desk import Client, FakeDesk
+
+
+def subscribed(client: Client, **message: object) -> list[str]:
+    (answer,) = client.send({"action": "subscribe", **message})
+    return [item.get("message", item["status"]) for item in answer["subscriptions"]]
+
+
+def unsubscribe(client: Client, **message: object) -> list[tuple[object, ...]]:
+    before = len(client.desk.calls)
+    client.send({"action": "unsubscribe", **message})
+    return client.desk.calls[before:]
+
+
+def holding(client: Client) -> set[tuple[str, str]]:
+    (answer,) = client.send({"action": "get_subscriptions"})
+    return {(item["symbol"], item["mode"]) for item in answer["subscriptions"]}
+
+
+def authenticated(limits: Limits | None = None) -> Client:
+    client = Client(limits=limits)
+    client.authenticate()
+    return client
+
+
+def test_the_desk_is_asked_once_for_each_instrument_and_mode() -> None:
+    client = authenticated()
+    for mode in (1, 1, 3, "LTP", 1):
+        assert subscribed(client, symbols=["NSE:INFY", "NSE:INFY"], mode=mode) == ["success"] * 2
+    asked = [call for call in client.desk.calls if call[0] == "subscribe"]
+    assert asked == [("subscribe", "INFY", 1), ("subscribe", "INFY", 3)]
+    assert client.session.instruments == 1
+
+
+def test_a_mode_is_the_items_else_the_messages_else_all() -> None:
+    client = authenticated()
+    for mode in (1, 2, 3):
+        subscribed(client, symbols=["NSE:INFY", "NSE:TCS"], mode=mode)
+    item = {"symbol": "INFY", "exchange": "NSE", "mode": 3}
+    assert unsubscribe(client, symbols=[item], mode=1) == [("unsubscribe", "INFY", 3)]
+    assert unsubscribe(client, symbols=["NSE:INFY"], mode="ltp") == [("unsubscribe", "INFY", 1)]
+    assert holding(client) == {
+        ("INFY", "Quote"), ("TCS", "LTP"), ("TCS", "Quote"), ("TCS", "Depth"),
+    }  # fmt: skip
+    gone = unsubscribe(client, symbols=["NSE:INFY", "NSE:TCS"])
+    assert gone == [("unsubscribe", "INFY", None), ("unsubscribe", "TCS", None)]
+    assert holding(client) == set() and client.session.instruments == 0
+
+
+def test_the_last_mode_given_up_frees_the_instruments_place() -> None:
+    client = authenticated(Limits(instruments=1))
+    subscribed(client, symbols=["NSE:INFY"], mode=1)
+    subscribed(client, symbols=["NSE:INFY"], mode=2)
+    assert "At most 1 " in subscribed(client, symbols=["NSE:TCS"], mode=1)[0]
+    unsubscribe(client, symbols=["NSE:INFY"], mode=1)
+    assert "At most 1 " in subscribed(client, symbols=["NSE:TCS"], mode=1)[0]
+    unsubscribe(client, symbols=["NSE:INFY"], mode=2)
+    assert subscribed(client, symbols=["NSE:TCS"], mode=1) == ["success"]
+
+
+def test_a_desk_that_refuses_is_an_items_error_and_tried_again() -> None:
+    client = authenticated()
+    client.desk.refusals["TCS"] = "no room"
+    assert subscribed(client, symbols=["NSE:TCS", "NSE:INFY"], mode=1) == ["no room", "success"]
+    assert holding(client) == {("INFY", "LTP")}
+    client.desk.refusals.clear()
+    assert subscribed(client, symbols=["NSE:TCS"], mode=1) == ["success"]
+
+
+def test_names_that_cannot_be_are_not_looked_up() -> None:
+    class Strict(FakeDesk):
+        def find(self, owner: str, exchange: str, symbol: str) -> None:
+            raise AssertionError(f"looked up {exchange}:{symbol}")
+
+    client = Client(Strict())
+    client.authenticate()
+    names = [
+        "../../etc/passwd", "INFY\n", "INFY%00", "\0", "INFY*", "INFY>", "INFY/1", "ＩＮＦＹ",
+        "INF\u0423", "A" * 65, "A" * 100_000, "infy", "{}", "INFY;--", "$(x)",
+    ]  # fmt: skip
+    items = [{"symbol": name, "exchange": "NSE"} for name in names]
+    items += [{"symbol": "INFY", "exchange": e} for e in ("nse", "N E", "NSE\n", "N" * 17, "NSE1")]
+    for result in subscribed(client, symbols=items, mode=1):
+        assert result.startswith("Token not found for ")
+        assert len(result) < 160
+
+
+def test_the_end_gives_everything_up_once() -> None:
+    client = authenticated()
+    subscribed(client, symbols=["NSE:INFY", "NSE:TCS"], mode=1)
+    client.send({"action": "subscribe_orders"})
+    before = len(client.desk.calls)
+    client.session.ended()
+    client.session.ended()
+    assert client.desk.calls[before:] == [
+        ("unsubscribe", "INFY", None),
+        ("unsubscribe", "TCS", None),
+        ("unsubscribe_orders",),
+    ]
