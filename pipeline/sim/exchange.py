@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -50,6 +50,8 @@ class Exchange:
         self.sessions = 0
         self.orders = 0
         self.handshakes_refused = 0
+        self.subscribed_again = 0  # instruments that the connection had already
+        self.subscribed_elsewhere = 0  # that another connection of the key had
         self.slow_openings: list[float] = []
         self.instrument_limit = options.subscriptions_max
         self.takes_parts = True  # of a subscription that crosses the limit
@@ -131,8 +133,9 @@ class Exchange:
         self._send_cached(client)
 
     def _subscribe(self, client: Client, tokens: Iterable[object]) -> None:
-        known = dict.fromkeys(self._positions(tokens))
-        fresh = [position for position in known if not client.output.mode(position)]
+        asked = self._positions(tokens)
+        fresh = [p for p in dict.fromkeys(asked) if not client.output.mode(p)]
+        self._count_duplicates(client, len(asked), fresh)
         room = max(self.instrument_limit - client.subscribed, 0)
         if len(fresh) > room:
             client.queue_text(texts.over_limit(self.instrument_limit))
@@ -140,6 +143,14 @@ class Exchange:
         for position in fresh:
             client.output.subscribe(position, MODE_QUOTE)
             self._subscribers[position] += 1
+
+    def _count_duplicates(self, client: Client, asked: int, fresh: Sequence[int]) -> None:
+        """Brokers count an instrument twice that is asked for twice, though it is sent once."""
+        self.subscribed_again += asked - len(fresh)
+        others = [c for c in self.clients if c is not client and c.is_open and c.key == client.key]
+        outputs = [other.output for other in others if other.subscribed]
+        if outputs:
+            self.subscribed_elsewhere += sum(any(o.mode(p) for o in outputs) for p in fresh)
 
     def _positions(self, tokens: Iterable[object]) -> list[int]:
         found = (self.listing.position(token) for token in tokens)
@@ -173,6 +184,8 @@ class Exchange:
             "now_mono_ns": time.monotonic_ns(),
             "sessions": self.sessions,
             "handshakes_refused": self.handshakes_refused,
+            "subscribed_again": self.subscribed_again,
+            "subscribed_elsewhere": self.subscribed_elsewhere,
             "orders": self.orders,
             "rest": self.desk.stat(),
             "clients": [

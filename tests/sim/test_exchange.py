@@ -56,6 +56,19 @@ def test_modes_change_the_size_of_packets(quick: Simulator) -> None:
     assert {8} <= {x.size for x in packets if x.token in TOKENS[:10]}
 
 
+def test_what_is_subscribed_twice_is_counted(quick: Simulator) -> None:
+    names = ("subscribed_again", "subscribed_elsewhere")
+    before = quick.wait(lambda stat: not any(client["open"] for client in stat["clients"]))
+    with quick.client() as one, quick.client() as other, quick.client(key="demo2") as foreign:
+        for client, tokens in ((one, TOKENS[:20]), (other, TOKENS[15:30]), (foreign, TOKENS)):
+            client.subscribe(tokens)
+            client.frame()
+        one.subscribe([*TOKENS[18:22], TOKENS[21], 1])
+        one.packets(lambda found: {TOKENS[20], TOKENS[21]} <= {p.token for p in found})
+        after = quick.command("stat")
+    assert [after[name] - before[name] for name in names] == [2 + 1, 5 + 2]
+
+
 def test_only_what_moved_is_sent_and_each_move_once(quick: Simulator) -> None:
     with quick.client() as client:
         client.subscribe(TOKENS)

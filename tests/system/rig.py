@@ -27,7 +27,9 @@ from pipeline.shm.names import INSTANCE_BELL, InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable, WireTable, confirmed_rows
+from pipeline.sim.control import ControlClient
 from pipeline.sim.received import log_rows
+from pipeline.sim.role import CONTROL_NAME
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import Verdict, gap_dtype, verify
 from pipeline.supervisor.backlog import Backlog
@@ -238,8 +240,16 @@ class Run:
         assert self.process is not None
         if number != signal.SIGKILL and self.process.poll() is None:
             self.assert_balanced()
+            self.assert_subscribed_once()
         self.process.send_signal(number)
         return self.process.wait(DEADLINE_S)
+
+    def assert_subscribed_once(self) -> None:
+        """A broker counts an instrument twice that a connection asks for twice: none may."""
+        control = self.paths.directory / CONTROL_NAME
+        if self.pooled and control.exists():
+            with ControlClient(control, timeout_s=DEADLINE_S) as exchange:
+                assert exchange.command("stat")["subscribed_again"] == 0
 
     def running(self) -> list[int]:
         """Return the pids of everything that was started here and has not ended."""

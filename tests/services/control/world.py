@@ -40,7 +40,6 @@ class World:
         self.down: set[int] = set()
         self.mute: set[int] = set()
         self.silent: set[int] = set()  # nothing of these is received or decoded
-        self.silent: set[int] = set()
         self.made: set[int] = set()  # ever: numbers are used once
         self.barred: dict[int, State] = {}  # whose handshakes are refused
         self.limit: int | None = None  # what a connection takes
