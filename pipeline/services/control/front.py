@@ -15,6 +15,7 @@ from pipeline.services.control.api.session import Sessions
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.desk import Desk
 from pipeline.services.control.events import Hub
+from pipeline.services.control.loading import Ready, at_once
 from pipeline.services.control.pool import Pool
 from pipeline.shm.names import InstancePaths
 
@@ -22,18 +23,20 @@ from pipeline.shm.names import InstancePaths
 class Front:
     """One pool, for the API. `changed` is called after each request that may have changed it.
 
-    `reserved` are clients whose demand is nobody's to change.
+    `ready` is to be waited for before a `demand` that may have names in it. `reserved` are clients
+    whose demand is nobody's to change.
     """
 
     def __init__(
         self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
         desk: Desk, hub: Hub, sessions: Sessions, *, reserved: frozenset[str],
-        changed: Callable[[], None],
+        changed: Callable[[], None], ready: Ready = at_once,
     ) -> None:  # fmt: skip
         self.config = config
         self.paths = paths
         self.hub = hub
         self.sessions = sessions
+        self.ready = ready
         self._pool = pool
         self._commands = commands
         self._desk = desk

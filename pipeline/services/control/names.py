@@ -1,7 +1,8 @@
 """What the pool's clients call instruments, as tokens. Floor 4.
 
 The list is loaded when the first name is asked for, and again when another one has taken its
-place. `atm` goes by the newest tick, if the underlying is streamed, else by the list's own price.
+place; one that is `kept` stays in use until `load`, in a thread, has loaded the next. `atm` goes by
+the newest tick, if the underlying is streamed, else by the list's own price.
 """
 
 from __future__ import annotations
@@ -50,13 +51,37 @@ class Names:
     """The instrument list of an instance, as far as it is needed."""
 
     def __init__(
-        self, file: Path | None, last_price: LastPrice, *, today: date | None = None
-    ) -> None:
+        self, file: Path | None, last_price: LastPrice, *, today: date | None = None,
+        kept: bool = False,
+    ) -> None:  # fmt: skip
         self._file = file or default_file()
         self._last_price = last_price
         self._today = today  # None: whatever it is in India when somebody asks
         self._catalogue: Catalogue | None = None
         self._identity: tuple[int, int] | None = None
+        self._refused: tuple[int, int] | None = None  # a list that cannot be loaded
+        self._is_kept = kept
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a list was loaded."""
+        return self._catalogue is not None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether there is a list to load that was not loaded, nor found to be none."""
+        identity = self._find()
+        return identity is not None and identity not in (self._identity, self._refused)
+
+    def load(self) -> None:
+        """Load the list that there is, if there is one; from any one thread."""
+        identity = self._find()
+        try:
+            self._take(identity)
+        except (NoInstruments, BadInstruments) as error:
+            self._refused = identity
+            if self._catalogue is not None:
+                _log.warning(f"the instrument list of before stays in use: {error}")
 
     def resolve(
         self, names: Sequence[str]
@@ -113,15 +138,24 @@ class Names:
         return listed.last_price if listed is not None else None
 
     def _load(self) -> Catalogue:
+        if self._catalogue is not None and self._is_kept:
+            return self._catalogue
+        identity = self._find()
+        if self._catalogue is None or identity != self._identity:
+            return self._take(identity)
+        return self._catalogue
+
+    def _find(self) -> tuple[int, int] | None:
         try:
             found = self._file.stat()
-            identity = (found.st_ino, found.st_mtime_ns)
         except FileNotFoundError:
-            identity = None
-        if self._catalogue is None or identity != self._identity:
-            self._catalogue = load(self._file)
-            self._identity = identity
-            warning = age_warning(self._catalogue.info)
-            if warning:
-                _log.warning(warning)
-        return self._catalogue
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def _take(self, identity: tuple[int, int] | None) -> Catalogue:
+        catalogue = load(self._file)
+        self._catalogue, self._identity = catalogue, identity
+        warning = age_warning(catalogue.info)
+        if warning:
+            _log.warning(warning)
+        return catalogue

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
@@ -28,6 +29,7 @@ from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
 from pipeline.services.control.front import Front
 from pipeline.services.control.homes import Homes
+from pipeline.services.control.loading import Aside, NameLoading
 from pipeline.services.control.names import Expanded, Names, Stranger
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import ADOPTED, Pool
@@ -90,9 +92,13 @@ class Control:
         self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
         self._durable.restore(self.pool.ledger)
         self.documents = Documents(config, paths, self.pool)
-        self._names = Names(config.instruments_file, self._last_price)
+        self._names = Names(config.instruments_file, self._last_price, kept=True)
+        self._loading = NameLoading(self._names)
+        self._saving = Aside()
         self._latest = LatestTables(paths)
         self.windows = Windows(self.pool, self._expand, follow_policy(config.pool))
+        now_ns = monotonic_ns()
+        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # before we serve, and for windows alone
         self.windows.restore()
         self.sessions = Sessions(paths.name, paths.secrets / "sessions.json")
         self.sessions.restore(real_ns())
@@ -107,22 +113,19 @@ class Control:
         )
         self._wake = asyncio.Event()
         self.host = self._make_host(listener, reserved)
-        self.server = Server(self.commands, self.pool.ledger, self._wake.set, reserved=reserved)
+        self.server = Server(
+            self.commands, self.pool.ledger, self._wake.set,
+            reserved=reserved, ready=self._loading.ready,
+        )  # fmt: skip
         self._stopping = False
 
     def _resolve(
         self, names: Sequence[str]
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Stranger]]:
-        self._expect_a_load()
         return self._names.resolve(names)
 
     def _expand(self, form: str) -> Expanded | Stranger:
-        self._expect_a_load()
         return self._names.expand(form)
-
-    def _expect_a_load(self) -> None:
-        now_ns = monotonic_ns()
-        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # the first name loads the list
 
     def _last_price(self, token: int) -> float | None:
         """Return what an instrument was last traded at, if it is streamed here."""
@@ -141,6 +144,7 @@ class Control:
         front = Front(
             self._config, self._paths, self.pool, self.commands, self.documents.desk,
             self.documents.hub, self.sessions, reserved=reserved, changed=self._wake.set,
+            ready=self._loading.ready,
         )  # fmt: skip
         return Host(front, listener, str(_url(listener)))
 
@@ -179,7 +183,10 @@ class Control:
         if self.host is not None:
             await self.host.close()
         await self.server.close()
-        self._save_homes()
+        await self._loading.end()
+        await self._saving.end()
+        if self._homes is not None:
+            self._homes.save(self.pool.homes)
         self.page.set_state(State.CLOSED, Reason.DRAINED)
         return int(ExitCode.DONE)
 
@@ -199,7 +206,7 @@ class Control:
 
     def _save_homes(self) -> None:
         if self._homes is not None:
-            self._homes.save(self.pool.homes)
+            self._saving.begin(partial(self._homes.save, dict(self.pool.homes)))
 
     def _turn(self) -> None:
         now_ns = monotonic_ns()
@@ -208,6 +215,7 @@ class Control:
             self._save_at_ns = now_ns + SAVE_NS
             self._save_homes()
         self.page.beat(now_ns)
+        self._loading.follow()
         self.windows.turn(now_ns)
         self.pool.turn(now_ns)
         self.documents.follow(now_ns)

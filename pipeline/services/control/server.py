@@ -28,6 +28,7 @@ from pipeline.core.control import (
 from pipeline.core.local_socket import listen_local
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.ledger import Ledger
+from pipeline.services.control.loading import Ready, at_once
 
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -39,12 +40,13 @@ _log = logging.getLogger(__name__)
 class Server:
     """Serves the socket until `close`; `changed` is called after each request that was done.
 
-    `reserved`: names in the ledger that nobody who connects may have.
+    `reserved`: names in the ledger that nobody who connects may have. `ready` is waited for before
+    a request is answered.
     """
 
     def __init__(
         self, commands: Commands, ledger: Ledger, changed: Callable[[], None],
-        *, reserved: Container[str] = (),
+        *, reserved: Container[str] = (), ready: Ready = at_once,
     ) -> None:  # fmt: skip
         self.requests = 0
         self.refusals = 0
@@ -52,6 +54,7 @@ class Server:
         self._ledger = ledger
         self._changed = changed
         self._reserved = reserved
+        self._ready = ready
         self._server: asyncio.Server | None = None
         self._connected: dict[str, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,6 +87,7 @@ class Server:
         try:
             name = await self._welcome(reader, writer)
             while name and (request := await self._read(reader, writer)) is not None:
+                await self._ready(request)
                 if self._connected.get(name) is not writer:
                     break  # it has opened another connection, and this one said it before
                 await self._serve(name, request, writer)

@@ -153,20 +153,20 @@ class _Paths:
 
     async def subscribe(self, body: SubscribeBody) -> Response:
         """Want more, or the same in another mode; whole, or in part if `partial` is true."""
-        return self._demand(body.client, _subscribe(body, dry_run=False))
+        return await self._demand(body.client, _subscribe(body, dry_run=False))
 
     async def plan(self, body: SubscribeBody) -> Response:
         """Say what subscribing would do, and do nothing."""
-        return self._demand(body.client, _subscribe(body, dry_run=True))
+        return await self._demand(body.client, _subscribe(body, dry_run=True))
 
     async def unsubscribe(self, body: InstrumentsBody) -> Response:
         """Want less; others may go on wanting it."""
-        return self._demand(body.client, Unsubscribe(instruments=list(body.instruments)))
+        return await self._demand(body.client, Unsubscribe(instruments=list(body.instruments)))
 
     async def set_mode(self, body: ModeBody) -> Response:
         """Another mode for what this client wants."""
         request = SetMode(instruments=list(body.instruments), mode=body.mode)
-        return self._demand(body.client, request)
+        return await self._demand(body.client, request)
 
     # ---- the pool ---------------------------------------------------------------------------
 
@@ -212,7 +212,8 @@ class _Paths:
         answer = self._front.answer(request)
         return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
-    def _demand(self, client: str, request: AnyRequest) -> Response:
+    async def _demand(self, client: str, request: AnyRequest) -> Response:
+        await self._front.ready(request)
         answer = self._front.demand(client, request)
         return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
