@@ -105,11 +105,16 @@ cdef const TickC *_tick_at(Py_buffer *view, Py_ssize_t i) noexcept:
 cdef void _get_ticks(ticks, Py_buffer *view) except *:
     """Hold the array's memory, which the caller releases; or raise, and nothing is held."""
     PyObject_GetBuffer(ticks, view, PyBUF_STRIDED_RO)
+    fault = None
     if view.ndim != 1 or view.itemsize != sizeof(TickC):
-        found = f"{view.ndim} dimensions of {view.itemsize} bytes an item"
+        fault = f"have {view.ndim} dimensions of {view.itemsize} bytes an item"
+    elif (<size_t>view.buf | <size_t>view.strides[0]) % sizeof(uint64_t):
+        fault = "do not lie at multiples of 8 bytes"
+    if fault is not None:
         PyBuffer_Release(view)
         raise ValueError(
-            f"ticks have {found}; expected an (n,) array of tick_dtype, {sizeof(TickC)} bytes"
+            f"ticks {fault}; expected an (n,) array of tick_dtype, {sizeof(TickC)} bytes; numpy "
+            "packs records that it joins: copy them into np.empty(n, tick_dtype)"
         )
 
 

@@ -304,6 +304,10 @@ def test_wrong_calls_say_what_is_wrong() -> None:
                 encode(ticks, 0, mode, KEY)
         with pytest.raises(ValueError, match=r"expected an \(n,\) array of tick_dtype, 320 bytes"):
             encode(np.zeros(4), 0, 1, KEY)
+        with pytest.raises(ValueError, match="of 314 bytes an item; .* copy them into"):
+            encode(np.concatenate([ticks, ticks]), 0, 1, KEY)
+        with pytest.raises(ValueError, match="do not lie at multiples of 8 bytes"):
+            encode(np.frombuffer(bytes(321), tick_dtype, offset=1), 0, 1, KEY)
         with pytest.raises(ValueError, match="2 dimensions"):
             encode(ticks.reshape(1, 1), 0, 1, KEY)
         with pytest.raises(TypeError):
