@@ -510,9 +510,8 @@ class GatewayConfig:
     connections_max: int = key(
         Integer(1, 100_000), "most connections, of all clients", default=4096
     )
-    connections_per_key: int = key(Integer(1, 100_000), "most of one API key", default=20)
     connections_per_address: int = key(
-        Integer(1, 100_000), "most of one address that is neither loopback nor trusted", default=64
+        Integer(1, 100_000), "most of one address that is neither loopback nor trusted", default=256
     )
     unauthenticated_max: int = key(
         Integer(1, 100_000), "most connections that have not authenticated yet", default=256
@@ -535,10 +534,13 @@ class GatewayConfig:
     message_bytes: int = key(
         Integer(256, 64 * _MIB), "longest message after it; longer: code 1009", default=_MIB
     )
-    messages_per_s: float = key(
-        Number(0.1, 1_000_000), "a client's messages beyond this rate are read later", default=50.0
+    messages_per_s: int = key(
+        Integer(1, 1_000_000), "a client's messages beyond this rate are read later", default=50
     )
     messages_burst: int = key(Integer(1, 1_000_000), "so many may come at once first", default=1000)
+    errors_per_minute: int = key(
+        Integer(1, 1_000_000), "more mistakes of a client: code 1008", default=20
+    )
     key_failures_delay: int = key(
         Integer(1, 1_000_000), "so many wrong keys a minute of one address slow it down", default=5
     )

@@ -1,0 +1,223 @@
+"""Everybody who is connected, from the handshake to the end, and who is put out. Floor 4.
+
+Looks after the clients some twenty times a second: deadlines of sessions, sockets that take
+nothing, answers that nobody fetches, clients that do not answer a ping. Who is cut costs the others
+nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from picows import WSUpgradeRequest
+
+from pipeline.core.clock import NS_PER_S, monotonic_ns
+from pipeline.core.config import GatewayConfig
+from pipeline.services.gateway.channel import CLOSE_AWAY, CLOSE_LATER, Channel
+from pipeline.services.gateway.client import Client, Talk
+from pipeline.services.gateway.desk import Desk
+from pipeline.services.gateway.guard import Guard, Refusal
+from pipeline.services.gateway.headers import page_origins, refuse_headers
+from pipeline.services.gateway.limits import Limits
+from pipeline.services.gateway.outbox import Outbox, Sums
+from pipeline.services.gateway.server import Refused, Server
+from pipeline.services.gateway.session import Session
+
+_LOOK_AT_SOCKETS_NS: Final = NS_PER_S // 4
+_LOOK_AT_SILENCE_NS: Final = NS_PER_S
+#: Connections whose handshake is under way, beside all that may be.
+_HANDSHAKES_MAX: Final = 512
+_FORBIDDEN: Final = 403
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Cuts:
+    """Clients that were put out, by reason."""
+
+    stalled: int = 0
+    backlog: int = 0
+    silent: int = 0
+    protocol: int = 0
+
+
+def limits_of(config: GatewayConfig) -> Limits:
+    """Return the limits of sessions and of the guard as the config has them."""
+    return Limits(
+        authenticate_within_s=config.authenticate_within_s,
+        early_payload_bytes=config.early_message_bytes,
+        early_messages=config.early_messages_max,
+        payload_bytes=config.message_bytes,
+        instruments=config.instruments_max,
+        control_messages_per_s=config.messages_per_s,
+        control_messages_burst=config.messages_burst,
+        errors_per_minute=config.errors_per_minute,
+        connections=config.connections_max,
+        connections_per_address=config.connections_per_address,
+        unauthenticated=config.unauthenticated_max,
+        unauthenticated_per_address=config.unauthenticated_per_address,
+        wrong_keys_until_delay=config.key_failures_delay,
+        wrong_keys_until_ban=config.key_failures_ban,
+        ban_s=config.ban_s,
+    )
+
+
+class House:
+    """The clients of a gateway; `server` lets them in by it.
+
+    pages: origins of this instance's own pages, besides those that the config names.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, desk: Desk, sums: Sums, dirty: list[Outbox], *,
+        pages: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.cuts = Cuts()
+        self.talk = Talk()
+        self.connects = 0
+        self.disconnects = 0
+        self.server = Server(
+            admit=self._admit, left=self._left,
+            sockets_max=config.connections_max + _HANDSHAKES_MAX,
+            message_bytes=config.message_bytes, buffer_bytes=config.buffer_bytes,
+        )  # fmt: skip
+        self._config = config
+        self._desk = desk
+        self._sums = sums
+        self._dirty = dirty
+        self._limits = limits_of(config)
+        self._guard = Guard(self._limits, config.trusted_proxies)
+        self._origins = pages | frozenset(config.origins)
+        self._clients: dict[Channel, Client] = {}
+        self._attended: dict[Client, None] = {}
+        self._watched: dict[Client, None] = {}
+        self._next_sockets_ns = self._next_silence_ns = 0
+
+    def look(self, now_ns: int) -> None:
+        """Do what time asks for."""
+        for client in list(self._attended):
+            self._attend(client, now_ns)
+        if now_ns >= self._next_sockets_ns:
+            self._next_sockets_ns = now_ns + _LOOK_AT_SOCKETS_NS
+            self._look_at_sockets(now_ns)
+        if now_ns >= self._next_silence_ns:
+            self._next_silence_ns = now_ns + _LOOK_AT_SILENCE_NS
+            self._look_at_silence(now_ns)
+
+    def release(self) -> None:
+        """Send what a throttle held back."""
+        for client in self._clients.values():
+            client.outbox.release()
+
+    def close(self) -> None:
+        """Let nobody in any more, and tell those who are here."""
+        self.server.close()
+        for channel in self._clients:
+            channel.close(CLOSE_AWAY, "the gateway is ending")
+
+    def abort(self) -> None:
+        """End whatever socket is left."""
+        for channel in list(self._clients):
+            channel.abort()
+
+    # ---- coming and going ---------------------------------------------------------------------
+
+    def _admit(self, peer: str, request: WSUpgradeRequest, channel: Channel) -> Refused | None:
+        headers = request.headers
+        refused = refuse_headers(
+            origin=headers.get("Origin"), host=headers.get("Host"),
+            origins=self._origins, names=self._config.hosts,
+        )  # fmt: skip
+        if refused is not None:
+            return Refused(_FORBIDDEN, refused)
+        address = self._guard.client_address(peer, headers.get("X-Forwarded-For"))
+        now_ns = monotonic_ns()
+        visit = self._guard.admit(address, now_ns)
+        if isinstance(visit, Refusal):
+            return Refused(*visit)
+        client = Client(channel, address, self.talk, attend=self._on_attend, watch=self._on_watch)
+        client.outbox = Outbox(
+            channel.write, self._sums, self._dirty, throttled=self._config.throttle_ms > 0
+        )
+        client.session = Session(
+            self._desk, visit, say=client.say, close=channel.close, limits=self._limits,
+            now_ns=now_ns,
+        )  # fmt: skip
+        channel.seen_mono_ns = client.progress_mono_ns = now_ns
+        channel.receiver = client
+        self._clients[channel] = client
+        self._desk.clients[client.session] = client
+        self.connects += 1
+        return None
+
+    def _left(self, channel: Channel) -> None:
+        client = self._clients.pop(channel)
+        client.session.ended()
+        client.outbox.close()
+        del self._desk.clients[client.session]
+        self._attended.pop(client, None)
+        self._watched.pop(client, None)
+        self.disconnects += 1
+        self.cuts.protocol += channel.failed
+
+    def _on_attend(self, client: Client) -> None:
+        self._attended[client] = None
+
+    def _on_watch(self, client: Client) -> None:
+        self._watched[client] = None
+
+    # ---- looking after ------------------------------------------------------------------------
+
+    def _attend(self, client: Client, now_ns: int) -> None:
+        session = client.session
+        if session.next_ns and now_ns >= session.next_ns:
+            paused = session.pause_until_ns
+            session.tick(now_ns)
+            if paused and not session.pause_until_ns:
+                client.channel.resume_reading()
+        if not session.next_ns:
+            del self._attended[client]
+
+    def _look_at_sockets(self, now_ns: int) -> None:
+        config = self._config
+        limit_ns = int(config.stalled_after_s * NS_PER_S)
+        backlog = config.buffer_bytes + config.backlog_bytes
+        for client in list(self._watched):
+            stalled = client.is_stalled(now_ns, limit_ns)
+            if stalled is None:
+                del self._watched[client]
+            elif stalled or client.channel.buffered > backlog:
+                self._cut(client, stalled=stalled)
+
+    def _cut(self, client: Client, *, stalled: bool) -> None:
+        self.cuts.stalled += stalled
+        self.cuts.backlog += not stalled
+        _log.info(
+            f"client {client.session!r} of {client.address} is cut: "
+            + ("it took nothing for too long" if stalled else "it fetched no answers")
+        )
+        client.channel.close(CLOSE_LATER, "too slow")  # it may see this, if it reads after all
+        client.outbox.close()
+        client.channel.abort()
+
+    def _look_at_silence(self, now_ns: int) -> None:
+        ping_ns = int(self._config.ping_after_s * NS_PER_S)
+        cut_ns = int(self._config.silent_after_s * NS_PER_S)
+        for channel, client in list(self._clients.items()):
+            seen_ns = channel.seen_mono_ns
+            if now_ns - seen_ns < ping_ns:
+                continue
+            if client.pinged_mono_ns <= seen_ns:
+                client.pinged_mono_ns = now_ns
+                channel.ping()
+            elif now_ns - max(client.pinged_mono_ns, client.progress_mono_ns) >= cut_ns:
+                self.cuts.silent += 1
+                channel.close(CLOSE_AWAY, "no answer to a ping")
+
+
+def own_pages(host: str, ports: list[int]) -> frozenset[str]:
+    """Return the origins of pages that this host serves at these ports."""
+    return frozenset().union(*(page_origins(host, port) for port in ports))
