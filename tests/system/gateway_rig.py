@@ -100,7 +100,8 @@ def gateway_config(folder: Path, more: str = "") -> str:
     """Return the config of a gateway, and make its instrument list."""
     instruments = synthetic_instruments(today_in_india(), rows=LISTED)
     write_store(instruments, file=folder / "list.sqlite", source="simulated")
-    return f'[instruments]\nfile = "list.sqlite"\n[gateway]\nport = 0\nkeys_file = "keys.sqlite"\n{more}\n'
+    listed = '[instruments]\nfile = "list.sqlite"\n'
+    return f'{listed}[gateway]\nport = 0\nkeys_file = "keys.sqlite"\n{more}\n'
 
 
 class GatewayRun:

@@ -241,9 +241,13 @@ class Channel(WSListener):
         self._end()
 
     def _end(self) -> None:
-        """Close the socket once all is sent; `close` has set the time by when it ends anyway."""
-        if self._raw is not None:
-            self._raw.close()
+        """End our direction once all is sent; `close` has set the time by when it ends anyway.
+
+        What comes is read on and dropped: a socket that is closed with something unread is reset,
+        and the close frame would be lost with it.
+        """
+        if self._raw is not None and not self._raw.is_closing():
+            self._raw.write_eof()
 
 
 def frame_of_pong(ping: WSFrame) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from typing import Final
 
 from pipeline.brokers.kite.order_update import BROKER_NAME
@@ -48,7 +47,6 @@ class Desk:
         demand: Demand | None,
         streamed: Mapping[str, frozenset[int]] | None,
         keys: KeyStore,
-        executor: Executor,
         is_connected: Callable[[], bool],
         snapshot: Callable[[Client, Sequence[tuple[Listed, int]]], object] | None = None,
     ) -> None:
@@ -61,7 +59,6 @@ class Desk:
         self._demand = demand
         self._streamed = streamed
         self._keys = keys
-        self._executor = executor
         self._is_connected = is_connected
         self._snapshot = snapshot
 
@@ -109,7 +106,7 @@ class Desk:
 
     def check_key(self, client: Session, key: str) -> None:
         """Have a key verified in a thread; the answer comes on the loop."""
-        work = asyncio.get_running_loop().run_in_executor(self._executor, self._keys.verify, key)
+        work = asyncio.ensure_future(asyncio.to_thread(self._keys.verify, key))
         work.add_done_callback(lambda done: self._checked(client, done))
 
     def _checked(self, client: Session, done: asyncio.Future[Principal | None]) -> None:
@@ -134,9 +131,8 @@ class Desk:
         ids = {s.principal.key_id for s in self.clients if s.principal is not None}
         if not ids:
             return
-        loop = asyncio.get_running_loop()
         try:
-            valid = await loop.run_in_executor(self._executor, self._keys.valid, ids)
+            valid = await asyncio.to_thread(self._keys.valid, ids)
         except KeyStoreError as error:
             _log.error(str(error))
             return

@@ -13,7 +13,6 @@ import logging
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,7 +99,6 @@ class Gateway:
         )  # fmt: skip
         self.orders = Orders(self._names.key_of_token)
         self.demand = self._make_demand(config, paths)
-        self._threads = ThreadPoolExecutor(4, "gateway")
         self.desk = self._make_desk(config)
         self.house = House(self._config, self.desk, self.sums, dirty, pages=_pages(config))
         self._shown = Shown(self.page)
@@ -137,7 +135,7 @@ class Gateway:
         keys = KeyStore(default_file() if file is None else Path(config.path(file)), owners)
         return Desk(
             index=self.index, names=self._names, orders=self.orders,
-            demand=self.demand, streamed=_streamed(config), keys=keys, executor=self._threads,
+            demand=self.demand, streamed=_streamed(config), keys=keys,
             is_connected=self._is_connected,
             snapshot=self._snapshot if self._config.snapshot else None,
         )  # fmt: skip
@@ -179,7 +177,6 @@ class Gateway:
         """End the threads, and detach."""
         if self.demand is not None:
             self.demand.close()
-        self._threads.shutdown(cancel_futures=True)
         self.market.close()
 
     def _stop(self) -> None:
@@ -244,7 +241,7 @@ class Gateway:
         written = self._names.changed(self._list_written)
         if written != self._list_written:
             self._list_written = written
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._names.load)
+            await asyncio.to_thread(self._names.load)
 
     def _snapshot(self, client: Client, accepted: Sequence[tuple[Listed, int]]) -> None:
         """Send the last known tick of each, if there is one, as its owner's connections had it."""

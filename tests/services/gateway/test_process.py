@@ -1,0 +1,360 @@
+"""The whole gateway over an instance that the test writes: who gets what, and who is put out."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.instrument import Instrument
+from tests.services.gateway.ground import OWNERS, Ground, listed, play, whose
+from tests.system.gateway_rig import Client, connect
+
+
+@pytest.fixture
+def shares(tmp_path: Path) -> list[Instrument]:
+    return listed(tmp_path)
+
+
+def symbols(shares: list[Instrument]) -> list[dict[str, str]]:
+    return [{"symbol": share.tradingsymbol, "exchange": "NSE"} for share in shares]
+
+
+async def subscribed(client: Client, shares: list[Instrument], mode: int) -> None:
+    client.send(action="subscribe", symbols=symbols(shares), mode=mode)
+    answer = await client.answer("subscribe")
+    assert answer["status"] == "success", answer
+
+
+def tokens(shares: list[Instrument]) -> list[int]:
+    return [share.instrument_token for share in shares]
+
+
+def test_all_three_modes_at_once_each_at_full_rate(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        for mode in (3, 1, 2):
+            await subscribed(client, shares[:5], mode)
+        for _ in range(200):
+            ground.send(tokens(shares[:6]))
+            await asyncio.sleep(0)
+        await client.until(lambda: client.modes.total() == 3000, "every tick in every mode")
+        assert client.modes == Counter({1: 1000, 2: 1000, 3: 1000})
+        one = [t["data"]["ltp"] for t in client.ticks if t["mode"] == 2 and t["symbol"] == "INFY"]
+        assert one == sorted(one) and len(set(one)) == 200
+        assert ground.gateway.fanout.passes.unwanted == 200
+        client.transport.disconnect()
+
+    play(tmp_path, story)
+
+
+def test_unsubscribed_is_silent_and_a_revoked_key_ends_its_clients(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        await subscribed(client, shares[:2], 1)
+        client.send(action="unsubscribe", symbols=symbols(shares[:1]))
+        await client.answer("unsubscribe")
+        ground.send(tokens(shares[:2]))
+        await client.until(lambda: client.ticks, "the other one")
+        assert [t["symbol"] for t in client.ticks] == [shares[1].tradingsymbol]
+        for info in ground.keys.list():
+            ground.keys.revoke(info.key_id)
+        ground.gateway._next_keys_ns = 0
+        async with asyncio.timeout(30):
+            await client.closed.wait()
+
+    play(tmp_path, story)
+
+
+def test_bad_keys_and_strangers_names_get_answers_and_no_data(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        client = await connect(ground.url)
+        client.send(action="authenticate", api_key="0123456789ab." + 64 * "0")
+        assert (await client.answer("auth"))["code"] == "AUTHENTICATION_ERROR"
+        client.send(action="authenticate", api_key=ground.key())
+        assert (await client.answer("auth"))["user_id"] == "alice"
+        client.send(action="subscribe", symbol="INFI", exchange="NSE", mode=1)
+        assert (await client.answer("subscribe"))["subscriptions"][0]["status"] == "error"
+        client.transport.disconnect()
+        await ground.until(lambda: ground.page["keys_refused"] == 1, "the page to show it")
+        assert ground.page["keys_accepted"] == 1
+
+    play(tmp_path, story)
+
+
+def test_pages_of_strangers_are_refused(tmp_path: Path, shares: list[Instrument]) -> None:
+    async def story(ground: Ground) -> None:
+        from picows import WSHandshakeError, ws_connect
+
+        for header in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+            with pytest.raises(WSHandshakeError):
+                await ws_connect(Client, ground.url, extra_headers=header)
+        _, client = await ws_connect(
+            Client, ground.url, extra_headers={"Origin": "https://charts.example"}
+        )
+        client.closed.set()
+        await ground.until(lambda: ground.page["refused"] == 2, "the page to show it")
+
+    play(tmp_path, story, 'origins = ["https://charts.example"]')
+
+
+def test_the_last_tick_comes_after_the_answer_if_that_is_wanted(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        token = ground.instance.tokens[0]
+        lane = ground.instance.connections[0].lane
+        ticks = lane.make_ticks(1, [token])
+        ticks["last_price"] = 7.25
+        ground.instance.write_latest(0, ticks[0])
+        client = await ground.client()
+        await subscribed(client, [s for s in shares if s.instrument_token == token], 1)
+        await client.until(lambda: client.ticks, "the last known tick")
+        assert client.ticks[0]["data"]["ltp"] == 7.25
+        stranger = await ground.client("bob")
+        await subscribed(stranger, [s for s in shares if s.instrument_token == token], 1)
+        stranger.send(action="ping")
+        await stranger.answer("pong")
+        assert stranger.ticks == []
+
+    play(tmp_path, story, "snapshot = true")
+
+
+def test_a_throttled_client_gets_the_last_of_each(tmp_path: Path, shares: list[Instrument]) -> None:
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        await subscribed(client, shares[:3], 1)
+        for _ in range(500):
+            ground.send(tokens(shares[:3]))
+            await asyncio.sleep(0)
+        last = ground.rounds + 0.25
+        await client.until(
+            lambda: sum(t["data"]["ltp"] == last for t in client.ticks) == 3, "the last of each"
+        )
+        assert len(client.ticks) < 750 and ground.gateway.sums.conflated > 500
+
+    play(tmp_path, story, "throttle_ms = 50")
+
+
+def test_order_updates_reach_their_owners_clients_once(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        clients = {owner: await ground.client(owner) for owner in OWNERS}
+        for client in clients.values():
+            client.send(action="subscribe_orders")
+            assert (await client.answer("subscribe_orders"))["status"] == "success"
+        for number in range(20):
+            ground.order(number, connection=number % 2)
+            ground.order(number, connection=(number + 1) % 2, status="REJECTED")
+        for place, (owner, client) in enumerate(clients.items()):
+            await client.until(lambda c=client: len(c.told) == 20, "its updates")  # type: ignore[misc]
+            assert {m["quantity"] for m in client.told} == {place + 1}
+            assert {m["user_id"] for m in client.told} == {owner}
+            assert len({(m["orderid"], m["order_status"]) for m in client.told}) == 20
+            client.told.clear()
+        clients["alice"].send(action="unsubscribe_orders")
+        await clients["alice"].answer("unsubscribe_orders")
+        ground.order(99)
+        ground.order(99, connection=1)
+        await clients["bob"].until(lambda: len(clients["bob"].told) == 1, "its update")
+        assert clients["alice"].told == []
+
+    play(tmp_path, story)
+
+
+class User:
+    """A client with random wishes, and what it must have got."""
+
+    def __init__(self, owner: str, client: Client) -> None:
+        self.owner = owner
+        self.client = client
+        self.has: set[tuple[str, int]] = set()
+        self.orders = False
+        client.on_tick = self.on_tick
+        self.got: Counter[tuple[str, int]] = Counter()
+
+    def on_tick(self, message: dict[str, Any]) -> None:
+        assert whose(message) == self.owner, f"a foreign tick for {self.owner}: {message}"
+        self.got[message["symbol"], message["mode"]] += 1
+
+    async def act(self, rng: random.Random, shares: list[Instrument]) -> None:
+        some = rng.sample(shares, rng.randint(1, 5))
+        mode = rng.randint(1, 3)
+        names = [share.tradingsymbol for share in some]
+        forged = {"user_id": "bob", "account": "bob1", "owner": "bob", "broker": "bob1"}
+        kind = rng.choice(("subscribe", "subscribe", "unsubscribe", "unsubscribe_all", "orders"))
+        if kind == "subscribe":
+            self.client.send(action=kind, symbols=symbols(some), mode=mode, **forged)
+            self.has |= {(name, mode) for name in names}
+        elif kind == "unsubscribe":
+            self.client.send(action=kind, symbols=symbols(some), mode=mode, **forged)
+            self.has -= {(name, mode) for name in names}
+        elif kind == "unsubscribe_all":
+            if rng.random() < 0.7:
+                return
+            self.client.send(action=kind, **forged)
+            self.has.clear()
+        else:
+            self.orders = rng.random() < 0.5
+            kind = "subscribe_orders" if self.orders else "unsubscribe_orders"
+            self.client.send(action=kind, **forged)
+        answer = kind.removesuffix("_all")
+        assert (await self.client.answer(answer))["type"] == answer
+
+
+async def fifty_users(ground: Ground, shares: list[Instrument], rounds: int, seed: int) -> None:
+    rng = random.Random(seed)
+    users = [
+        User(owner, await connect(ground.url, ground.key(owner, f"{owner}{n}")))
+        for n in range(25)
+        for owner in OWNERS
+    ]
+    every = tokens(shares)
+    for turn in range(rounds):
+        acting = asyncio.gather(*(u.act(rng, shares) for u in rng.sample(users, 20)))
+        while not acting.done():  # ticks of both owners come all the while
+            for connection in (0, 1):
+                ground.send(rng.sample(every, 5), connection=connection)
+            await asyncio.sleep(0.001)
+        await acting
+        await settled(ground, users)
+        for connection in (0, 1):
+            ground.order(turn, connection=connection)
+            ground.send(every, connection=connection)
+        await settled(ground, users, orders=True)
+        for user in users:
+            wanted = Counter(dict.fromkeys(user.has, 1))
+            assert user.got == wanted, f"seed {seed}, round {turn}: {user.owner}"
+            updates = [m for m in user.client.told if m["type"] == "order_update"]
+            assert {m["quantity"] for m in updates} <= {1 + OWNERS.index(user.owner)}
+            user.client.told.clear()
+            user.got.clear()
+
+
+async def settled(ground: Ground, users: list[User], *, orders: bool = False) -> None:
+    """Wait until the gateway has handed on all, and every client has read all; then begin anew."""
+    await ground.until(
+        lambda: all(
+            ground.gateway.market.attachment.reader.position(n)[0]
+            == ground.instance.connections[n].lane.ticks.tail
+            for n in (0, 1)
+        ),
+        "the gateway to have read all",
+    )
+    if orders:
+        told = [user for user in users if user.orders]
+        await ground.until(
+            lambda: all(
+                sum(m.get("type") == "order_update" for m in user.client.told) == 1 for user in told
+            ),
+            "order updates",
+        )
+    for user in users:
+        user.client.send(action="ping")
+    for user in users:
+        await user.client.answer("pong")
+    if not orders:
+        for user in users:
+            user.got.clear()
+
+
+def test_fifty_users_of_two_owners_never_see_anything_foreign(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    play(tmp_path, lambda ground: fifty_users(ground, shares[:20], 5, seed=1))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_fifty_users_for_longer(tmp_path: Path, shares: list[Instrument], seed: int) -> None:
+    play(tmp_path, lambda ground: fifty_users(ground, shares, 60, seed=seed))
+
+
+def test_five_hundred_forged_ids_are_refused(tmp_path: Path, shares: list[Instrument]) -> None:
+    rng = random.Random(3)
+
+    async def story(ground: Ground) -> None:
+        real = ground.key()
+        client = await connect(ground.url)
+        for number in range(500):
+            id_, _, secret = real.partition(".")
+            forged = (
+                f"{rng.randbytes(6).hex()}.{secret}", f"{id_}.{rng.randbytes(32).hex()}",
+                f"{id_}.{secret[:-1]}", real.upper(), f"{id_}.", secret, id_ + "%00." + secret,
+            )[number % 7]  # fmt: skip
+            client.send(action="authenticate", api_key=forged)
+            assert (await client.answer("auth"))["code"] == "AUTHENTICATION_ERROR", forged
+            client.send(action="subscribe", symbol="INFY", exchange="NSE", mode=1)
+            assert (await client.answer("subscribe"))["code"] == "NOT_AUTHENTICATED"
+        ground.send(tokens(shares))
+        client.send(action="ping")
+        await client.answer("pong")
+        assert client.ticks == []
+        await ground.until(lambda: ground.page["keys_refused"] == 500, "the page to show it")
+
+    play(tmp_path, story, "messages_burst = 10000\nerrors_per_minute = 10000")
+
+
+def test_who_takes_nothing_is_cut_and_who_is_slow_is_not(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        fast, slow, stalled = [await ground.client() for _ in range(3)]
+        for client in (fast, slow, stalled):
+            await subscribed(client, shares, 3)
+        for client in (slow, stalled):
+            client.transport.underlying_transport.pause_reading()
+        deadline = asyncio.get_running_loop().time() + 60
+        while not ground.page["cut_stalled"]:
+            assert asyncio.get_running_loop().time() < deadline
+            ground.send(tokens(shares))
+            await asyncio.sleep(0.005)
+            if not ground.rounds % 20:  # a little now and then, and always within the time
+                slow.transport.underlying_transport.resume_reading()
+                await asyncio.sleep(0.01)
+                slow.transport.underlying_transport.pause_reading()
+        for client in (slow, stalled):
+            client.transport.underlying_transport.resume_reading()
+        async with asyncio.timeout(30):
+            await stalled.closed.wait()
+        ground.send(tokens(shares))
+        last = ground.rounds + 0.25
+        for client in (fast, slow):
+            await client.until(
+                lambda c=client: sum(t["data"]["ltp"] == last for t in c.ticks) == len(shares),  # type: ignore[misc]
+                "the newest of each",
+            )
+            assert not client.closed.is_set()
+        assert ground.page["cut_stalled"] == 1 and ground.gateway.sums.conflated > 0
+
+    play(tmp_path, story, "stalled_after_s = 1.5\nsocket_bytes = 4096\nbuffer_bytes = 16384")
+
+
+def test_who_answers_no_ping_is_cut(tmp_path: Path, shares: list[Instrument]) -> None:
+    async def story(ground: Ground) -> None:
+        from picows import ws_connect
+
+        transport, mute = await ws_connect(Client, ground.url, enable_auto_pong=False)
+        mute.transport = transport
+        mute.send(action="authenticate", api_key=ground.key())
+        await mute.answer("auth")
+        lively = await ground.client()
+        mute.on_ws_frame = lambda *_: None  # type: ignore[method-assign]
+        async with asyncio.timeout(30):
+            await mute.closed.wait()
+        assert not lively.closed.is_set()
+        await ground.until(lambda: ground.page["cut_silent"] == 1, "the page to show it")
+
+    play(tmp_path, story, "ping_after_s = 0.2\nsilent_after_s = 0.5")
