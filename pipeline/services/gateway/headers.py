@@ -1,7 +1,8 @@
 """Which browsers' pages may connect, and under which names this host is asked for. Floor 4; pure.
 
 A browser says in `Origin` which page opens a connection, and pages of strangers can reach loopback;
-programs send none. Either way a key decides; this keeps strangers from trying. `Host` must be an
+programs send none, or (websocket-client, and so PyPI's openalgo) the very address that they connect
+to. Either way a key decides; this keeps strangers from trying. `Host` must be an
 address or a name that is ours, so that a stranger's name made to point here (DNS rebinding) does
 not pass for ours.
 """
@@ -29,15 +30,22 @@ def refuse_headers(
 ) -> str | None:
     """Return why a request is refused by its headers; None if it is not.
 
-    origins: of the pages that may connect, `scheme://host[:port]`. names: of this host, besides
-    localhost and addresses, as a client may have written them; one with a port is meant with that
-    port alone.
+    origins: of the pages that may connect, `scheme://host[:port]`, besides this very address.
+    names: of this host, besides localhost and addresses, as a client may have written them; one
+    with a port is meant with that port alone.
     """
     if host is None or not _is_ours(host, names):
         return "the Host header names none of this gateway's names ([gateway] hosts)"
-    if origin is not None and origin.lower() not in {each.lower() for each in origins}:
+    if origin is None or _is_same(origin, host):
+        return None
+    if origin.lower() not in {each.lower() for each in origins}:
         return "the Origin header names no page that may connect ([gateway] origins)"
     return None
+
+
+def _is_same(origin: str, host: str) -> bool:
+    scheme, separator, place = origin.lower().partition("://")
+    return scheme in ("http", "https") and bool(separator) and place == host.lower()
 
 
 def _is_ours(host: str, names: Iterable[str]) -> bool:

@@ -64,3 +64,19 @@ def test_a_page_elsewhere_has_one_origin() -> None:
     assert page_origins("10.1.2.3", 80) == {"http://10.1.2.3:80"}
     assert page_origins("2001:db8::1", 80) == {"http://[2001:db8::1]:80"}
     assert page_origins("localhost", 80) == page_origins("127.0.0.1", 80) == page_origins("::1", 80)
+
+
+def test_the_address_itself_is_no_stranger() -> None:
+    """websocket-client, and so PyPI's openalgo, sends where it connects to as its origin."""
+    for origin, host, fine in (
+        ("http://127.0.0.1:8765", "127.0.0.1:8765", True),
+        ("https://Feed.example", "feed.example", True),
+        ("http://127.0.0.1:8766", "127.0.0.1:8765", False),
+        ("http://127.0.0.1:8765.e.example", "127.0.0.1:8765", False),
+        ("http://e.example", "e.example", False),  # the Host is none of ours
+        ("ftp://127.0.0.1:8765", "127.0.0.1:8765", False),
+        ("null", "127.0.0.1:8765", False),
+        ("127.0.0.1:8765", "127.0.0.1:8765", False),
+    ):
+        refusal = refuse_headers(origin=origin, host=host, origins=(), names=("feed.example",))
+        assert (refusal is None) == fine, origin
