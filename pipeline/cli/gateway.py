@@ -112,6 +112,10 @@ def revoke(
 
 
 def _store(file: Path | None, config: Config | None) -> KeyStore:
+    """Return the keys of `--file`, else of the config's gateway, else of this user."""
+    gateway = None if config is None else config.gateway
+    if file is None and config is not None and gateway is not None and gateway.keys_file:
+        file = config.path(gateway.keys_file)
     return KeyStore(file or default_file())
 
 

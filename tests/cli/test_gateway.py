@@ -128,6 +128,16 @@ def test_a_file_of_ones_own(key: Key, tmp_path: Path) -> None:
     assert text.split(".")[0] in key("list", "--file", file).out
 
 
+def test_the_file_of_a_config(key: Key, tmp_path: Path) -> None:
+    config = config_file(tmp_path, CONFIG + '[gateway]\nkeys_file = "k.sqlite"\n')
+    text = key("add", "a", "--config", config).out.strip()
+    assert KeyStore(tmp_path / "k.sqlite").verify(text) and not default_file().exists()
+    assert text.split(".")[0] in key("list", "--config", config).out
+    other = tmp_path / "other.sqlite"
+    assert "no keys in" in key("list", "--config", config, "--file", other).out
+    assert key("revoke", "a", "--config", config).code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
