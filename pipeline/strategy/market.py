@@ -3,34 +3,23 @@
 One Market is one reader with a cursor per connection; it is used by one thread at a time, except
 `stop`, `latest`, `connections` and what is said about subscriptions. It starts nothing and slows
 nobody down: a strategy may be killed at any time. It does not survive a fork: a child attaches by
-itself.
+itself. Taking items is in `reading.py`, what is said about subscriptions in `subscribing.py`.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn, Self
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ext.streams import ReaderPolicy
-from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
-from pipeline.core.control import Ask, Instrument, Subscribe, mode_of
-from pipeline.core.enums import Mode, Reason
-from pipeline.core.errors import (
-    ControlUnavailable,
-    InstanceEnded,
-    InstanceNotFound,
-    NotSupportedYet,
-)
-from pipeline.core.errors import Overrun as OverrunError
+from pipeline.core.control import Instrument
+from pipeline.core.enums import Mode
+from pipeline.core.errors import InstanceNotFound
 from pipeline.instruments.lookup import shared
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
@@ -41,22 +30,17 @@ from pipeline.strategy.attachment import (
     check_owner,
     open_ready,
 )
-from pipeline.strategy.demand import DemandKeeper, SubscribeResult
-from pipeline.strategy.forms import as_forms
 from pipeline.strategy.frames import Frames, open_frames
-from pipeline.strategy.helper import Helper
-from pipeline.strategy.items import Gap, Idle, Item, Overrun, TickArray, Ticks, item_of_notice
+from pipeline.strategy.items import Idle, TickArray, Ticks
 from pipeline.strategy.iterators import Batches, Items, OnEvent, Tagged, Views
 from pipeline.strategy.names import as_tokens
 from pipeline.strategy.page import default_name
-from pipeline.strategy.selecting import ticks_of
+from pipeline.strategy.reading import Reading
+from pipeline.strategy.subscribing import Subscribing
 
 BUFFER_TICKS_MIN: Final = 256
 BUFFER_TICKS_MAX: Final = 1 << 20
 _LOOK_AGAIN_S: Final = 0.05
-_LOOK_INTERVAL_NS: Final = 100 * NS_PER_MS
-#: Ended, twice in a row with nothing new in between: then nothing more can come.
-_ENDED_LOOKS: Final = 2
 
 _POLICIES: Final = {
     "resume": ReaderPolicy.READER_RESUME,
@@ -134,21 +118,12 @@ def _find(instance: str, root: Path, wait_s: float, options: ReaderOptions) -> A
             time.sleep(_LOOK_AGAIN_S)
 
 
-class Market:
+class Market(Reading, Subscribing):
     """A running instance, as a strategy sees it; made by `attach`, closed by `with` or `close`."""
 
     def __init__(self, attachment: Attachment, options: ReaderOptions) -> None:
-        self.attachment = attachment
-        self.options = options
-        self.lost = 0
-        self._notices: deque[Item] = deque()
-        self._helper: Helper | None = None
-        self._helpers: list[Helper] = []
-        self._keeper: DemandKeeper | None = None
-        self._keeper_lock = threading.Lock()
-        self._ended_looks = 0
-        self._next_look_ns = monotonic_ns() + _LOOK_INTERVAL_NS
-        self._stopped = False
+        super().__init__(attachment, options)
+        self._begin_subscribing()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -295,118 +270,6 @@ class Market:
         """
         return self.attachment.holders.of(connection).owner
 
-    def subscribe(
-        self, instruments: Instrument | Iterable[Instrument], mode: str = "quote", *,
-        partial: bool = False, dry_run: bool = False, priority: str = "warm",
-        account: str | None = None, connection: int | None = None, group: str | None = None,
-        follow: bool = False,
-    ) -> SubscribeResult:  # fmt: skip
-        """Want instruments, or want them in another mode: "ltp", "quote" or "full".
-
-        instruments: tokens and names, one or many. What this market wants lives as long as it,
-        and a grace of `[pool] linger_s`; over a restart of the control process it is kept.
-        partial: take what there is room for; without it all are accepted or none.
-        dry_run: only say what would be.
-        priority: "critical", "hot", "warm" or "cold": who is kept when capacity is short.
-        account, connection, group: only there; or all of one group together, where the pool's
-          policy knows groups.
-        follow: a form with `atm`, such as "NFO:NIFTY@weekly:atm+-10", moves with its underlying,
-          which is subscribed to in ltp mode, until `unsubscribe` of the same form.
-
-        Raises CapacityError with the numbers, UnknownInstruments with near names, RequestRefused,
-        ControlUnavailable when the control process does not answer within 10 s: nothing has
-        changed then. Raises NotSupportedYet when the instance has no `[pool]`.
-        """
-        mode_of(mode)
-        request = Subscribe(
-            instruments=as_forms(instruments), mode=mode, partial=partial, dry_run=dry_run,
-            priority=priority, account=account, connection=connection, group=group,
-            follow=follow,
-        )  # fmt: skip
-        return self._pool("Market.subscribe").subscribe(request)
-
-    def unsubscribe(self, instruments: Instrument | Iterable[Instrument]) -> int:
-        """Want instruments no longer; return how many of them this market had wanted.
-
-        Others may go on wanting them, and then they go on streaming. Raises as `subscribe` does.
-        """
-        forms = as_forms(instruments)
-        return self._pool("Market.unsubscribe").unsubscribe(forms)
-
-    def set_mode(
-        self, mode: str, instruments: Instrument | Iterable[Instrument]
-    ) -> SubscribeResult:
-        """Want those of the instruments that are wanted in another mode.
-
-        The highest mode that anybody wants is what comes. Raises as `subscribe` does.
-        """
-        mode_of(mode)
-        forms = as_forms(instruments)
-        return self._pool("Market.set_mode").set_mode(forms, mode)
-
-    def mine(self, ticks: TickArray) -> TickArray:
-        """Return a copy of those ticks whose instruments this market has subscribed to."""
-        tokens = np.empty(0, np.uint32) if self._keeper is None else self._keeper.token_array()
-        return ticks_of(ticks, tokens)
-
-    def wants(self) -> dict[Instrument, str]:
-        """Return {instrument: mode} of what this market has subscribed to, as it was written."""
-        return {} if self._keeper is None else self._keeper.wants()
-
-    def stats(self) -> dict[str, Any]:
-        """Return the figures of the pool's accounts and connections, as `pool stats --json` has.
-
-        Raises as `subscribe` does.
-        """
-        found: dict[str, Any] = self._pool("Market.stats").request(Ask(about="stats"))
-        return found
-
-    def health(self) -> dict[str, Any]:
-        """Return how well the pool is, as `pool health --json`; raise as `subscribe` does."""
-        found: dict[str, Any] = self._pool("Market.health").request(Ask(about="health"))
-        return found
-
-    @property
-    def has_pool(self) -> bool:
-        """Whether instruments can be subscribed to: the instance has a control process."""
-        attachment = self.attachment
-        return attachment.has_control or attachment.paths.control_socket.exists()
-
-    def demand(self) -> DemandKeeper:
-        """Return what speaks with the control process; raise NotSupportedYet without a pool."""
-        return self._pool("this")
-
-    def _pool(self, feature: str) -> DemandKeeper:
-        with self._keeper_lock:
-            if self._keeper is None:
-                if not self.has_pool:
-                    _config_only(feature)
-                if self._closed:
-                    raise ControlUnavailable("this market is closed: attach again")
-                self._keeper = self._make_keeper()
-            return self._keeper
-
-    def _make_keeper(self) -> DemandKeeper:
-        view, follow = self.attachment.view, self.options.follow
-
-        def check() -> None:
-            if not follow and not view.is_live():
-                raise InstanceEnded(view.paths.name)
-
-        keeper = DemandKeeper(
-            self.attachment.paths.control_socket,
-            client=self.attachment.page.segment.path.name,
-            check=check,
-            owner=self.options.owner,
-        )
-        weakref.finalize(self, keeper.close).atexit = False
-        return keeper
-
-    def stop(self) -> None:
-        """End every loop over this market, at once; from any thread or signal handler."""
-        self._stopped = True
-        self.attachment.reader.stop()
-
     def close(self) -> None:
         """Stop, and take this reader's page away; arrays that were handed out stay valid."""
         if self._closed:
@@ -418,142 +281,3 @@ class Market:
         if self._keeper is not None:
             self._keeper.close()
         self.attachment.close()
-
-    # ---- for the iterators ------------------------------------------------------------------
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` or `close` was called."""
-        return self._stopped
-
-    @property
-    def has_notices(self) -> bool:
-        """Whether something other than ticks waits to be handed out."""
-        return bool(self._notices)
-
-    def take(self, *, orders: bool = False) -> Item | None:
-        """Return the next item without waiting, None if there is none."""
-        if self._notices:
-            return self._next_notice()
-        attachment = self.attachment
-        attachment.follow_manifest()
-        # Who takes no orders must not be woken by them: they would stay, and so would be news.
-        attachment.reader.watch_orders = orders
-        count = attachment.reader.poll()
-        self._note()
-        if orders:
-            self._notices.extend(attachment.take_orders())
-        if count:
-            self._ended_looks = 0
-            return Ticks(attachment.buffer[:count])
-        return self._next_notice() if self._notices else self._look_at_end()
-
-    def take_notices(self) -> Iterator[Item]:
-        """Yield what waits to be handed out other than ticks."""
-        while self._notices:
-            yield self._next_notice()
-
-    def take_view(self, connection: int) -> tuple[int, TickArray]:
-        """Return (sequence, ticks) of one connection in place, without waiting."""
-        self.attachment.follow_manifest()
-        self.attachment.reader.watch_orders = False
-        sequence, ticks = self.attachment.take_view(connection)
-        self._note()
-        if len(ticks) or self._notices:
-            self._ended_looks = 0
-        else:
-            self._look_at_end()
-        return sequence, ticks
-
-    def _note(self) -> None:
-        reader = self.attachment.reader
-        if reader.notice_count:
-            self._notices.extend(map(item_of_notice, reader.notices()))
-
-    def _next_notice(self) -> Item:
-        item = self._notices.popleft()
-        if isinstance(item, Overrun) and item.stage == "reader":
-            self.lost += item.lost
-            if self.options.policy is ReaderPolicy.READER_RAISE:
-                raise OverrunError(connection=item.connection, lost=item.lost)
-        return item
-
-    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
-        """Wait for news, at most 100 ms; with `poll` they are what the next `take` takes."""
-        self.attachment.reader.wait(timeout_ns, connection, poll)
-
-    async def wait_async(self, timeout_ns: int, connection: int) -> None:
-        """As `wait`, in the helper thread."""
-        if self._helper is None:
-            self._helper = self.make_helper("wait")
-        reader = self.attachment.reader
-        await self._helper.wait(lambda: reader.wait(timeout_ns, connection))
-
-    def make_helper(self, purpose: str) -> Helper:
-        """Return a thread to wait in, which ends when this market is closed."""
-        self._helpers.append(Helper(f"{self.options.name}-{purpose}"))
-        return self._helpers[-1]
-
-    def settle(self) -> None:
-        """Block until no wait of a cancelled `async for` is under way (at most 100 ms)."""
-        if self._helper is not None:
-            self._helper.join()
-
-    async def settle_async(self) -> None:
-        """As `settle`, without blocking."""
-        if self._helper is not None:
-            await self._helper.settle()
-
-    # ---- the instance's end -----------------------------------------------------------------
-
-    def _look_at_end(self) -> Item | None:
-        """With nothing to take: every 100 ms, see whether the instance has ended."""
-        now = monotonic_ns()
-        if now >= self._next_look_ns and not self._stopped:
-            self._next_look_ns = now + _LOOK_INTERVAL_NS
-            self._ended_looks = self._ended_looks + 1 if self.attachment.has_ended() else 0
-            if self._ended_looks >= _ENDED_LOOKS:
-                if not self.options.follow:
-                    raise InstanceEnded(self.attachment.paths.name)
-                self._succeed()
-        return self._next_notice() if self._notices else None
-
-    def _succeed(self) -> None:
-        """Attach to the next life of the instance, once it has begun."""
-        view = self.attachment.find_successor()
-        if view is None:
-            return
-        before = self.attachment
-        before.close()  # first: the next page has the same name
-        try:
-            self.attachment = Attachment(view, replace(self.options, from_oldest=True))
-        except FileNotFoundError:
-            return  # it has ended again already
-        self._ended_looks = 0
-        self._notices.extend(_gaps(before))
-        if self._stopped:
-            self.attachment.reader.stop()
-
-
-def _gaps(before: Attachment) -> Iterator[Gap]:
-    """A gap per connection, from its last tick to now; what follows is another life's."""
-    for number in before.reader.connections:
-        start_ts_ns, start_mono_ns = before.last_receive(number)
-        yield Gap(
-            connection=number,
-            connection_epoch=0,
-            reason=Reason.DISCONTINUITY,
-            start_ts_ns=start_ts_ns,
-            end_ts_ns=real_ns(),
-            start_mono_ns=start_mono_ns,
-            end_mono_ns=monotonic_ns(),
-            tick_sequence=0,
-        )
-
-
-def _config_only(feature: str) -> NoReturn:
-    raise NotSupportedYet(
-        feature,
-        "give the instance a [pool] in its config file, or list the instruments in "
-        "[[subscription]] instruments, with their mode; and start it again",
-    )

@@ -37,6 +37,7 @@ ELSEWHERE = {
     "pipeline.planning.choosers": "tests/planning/test_placement.py",
     "pipeline.planning.groups": "tests/planning/test_placement.py",
     "pipeline.planning.lanes": "tests/planning/test_placement.py",
+    "pipeline.strategy.reading": "tests/strategy/test_market.py",
     "pipeline.supervisor.backlog": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.crew": "tests/supervisor/test_supervisor.py",
     "pipeline.supervisor.establish": "tests/supervisor/test_supervisor.py",
