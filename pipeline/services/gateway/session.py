@@ -212,7 +212,7 @@ class Session:
         if not isinstance(request, Mapping):
             self._mistake("INVALID_JSON", "A message must be a JSON object")
             return
-        action = request["action"] if "action" in request else request.get("type")
+        action = request.get("action") or request.get("type")
         found = _ACTIONS.get(action) if isinstance(action, str) else None
         if found is None:
             self._mistake("INVALID_ACTION", f"Invalid action: {messages.shown(action)}", request)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 from pipeline.services.gateway.limits import Limits
+from pipeline.services.gateway.needs import Listed
+from pipeline.services.gateway.session import Session
+from pipeline.services.keys import Principal
 from tests.services.gateway.desk import Client, FakeDesk
 
 
@@ -102,3 +107,64 @@ def test_the_end_gives_everything_up_once() -> None:
         ("unsubscribe", "TCS", None),
         ("unsubscribe_orders",),
     ]
+
+
+class Ledger(FakeDesk):
+    """A desk that knows what it sends to whom, and minds being told what it knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sends: set[tuple[Session, int, int]] = set()
+
+    def find(self, owner: str, exchange: str, symbol: str) -> Listed | None:
+        found = self.listed.get((exchange, symbol))
+        return None if found is None else found._replace(key=found.key + 1000 * len(owner))
+
+    def subscribe(self, client: Session, listed: Listed, mode: int) -> str | None:
+        assert client.principal is not None and client.principal.owner is not None
+        assert listed.key // 1000 == len(client.principal.owner)
+        entry = (client, listed.key, mode)
+        assert entry not in self.sends
+        self.sends.add(entry)
+        return None
+
+    def unsubscribe(self, client: Session, listed: Listed, mode: int | None) -> None:
+        gone = {(client, listed.key, each) for each in ([mode] if mode else (1, 2, 3))}
+        assert gone & self.sends
+        self.sends -= gone
+
+
+def test_fifty_clients_at_random_have_what_they_asked_for_and_of_their_own() -> None:
+    seed = 20
+    chance = random.Random(seed)
+    desk = Ledger()
+    clients = []
+    for i in range(50):
+        owner = ("asha", "bo")[i % 2]
+        desk.keys[f"key-{i}"] = Principal(f"key-{i}", f"user-{i}", f"account-{owner}", owner)
+        clients.append(Client(desk, limits=Limits(control_messages_per_s=1e6)))
+        assert clients[i].send({"action": "auth", "apikey": f"key-{i}"})[0]["status"] == "success"
+    wanted: dict[int, set[tuple[str, int]]] = {i: set() for i in range(50)}
+    symbols = [symbol for exchange, symbol in desk.listed if exchange == "NSE"]
+    for _ in range(3000):
+        i = chance.randrange(50)
+        chosen = chance.sample(symbols, chance.randint(1, 3))
+        mode = chance.choice([1, 2, 3, None])
+        action = chance.choice(["subscribe", "subscribe", "unsubscribe", "unsubscribe_all"])
+        message = {"action": action, "symbols": [f"NSE:{symbol}" for symbol in chosen]}
+        if mode:
+            message["mode"] = mode
+        clients[i].send(message)
+        if action == "subscribe":
+            wanted[i] |= {(symbol, mode or 2) for symbol in chosen}
+        elif action == "unsubscribe":
+            modes = [mode] if mode else [1, 2, 3]
+            wanted[i] -= {(symbol, each) for symbol in chosen for each in modes}
+        else:
+            wanted[i].clear()
+    for i, client in enumerate(clients):
+        base = 1000 * (4, 2)[i % 2]
+        keys = {(desk.listed["NSE", symbol].key + base, mode) for symbol, mode in wanted[i]}
+        assert {e[1:] for e in desk.sends if e[0] is client.session} == keys, f"seed {seed}"
+        client.session.ended()
+    assert desk.sends == set()

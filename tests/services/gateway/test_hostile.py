@@ -72,9 +72,7 @@ def checked(client: Client) -> None:
         assert answer.get("code", "INVALID_JSON") in CODES
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(payloads, max_size=12), st.booleans())
-def test_anything_at_all_is_answered_or_ignored(sent: list[bytes], authenticated: bool) -> None:
+def play(sent: list[bytes], *, authenticated: bool) -> None:
     client = Client(limits=UNLIMITED)
     if authenticated:
         client.authenticate()
@@ -83,11 +81,25 @@ def test_anything_at_all_is_answered_or_ignored(sent: list[bytes], authenticated
         client.after(0.01)
     checked(client)
     client.session.ended()
-    subscribed = {call[1:] for call in client.desk.calls if call[0] == "subscribe"}
-    assert subscribed <= {
-        (listed.symbol, m) for listed in client.desk.listed.values() for m in (1, 2, 3)
-    }
+    known = {(listed.symbol, mode) for listed in client.desk.listed.values() for mode in (1, 2, 3)}
+    assert {call[1:] for call in client.desk.calls if call[0] == "subscribe"} <= known
     assert client.session.instruments == 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(payloads, max_size=8), st.booleans())
+def test_anything_at_all_is_answered_or_ignored(sent: list[bytes], authenticated: bool) -> None:
+    play(sent, authenticated=authenticated)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@settings(max_examples=5000, deadline=None)
+@given(st.lists(payloads, max_size=12), st.booleans())
+def test_very_much_of_anything_is_answered_or_ignored(
+    sent: list[bytes], authenticated: bool
+) -> None:
+    play(sent, authenticated=authenticated)
 
 
 @settings(max_examples=200, deadline=None)
