@@ -66,6 +66,7 @@ ELSEWHERE = {
     "pipeline.services.control.desk": "tests/services/control/api/test_app.py",
     "pipeline.services.control.health": "tests/services/control/test_stats.py",
     "pipeline.services.control.front": "tests/services/control/api/test_app.py",
+    "pipeline.services.control.screen.screen": "tests/services/control/screen/test_routes.py",
     "pipeline.services.status.connections": "tests/services/status/test_snapshot.py",
     "pipeline.services.status.model": "tests/services/status/test_snapshot.py",
     "pipeline.services.status.pages": "tests/services/status/test_snapshot.py",

@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 
 VERSIONS = ("3.11", "3.12", "3.13")
 DATA = {".pxd", ".pyi", ".h"}
+PAGE = {".html", ".js", ".css", ".svg", ".txt"}
 
 
 def expected_files() -> set[str]:
@@ -23,7 +24,8 @@ def expected_files() -> set[str]:
     found = [*below("pipeline", suffix=".py"), *below("ext", suffix=".py")]
     found += [path for path in tracked() if path.parent == ROOT / "ext" and path.suffix in DATA]
     found += [ROOT / "tickrail.py", ROOT / "pipeline" / "py.typed"]
-    found += below("pipeline", suffix=".toml")
+    for suffix in (".toml", *PAGE):
+        found += below("pipeline", suffix=suffix)
     return {str(path.relative_to(ROOT)) for path in found}
 
 

@@ -49,7 +49,7 @@ class Desk:
         return {
             "stats": lambda ask: self.stats(ask.account),
             "health": lambda _: self.health(),
-            "alerts": lambda _: self._alerts.document(),
+            "alerts": lambda _: self.alerts(),
             "distribution": lambda _: self._distribution(),
             "rate_limit_stats": lambda _: self._governor().stats(),
             "rate_limit_config": lambda _: self._governor().config(),
@@ -64,6 +64,10 @@ class Desk:
         """Return the health document, or only what anybody may know."""
         self._refresh()
         return self._health.brief() if brief else self._health.document()
+
+    def alerts(self) -> dict[str, Any]:
+        """Return what a person should know of, as of the last look: open, and resolved."""
+        return self._alerts.document()
 
     def _distribution(self) -> dict[str, dict[str, list[int]]]:
         """Return which instruments each connection of each account is assigned."""

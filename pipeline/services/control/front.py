@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
+from pipeline.instruments.catalogue import Catalogue
 from pipeline.services.control.api.session import Sessions
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.desk import Desk
@@ -30,7 +31,8 @@ class Front:
     def __init__(
         self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
         desk: Desk, hub: Hub, sessions: Sessions, *, reserved: frozenset[str],
-        changed: Callable[[], None], ready: Ready = at_once,
+        changed: Callable[[], None], catalogue: Callable[[], Catalogue],
+        ready: Ready = at_once,
     ) -> None:  # fmt: skip
         self.config = config
         self.paths = paths
@@ -42,6 +44,8 @@ class Front:
         self._desk = desk
         self._reserved = reserved
         self._changed = changed
+        #: The instrument list; raises NoInstruments or BadInstruments. Any thread may ask.
+        self.catalogue = catalogue
 
     @property
     def refusals(self) -> dict[str, int]:
@@ -55,6 +59,10 @@ class Front:
     def health(self, *, brief: bool) -> dict[str, Any]:
         """Return the health document, or only the state."""
         return self._desk.health(brief=brief)
+
+    def alerts(self) -> dict[str, Any]:
+        """Return the alerts, open and resolved."""
+        return self._desk.alerts()
 
     def answer(self, request: AnyRequest) -> Answer:
         """Answer a question, or do something to the pool."""

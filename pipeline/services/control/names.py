@@ -102,6 +102,10 @@ class Names:
         strangers = {str(u.form): Stranger(str(u), u.near) for u in found.unknown}
         return known, strangers
 
+    def catalogue(self) -> Catalogue:
+        """Return the whole list; raise NoInstruments or BadInstruments. Any thread may ask."""
+        return self._load()
+
     def expand(self, form: str) -> Expanded | Stranger:
         """Return what an options form with `atm` stands for, or why it stands for nothing."""
         try:

@@ -145,6 +145,7 @@ class Control:
             self._config, self._paths, self.pool, self.commands, self.documents.desk,
             self.documents.hub, self.sessions, reserved=reserved, changed=self._wake.set,
             ready=self._loading.ready,
+            catalogue=self._names.catalogue,
         )  # fmt: skip
         return Host(front, listener, str(_url(listener)))
 

@@ -31,6 +31,7 @@ from pipeline.services.control.api.page import Page
 from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.commands import Refused
 from pipeline.services.control.front import Front
+from pipeline.services.control.screen.routes import ScreenPaths
 
 
 def build_app(front: Front) -> FastAPI:
@@ -40,6 +41,7 @@ def build_app(front: Front) -> FastAPI:
     app.add_exception_handler(HTTPException, _failed)
     app.include_router(_Paths(front).router())
     app.include_router(Entrance(front.sessions, Page()).router())
+    app.include_router(ScreenPaths(front).router())
     return app
 
 

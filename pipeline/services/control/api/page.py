@@ -39,7 +39,7 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
 }
 _HERE: Final = Path(__file__).parent
-SCREEN: Final = _HERE.parent / "screen"
+SCREEN: Final = _HERE.parent / "screen" / "static"
 _ENTRANCE: Final = ("enter.html", "enter.js")
 _NO_SCREEN: Final = b"<!doctype html><title>No screen</title><p>This build has no screen.</p>"
 

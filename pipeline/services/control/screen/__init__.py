@@ -1,0 +1,1 @@
+"""The screen: one static page of the control process, and the figures it shows. Floor 4."""
