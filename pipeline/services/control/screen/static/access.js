@@ -16,17 +16,18 @@ async function ask(path) {
   return { status: answer.status, found };
 }
 
-/** Return {url, key}; throws with a phase: expired, absent or lost. */
+/** Return {url, key}; throws with a phase: expired, absent, refused or lost. */
 export async function gatewayAccess() {
   const config = await ask("api/websocket/config");
-  refuse(config);
+  refuse(config, "absent");
   const key = await ask("api/websocket/apikey");
-  refuse(key);
+  refuse(key, "refused");
   return { url: config.found.websocket_url, key: key.found.api_key };
 }
 
-function refuse({ status, found }) {
+/** `missing`: what it means that there is none. */
+function refuse({ status, found }, missing) {
   if (status === 401 || status === 403) throw new NoAccess("expired", "");
-  if (status === 404) throw new NoAccess("absent", found.message ?? found.detail ?? "");
+  if (status === 404) throw new NoAccess(missing, found.message ?? found.detail ?? "");
   if (status !== 200) throw new NoAccess("lost", found.message ?? found.detail ?? `status ${status}`);
 }
