@@ -59,7 +59,8 @@ class Session:
     ) -> None:
         self.principal: Principal | None = None
         self.closed = False
-        #: Not 0: no further message is to be read before then.
+        #: Not 0: no further message is to be read before then. `tick` alone makes it 0 again, so
+        #: that whoever stopped reading learns of it in one place.
         self.pause_until_ns = 0
         self.requests = 0
         self.errors = 0
@@ -127,6 +128,8 @@ class Session:
         if self._refuse_at_ns and now_ns >= self._refuse_at_ns:
             self._refuse_key()
         self._go_on(now_ns)
+        if self.pause_until_ns <= now_ns:
+            self.pause_until_ns = 0
 
     def key_checked(self, principal: Principal | None, now_ns: int) -> None:
         """Learn whom the client's key lets in; None: nobody."""
@@ -174,7 +177,8 @@ class Session:
                 self._handle(payload)
         finally:
             self._going_on = False
-        self.pause_until_ns = 0 if self.closed else self._inbox.pause_until_ns(now_ns)
+        if not self.closed:
+            self.pause_until_ns = self._inbox.pause_until_ns(now_ns) or self.pause_until_ns
 
     def _is_late(self) -> bool:
         """Return whether there was time enough to authenticate; end the client then."""

@@ -239,6 +239,19 @@ def test_a_flood_is_read_more_slowly_and_nothing_is_lost() -> None:
     assert client.closed == [] and client.session.pause_until_ns == 0
 
 
+def test_a_pause_ends_with_a_tick_and_not_with_what_was_read_already() -> None:
+    client = Client(limits=Limits(control_messages_burst=2))
+    client.authenticate()
+    client.send(PING)
+    paused_until_ns = client.session.pause_until_ns
+    assert paused_until_ns == client.now_ns + 20_000_000
+    client.now_ns += 10**9  # the process was away; what it had read before comes now
+    client.send(PING)
+    assert client.session.pause_until_ns == client.session.next_ns == paused_until_ns
+    client.after(0.0)
+    assert client.session.pause_until_ns == client.session.next_ns == 0
+
+
 def test_big_subscriptions_one_after_the_other_are_read_more_slowly() -> None:
     client = Client(limits=Limits(control_messages_burst=100))
     client.authenticate()
