@@ -41,13 +41,10 @@ def _ticks() -> NDArray[Any]:
     return ticks
 
 
-def _encoder(ticks: NDArray[Any], mode: int = 0) -> MarketEncoder:
-    """Name every instrument; with a mode, want it of all."""
+def _encoder(ticks: NDArray[Any]) -> MarketEncoder:
     encoder = MarketEncoder()
     for token in ticks["instrument_token"].tolist():
         encoder.name(token, f"NIFTY25DEC{token}CE", "NFO", "zerodha")
-        if mode:
-            encoder.want(token, mode, token)
     return encoder
 
 
@@ -60,7 +57,6 @@ def _messages(mode: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", MODES)
 def test_frame(meter: Meter, name: str) -> None:
-    """One call for each message."""
     ticks, mode = _ticks(), MODES[name]
     encoder, tokens = _encoder(ticks), ticks["instrument_token"].tolist()
 
@@ -69,31 +65,6 @@ def test_frame(meter: Meter, name: str) -> None:
             encoder.frame(ticks, i, mode, token)
 
     meter.measure(run, units=TICKS, case="frame()", group=f"encode, {name}", unit="ns/frame")
-
-
-@pytest.mark.parametrize("name", MODES)
-def test_batch(meter: Meter, name: str) -> None:
-    """One call for a hundred ticks, all of them wanted."""
-    ticks = _ticks()
-    encoder = _encoder(ticks, MODES[name])
-    parts = [ticks[i : i + 100] for i in range(0, TICKS, 100)]
-
-    def run() -> None:
-        for part in parts:
-            encoder.batch(part)
-
-    meter.measure(run, units=TICKS, case="batch()", group=f"encode, {name}", unit="ns/frame")
-
-
-def test_batch_of_what_nobody_wants(meter: Meter) -> None:
-    """Most ticks, as a rule: a gateway reads all of its owner's."""
-    ticks = _ticks()
-    encoder = _encoder(ticks)
-
-    def run() -> None:
-        encoder.batch(ticks)
-
-    meter.measure(run, units=TICKS, case="batch()", group="encode, nobody wants it", unit="ns/tick")
 
 
 def _peer(library: str) -> Callable[[object], object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import sys
 from typing import Any
 
 import numpy as np
@@ -323,3 +324,26 @@ def test_a_frame_is_not_changed_by_the_next_one() -> None:
     copy = bytes(bytearray(first))
     made.frame(one(last_price=2.5), 0, 3, KEY)
     assert first == copy
+
+
+def test_nothing_is_held_on_to() -> None:
+    made, ticks = encoder(), one()
+    before = sys.getrefcount(ticks)
+    for _ in range(100):
+        made.frame(ticks, 0, 3, KEY)
+        with pytest.raises(IndexError):
+            made.frame(ticks, 3, 3, KEY)
+        with pytest.raises(ValueError, match="2 dimensions"):
+            made.data(ticks.reshape(1, 1), 0, 3, KEY)
+        made.name(KEY, *NAMES)
+    assert sys.getrefcount(ticks) == before and len(made) == 1
+
+
+def test_names_of_thousands_stay_apart() -> None:
+    made, ticks = MarketEncoder(), one()
+    keys = [number << 8 | 1 for number in range(3000)]
+    for key in keys:
+        made.name(key, f"S{key}", "NSE", "zerodha")
+    assert len(made) == len(keys)
+    for key in keys:
+        assert json.loads(made.data(ticks, 0, 1, key))["symbol"] == f"S{key}"

@@ -21,7 +21,7 @@ TESTS = (
     "tests/brokers/test_kite_decode.py",
     "tests/brokers/test_kite_property.py",
     "tests/ext/test_encode.py",
-    "tests/ext/test_encode_batch.py",
+    "tests/ext/test_encode_clients.py",
 )
 
 
