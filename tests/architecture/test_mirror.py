@@ -34,8 +34,6 @@ ELSEWHERE = {
     "pipeline.core.config.sections": "tests/core/config/test_loading.py",
     "pipeline.kite.session": "tests/kite/test_life.py",
     "pipeline.planning.bench": "tests/planning/test_pool_machine.py",
-    "pipeline.planning.choosers": "tests/planning/test_placement.py",
-    "pipeline.planning.groups": "tests/planning/test_placement.py",
     "pipeline.planning.lanes": "tests/planning/test_placement.py",
     "pipeline.strategy.reading": "tests/strategy/test_market.py",
     "pipeline.supervisor.backlog": "tests/supervisor/test_supervisor.py",

@@ -101,3 +101,8 @@ def exceeded(pool: PoolView) -> list[str]:
                 if count > most:
                     found.append(f"{scope}: {count} of {most} in {mode.name}")
     return found
+
+
+def empty(*keys: KeyView) -> PoolView:
+    """Return a pool of these keys, or one, without connections."""
+    return PoolView(keys=keys or (key(),))
