@@ -16,6 +16,7 @@ ELSEWHERE = {
     "pipeline.__main__": "tests/cli/test_main.py",
     "pipeline.cli.demo.act": "tests/system/test_demo.py",
     "pipeline.cli.demo.command": "tests/system/test_demo.py",
+    "pipeline.cli.demo.folder": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.live": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.options": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.probe": "tests/cli/demo/test_parts.py",

@@ -9,12 +9,11 @@ from __future__ import annotations
 import ast
 import difflib
 import os
-import shutil
 import signal
-import tempfile
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
+from pipeline.cli.demo.folder import InFolder
 from pipeline.cli.demo.stage import START_DEADLINE_S, wait_until
 from pipeline.core.enums import InstanceState
 from pipeline.core.errors import ConfigError, PipelineError, Problem, SegmentError
@@ -29,7 +28,6 @@ _SHARED: Final = "show"
 _CONFIG: Final = "pool.toml"
 _NAME_LINE: Final = 'name = "pool"'
 _END_DEADLINE_S: Final = 15.0
-_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def summaries() -> dict[str, str]:
@@ -66,7 +64,7 @@ def play(name: str, seconds: float | None) -> int:
     return int(ExitCode.DONE if code == 0 else ExitCode.FAILED)
 
 
-class Scene:
+class Scene(InFolder):
     """A context: inside it the instance of an example runs."""
 
     def __init__(self, program: Path) -> None:
@@ -75,23 +73,8 @@ class Scene:
         self._instance: Launched | None = None
         self._example: Launched | None = None
 
-    def __enter__(self) -> Self:
-        # Held until the folder has a name here: nobody else could remove it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-        self._folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            self._start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._leave()
-
     def _start(self) -> None:
-        config = self._folder / "demo.toml"
+        config = self.folder / "demo.toml"
         config.write_text(config_text(self._program, self.paths.name))
         with self._log.open("wb") as log:
             self._instance = launch(
@@ -102,7 +85,7 @@ class Scene:
 
     @property
     def _log(self) -> Path:
-        return self._folder / "run.log"
+        return self.folder / "run.log"
 
     def _is_running(self) -> bool:
         assert self._instance is not None
@@ -124,18 +107,13 @@ class Scene:
         self._example = launch(line, die_with_parent=signal.SIGKILL)
         return self._example.wait()
 
-    def _leave(self) -> None:
-        # A second Ctrl-C must not interrupt the clean-up that the first one has begun.
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
+    def _end(self) -> None:
         if self._example is not None and self._example.poll() is None:
             self._example.kill()
         if self._instance is not None and self._instance.poll() is None:
             self._instance.terminate()
         for process in filter(None, (self._example, self._instance)):
             wait_or_kill(process, _END_DEADLINE_S)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def config_text(program: Path, name: str) -> str:

@@ -7,17 +7,15 @@ their own. Leaving the stage ends them all, also after an error or Ctrl-C, and s
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import psutil
 
+from pipeline.cli.demo.folder import InFolder
 from pipeline.cli.demo.options import DemoOptions
 from pipeline.cli.demo.readings import Observer
 from pipeline.cli.demo.scenario import FAST, SLOW, TRUTH_NAME, config_text
@@ -34,7 +32,6 @@ START_DEADLINE_S: Final = 30.0
 END_DEADLINE_S: Final = 15.0
 #: What the slow strategy does with each batch of 256 ticks: nothing, for this long.
 SLOW_PAUSE_S: Final = 0.25
-_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_AGAIN_S: Final = 0.02
 
 
@@ -47,7 +44,7 @@ def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str) -
         time.sleep(_LOOK_AGAIN_S)
 
 
-class Stage:
+class Stage(InFolder):
     """A context: inside it the pipeline and both strategies run."""
 
     def __init__(self, options: DemoOptions) -> None:
@@ -61,31 +58,11 @@ class Stage:
         #: From the command that started this process to the first tick that a strategy got.
         self.start_s = 0.0
 
-    def __enter__(self) -> Self:
-        # Held until the folder has a name here: nobody else could remove it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-        self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            self._start()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        # A second Ctrl-C must not interrupt the clean-up that the first one has begun.
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
+    def _end(self) -> None:
         # Those that still run are not needed any more; they may wait for an instance in vain.
         for name in self.processes.keys() & {FAST, SLOW}:
             self.processes[name].kill()
         self.end()
-        self._remove_folder()
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
     def _start(self) -> None:
         config = self.folder / "demo.toml"
@@ -185,9 +162,6 @@ class Stage:
         return [
             f"the {name} process ended with code {code}" for name, code in codes.items() if code
         ]
-
-    def _remove_folder(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _is_alive(process: psutil.Process) -> bool:

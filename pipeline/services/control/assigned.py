@@ -125,8 +125,6 @@ class Assigned:
             seat=new.seat,
             capacity=key.instruments_per_connection,
             opened_mono_ns=now_ns,
-            healthy_mono_ns=now_ns,
-            wanted_mono_ns=now_ns,
         )
         self.counters.connections_opened += 1
         self.of_account[link.account].connections_opened += 1
@@ -305,8 +303,6 @@ def _adopted_link(row: TopologyRow, key: Key, now_ns: int) -> Link:
         seat=row.seat,
         capacity=row.instruments_max,
         opened_mono_ns=now_ns,
-        healthy_mono_ns=now_ns,
-        wanted_mono_ns=now_ns,
         wanted=row.wanted,
         draining=row.draining,
         drain_to=(row.drain_to,) if row.drain_to else None,

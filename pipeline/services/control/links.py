@@ -53,8 +53,8 @@ class Link:
     """A connection, as the control process wants and sees it; `number` is never used again.
 
     `wanted` False: it is being closed. `draining`: what it carries is to go elsewhere.
-    `healthy_mono_ns` is when it was last seen healthy, at first when it was opened;
-    `wanted_mono_ns` when it was last seen wanted. `size` is what its segments were made for,
+    `healthy_mono_ns` is when it was last seen healthy, `wanted_mono_ns` when it was last seen
+    wanted; at first both are when it was opened. `size` is what its segments were made for,
     `capacity` what the broker is believed to take: no more than that. `is_barred`: the broker
     refuses to have it, its key being limited or its token rejected. `lost` are instruments that
     were taken from it, and may be in its table still.
@@ -67,7 +67,7 @@ class Link:
     seat: int
     capacity: int
     opened_mono_ns: int
-    healthy_mono_ns: int
+    healthy_mono_ns: int = 0
     wanted_mono_ns: int = 0
     rows: dict[int, Row] = field(default_factory=dict)
     report: Report = Report()
@@ -85,6 +85,8 @@ class Link:
 
     def __post_init__(self) -> None:
         self.size = self.size or self.capacity
+        self.healthy_mono_ns = self.healthy_mono_ns or self.opened_mono_ns
+        self.wanted_mono_ns = self.wanted_mono_ns or self.opened_mono_ns
 
     def observe(self, report: Report) -> None:
         """Take in what its pages say."""

@@ -44,7 +44,7 @@ def test_an_instance_that_does_not_start_is_told_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(examples.tempfile, "tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(examples, "config_text", lambda *_: "[feed]\nspinn = 1\n")
     with pytest.raises(PipelineError, match=r"ended with 78; it said:\n(.|\n)*feed\.spinn"):
         examples.play("manager", 1.0)

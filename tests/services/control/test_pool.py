@@ -15,6 +15,15 @@ from tests.services.control.world import Rig, World, pool_config
 CAP_10 = "instruments_per_connection = 10\nheadroom = 0.0"
 
 
+def _three(more: str = "") -> tuple[Rig, int, int]:
+    """Return three instruments on three connections, whose 1 has, and another one."""
+    rig = Rig(pool_config(pool=f'open = "all"\n{more}'))
+    rig.want("a", range(1, 4))
+    rig.turn(1.0)
+    source = rig.pool.placement[1]
+    return rig, source, (source + 1) % 3
+
+
 def test_nothing_is_opened_before_something_is_wanted() -> None:
     rig = Rig(pool_config())
     rig.turn()
@@ -155,11 +164,7 @@ def test_a_move_is_made_before_it_is_broken() -> None:
 
 
 def test_a_move_without_a_first_packet_is_given_up() -> None:
-    rig = Rig(pool_config(pool='open = "all"\nconfirm_after_s = 0.5'))
-    rig.want("a", range(1, 4))
-    rig.turn()
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three("confirm_after_s = 0.5")
     rig.world.mute = {target}
     rig.move(1, source, target)
     rig.turn(1.0)
@@ -169,11 +174,7 @@ def test_a_move_without_a_first_packet_is_given_up() -> None:
 
 
 def test_a_first_packet_of_before_the_move_is_none() -> None:
-    rig = Rig(pool_config(pool='open = "all"'))
-    rig.want("a", range(1, 4))
-    rig.turn()
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three()
     rig.world.written_ns[target, 1] = rig.world.now_ns - 1
     rig.world.write = lambda link: False  # type: ignore[method-assign]
     rig.move(1, source, target)
@@ -182,11 +183,7 @@ def test_a_first_packet_of_before_the_move_is_none() -> None:
 
 
 def test_who_unsubscribes_in_the_middle_of_a_move_leaves_both() -> None:
-    rig = Rig(pool_config(pool='open = "all"'))
-    rig.want("a", range(1, 4))
-    rig.turn()
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three()
     rig.world.mute = {target}
     rig.move(1, source, target)
     rig.turn(0.1)
@@ -214,11 +211,7 @@ def test_a_new_control_process_adopts_and_removes_nothing() -> None:
 
 
 def test_a_move_under_way_is_adopted_too() -> None:
-    rig = Rig(pool_config(pool='open = "all"'))
-    rig.want("a", range(1, 4))
-    rig.turn()
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three()
     rig.world.mute = {target}
     rig.move(1, source, target)
     rig.turn()
@@ -233,11 +226,7 @@ def test_a_move_under_way_is_adopted_too() -> None:
 
 def test_a_move_that_was_confirmed_before_the_restart_is_done_after_it() -> None:
     """Its first packet is not new to the new process, and no other needs come."""
-    rig = Rig(pool_config(pool='open = "all"\nconfirm_after_s = 1.0'))
-    rig.want("a", range(1, 4))
-    rig.turn(1.0)
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three("confirm_after_s = 1.0")
     rig.move(1, source, target)
     rig.pool.assigned.write()
     rig.world.step()
@@ -251,11 +240,7 @@ def test_a_move_that_was_confirmed_before_the_restart_is_done_after_it() -> None
 
 def test_a_packet_of_a_time_before_confirms_no_adopted_move() -> None:
     """The target had the instrument once; what it received then is older than the source's."""
-    rig = Rig(pool_config(pool='open = "all"\nconfirm_after_s = 1.0'))
-    rig.want("a", range(1, 4))
-    rig.turn(1.0)
-    source = rig.pool.placement[1]
-    target = (source + 1) % 3
+    rig, source, target = _three("confirm_after_s = 1.0")
     rig.world.mute = {target}
     rig.move(1, source, target)
     rig.turn(0.1)
