@@ -188,6 +188,19 @@ static void check_double(double value) {
     free(buffer);
 }
 
+/* Each half of eight digits has all its values, beside different ones of the other half. */
+static void check_eights(void) {
+    uint8_t *buffer = malloc(8);
+    for (uint32_t i = 0; i < 10000; i++) {
+        char expected[16];
+        const uint32_t value = i * 10000 + i * 7 % 10000;
+        snprintf(expected, sizeof expected, "%08u", (unsigned)value);
+        decimal_store(buffer, decimal_eight(value), 8);
+        if (memcmp(buffer, expected, 8) != 0) fail("eight digits", buffer, 8);
+    }
+    free(buffer);
+}
+
 /* ---- headers ------------------------------------------------------------------------------------ */
 
 static void check_headers(void) {
@@ -205,6 +218,7 @@ int main(int count, char **arguments) {
     random_state = strtoull(arguments[1], NULL, 10) * 2 + 1;
     const uint32_t records = (uint32_t)strtoul(arguments[2], NULL, 10);
     check_headers();
+    check_eights();
     check_records(records);
     for (uint32_t i = 0; i < DOUBLES_PER_RECORD * records; i++) check_double(random_double());
     printf("records=%u longest_fields=%llu left_out=%llu\n", records, (unsigned long long)longest_fields,
