@@ -163,7 +163,8 @@ class KeyStore:
         try:
             if _checked(self.file).st_size == 0:
                 return []  # its first writer has not come to the schema
-            address = f"file:{quote(str(self.file.absolute()))}?mode=ro"
+            # Not "ro": what a killed writer left half done could not be undone.
+            address = f"file:{quote(str(self.file.absolute()))}?mode=rw"
             with closing(sqlite3.connect(address, timeout=_TIMEOUT_S, uri=True)) as database:
                 return database.execute(query, (parameter,)).fetchall()
         except FileNotFoundError:

@@ -193,6 +193,21 @@ def test_what_another_process_makes_counts_at_once(store: KeyStore) -> None:
     assert store.verify(done.stdout)
 
 
+def test_a_writer_killed_half_way_leaves_the_keys_as_they_were(store: KeyStore) -> None:
+    key = store.add("screen", "main")
+    script = (
+        "import os, sqlite3, sys; database = sqlite3.connect(sys.argv[1]);"
+        "database.execute('PRAGMA cache_size = 1'); database.execute('DELETE FROM key');"
+        "database.executemany('INSERT INTO key VALUES (?, ?, ?, ?, 0, NULL)',"
+        " [(str(i), bytes(2000), 'x', 'x') for i in range(200)]);"
+        "os._exit(9)"
+    )
+    line = [sys.executable, "-c", script, str(store.file)]
+    assert subprocess.run(line, check=False, timeout=60).returncode == 9
+    assert store.file.with_name(f"{store.file.name}-journal").stat().st_size > 0
+    assert store.verify(key) and len(store.list()) == 1
+
+
 def test_a_key_shows_nowhere(store: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     secret = (key := store.add("screen", "main")).partition(".")[2]
