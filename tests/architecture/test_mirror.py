@@ -11,6 +11,8 @@ from types import ModuleType
 from ext import layout
 from tests.architecture.tree import ROOT, below, every, imports, module_name, tracked
 
+OPENALGO = "pipeline.services.control.api.openalgo"
+OPENALGO_TESTS = "tests/services/control/api/openalgo"
 #: Modules whose test has another name, or that hold nothing to test alone.
 ELSEWHERE = {
     "pipeline.__main__": "tests/cli/test_main.py",
@@ -59,6 +61,10 @@ ELSEWHERE = {
     "pipeline.services.control.api.host": "tests/services/control/api/test_app.py",
     "pipeline.services.control.api.metrics": "tests/services/control/api/test_app.py",
     "pipeline.services.control.api.models": "tests/services/control/api/test_app.py",
+    f"{OPENALGO}.bodies": f"{OPENALGO_TESTS}/test_v1.py",
+    f"{OPENALGO}.paths": f"{OPENALGO_TESTS}/test_v1.py",
+    f"{OPENALGO}.replies": f"{OPENALGO_TESTS}/test_v1.py",
+    f"{OPENALGO}.schemas": f"{OPENALGO_TESTS}/test_v1.py",
     "pipeline.services.control.api.origin": "tests/services/control/api/test_session.py",
     "pipeline.services.control.api.serving": "tests/services/control/api/test_app.py",
     "pipeline.services.control.api.stream": "tests/services/control/api/test_app.py",

@@ -475,6 +475,9 @@ class ApiConfig:
         Number(0.1, 100_000), "requests that change something, of all callers together; more: 429",
         default=20.0,
     )  # fmt: skip
+    questions_per_s: float = key(
+        Number(0.1, 100_000), "requests below /api/v1 with one API key; more: 429", default=50.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

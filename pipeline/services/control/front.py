@@ -7,7 +7,7 @@ name that it gives, and its demand stays until it is taken back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
@@ -19,6 +19,9 @@ from pipeline.services.control.events import Hub
 from pipeline.services.control.loading import Ready, at_once
 from pipeline.services.control.pool import Pool
 from pipeline.shm.names import InstancePaths
+
+#: Whose the demand is of those who ask for a price without subscribing to it.
+QUOTES_CLIENT: Final = "quotes"
 
 
 class Front:
@@ -83,5 +86,16 @@ class Front:
         client = ledger.clients[name]
         if client.is_idle and not client.pid:  # else it may be connected, and ask for more
             ledger.forget(name)
+        self._changed()
+        return answer
+
+    def want_for_a_while(self, owner: str, request: AnyRequest) -> Answer:
+        """Change what is wanted for those who ask for a price once; nobody else has its name."""
+        ledger = self._pool.ledger
+        if QUOTES_CLIENT not in ledger.clients:
+            ledger.join(QUOTES_CLIENT)
+        answer = self._commands.answer(QUOTES_CLIENT, request)
+        if ledger.clients[QUOTES_CLIENT].is_idle:
+            ledger.forget(QUOTES_CLIENT)
         self._changed()
         return answer

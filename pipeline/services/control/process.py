@@ -27,7 +27,7 @@ from pipeline.services.control.assigned import AccountCounters, Counters
 from pipeline.services.control.commands import Commands, Refused
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.durable import DurableDemand
-from pipeline.services.control.front import Front
+from pipeline.services.control.front import QUOTES_CLIENT, Front
 from pipeline.services.control.homes import Homes
 from pipeline.services.control.loading import Aside, NameLoading
 from pipeline.services.control.names import Expanded, Names, Stranger
@@ -88,7 +88,7 @@ class Control:
             self.pool.homes = self._homes.read()
         self._save_at_ns = monotonic_ns() + SAVE_NS
         self._want_what_the_config_says()
-        reserved = frozenset({CONFIG_CLIENT, ADOPTED})
+        reserved = frozenset({CONFIG_CLIENT, ADOPTED, QUOTES_CLIENT})
         self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
         self._durable.restore(self.pool.ledger)
         self.documents = Documents(config, paths, self.pool)

@@ -27,6 +27,8 @@ from pipeline.services.control.api.models import (
     SubscribeBody,
     TokenBody,
 )
+from pipeline.services.control.api.openalgo.paths import add_openalgo
+from pipeline.services.control.api.openalgo.replies import failure, is_ours
 from pipeline.services.control.api.page import Page
 from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.commands import Refused
@@ -40,7 +42,8 @@ def build_app(front: Front) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _failed)
     app.include_router(_Paths(front).router())
-    app.include_router(Entrance(front.sessions, Page()).router())
+    keys = add_openalgo(app, front)
+    app.include_router(Entrance(front.sessions, Page(), keys.forget).router())
     app.include_router(ScreenPaths(front).router())
     return app
 
@@ -235,10 +238,15 @@ async def _not_valid(request: Request, error: Exception) -> Response:
         f"{'.'.join(str(part)[:40] for part in one['loc'])}: {one['msg']}"
         for one in error.errors()[:20]
     ]
-    return json_answer({"detail": "; ".join(found), "code": "bad_request"}, 422)
+    text = "; ".join(found)
+    if is_ours(request.url.path):
+        return failure(400, text)
+    return json_answer({"detail": text, "code": "bad_request"}, 422)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if is_ours(request.url.path):
+        return failure(error.status_code, str(error.detail))
     headers = dict(error.headers) if error.headers else None
     return json_answer({"detail": str(error.detail)}, error.status_code, headers)

@@ -6,6 +6,7 @@ one it is the screen. No page of ours loads or sends anything elsewhere, or runs
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -26,6 +27,9 @@ _NO_TICKET: Final = (
 _NO_SESSION: Final = "There is no session: open the address that `python -m pipeline screen` prints"
 
 
+Left = Callable[[Session], Awaitable[None]]
+
+
 class TicketBody(Body):
     """What stood behind the `#` of the printed address."""
 
@@ -33,11 +37,12 @@ class TicketBody(Body):
 
 
 class Entrance:
-    """The paths of sessions, and the page."""
+    """The paths of sessions, and the page. `left` is told whose session has been ended."""
 
-    def __init__(self, sessions: Sessions, page: Page) -> None:
+    def __init__(self, sessions: Sessions, page: Page, left: Left) -> None:
         self._sessions = sessions
         self._page = page
+        self._left = left
 
     def router(self) -> APIRouter:
         """Return the paths."""
@@ -92,6 +97,7 @@ class Entrance:
         if session is None:
             return _nobody()
         self._sessions.end(session)
+        await self._left(session)
         answer = json_answer({"status": "success"})
         self._set_cookie(answer, request, "")
         return answer

@@ -116,7 +116,7 @@ class Guard:
         who = self.identify(scope)
         refusal, app = self._refusal(scope, who), self._app
         if refusal is not None:
-            await answer(send, *refusal)
+            await answer(send, *_told(scope, refusal))
             return
         assert app is not None, "without one everything is refused"
         scope.setdefault("state", {}).update(known=who.is_known, who=who)
@@ -194,6 +194,14 @@ class Guard:
 def _has_csrf_token(scope: Scope, who: Pass) -> bool:
     given = next((text for name in _CSRF_HEADERS if (text := _text(scope, name))), "")
     return is_csrf_token(who.cookie, given)
+
+
+def _told(scope: Scope, refusal: Refusal) -> Refusal:
+    """Return a refusal as those expect it who ask there: OpenAlgo's clients look at `status`."""
+    status, document, headers = refusal
+    if not scope["path"].startswith("/api/"):
+        return refusal
+    return status, {"status": "error", "message": document["detail"], **document}, headers
 
 
 def _nobody() -> Refusal:

@@ -35,12 +35,14 @@ _log = logging.getLogger(__name__)
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who came by a printed address, until a moment; `number` is a digest, no secret.
 
-    `account`: whose owner's data it may have; empty for the first one's.
+    `account`: whose owner's data it may have; empty for the first one's. `key_id`: of its page's
+    API key.
     """
 
     number: str
     ends_ts_ns: int
     account: str = ""
+    key_id: str = ""
 
 
 class Entered(msgspec.Struct, frozen=True):
@@ -107,6 +109,18 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Sign somebody out."""
         if self._sessions.pop(session.number, None) is not None:
+            self._save()
+
+    def key_id(self, session: Session) -> str:
+        """Return the id of the API key of a session's page."""
+        found = self._sessions.get(session.number)
+        return "" if found is None else found.key_id
+
+    def note_key(self, session: Session, key_id: str) -> None:
+        """Remember the API key of a session's page, if the session still goes on."""
+        found = self._sessions.get(session.number)
+        if found is not None:
+            self._sessions[session.number] = msgspec.structs.replace(found, key_id=key_id)
             self._save()
 
     def is_open(self, number: str, now: int) -> bool:
