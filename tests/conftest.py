@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, settings
 # A background job of a shell ignores SIGINT, and what a test starts would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SYSTEM_FOLDERS = ("system", "kite", "supervisor", "faults", "stress", "chaos")
+SYSTEM_FOLDERS = ("system", "kite", "clients", "supervisor", "faults", "stress", "chaos")
 SETTLE_S = 5.0
 ROOT = Path(__file__).parents[1]
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"

@@ -13,6 +13,7 @@ from typing import Any
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from pipeline.core.enums import SegmentKind, State
+from pipeline.core.errors import SegmentError
 from pipeline.instruments.store import today_in_india, write_store
 from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.services.keys import KeyStore
@@ -115,8 +116,8 @@ class GatewayRun:
     def _page(self) -> StatusPage | None:
         try:
             page = StatusPage(self.run.attach(SegmentKind.GATEWAY_STATUS))
-        except FileNotFoundError:
-            return None
+        except (FileNotFoundError, SegmentError):
+            return None  # not yet, or being made just now
         return page if int(page.head["state"]) == State.LIVE else None
 
     @property

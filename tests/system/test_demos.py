@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cli.demo import gateway
 from pipeline.cli.demo.examples import summaries
 from tests.conftest import wait_until
 from tests.system.test_demo import DEADLINE_S, DEMO, environment, leftovers
@@ -110,7 +111,7 @@ def assert_gone(pid: int, folder: Path) -> None:
 
 
 def test_every_demo_is_run_and_listed(tmp_path: Path) -> None:
-    assert set(SAYS) == set(summaries())
+    assert {*SAYS, gateway.NAME} == set(summaries())  # that one: tests/clients
     with start(tmp_path, "--list") as process:
         text, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0
