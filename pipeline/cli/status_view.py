@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.figures import count, duration, latency, mebibytes
-from pipeline.core.clock import format_ist
+from pipeline.cli.top_pool import PoolView
+from pipeline.core.clock import NS_PER_S, format_ist
+from pipeline.services.control.screen.document import FEED_ERRORS
+from pipeline.services.control.timeline import Happening
 from pipeline.services.status import InstanceStatus, problems
 from pipeline.services.status.model import (
     Balance,
@@ -24,49 +27,43 @@ from pipeline.services.status.model import (
     Reader,
     Strategy,
 )
-from pipeline.services.status.rates import NONE, Rates
+from pipeline.services.status.recent import NOTHING, Recent
 
 _STATES: Final = {
     "LIVE": "green", "QUIET": "yellow", "FAILED": "bold red", "STALLED": "red",
     "AUTH_EXPIRED": "bold red", "LIMITED": "yellow", "RECONNECTING": "yellow",
 }  # fmt: skip
 _PROBLEMS_SHOWN: Final = 3
-_FEED_ERRORS: Final = (
-    "protocol_errors", "utf8_errors", "too_big", "slow_frames", "ping_floods", "server_errors",
-    "handshake_failures",
-)  # fmt: skip
+_HAPPENINGS_SHOWN: Final = 12
+_NO_SAMPLES: Final = Latency(samples=0, p50_ns=0, p99_ns=0, p999_ns=0, max_ns=0)
 
 
 def whole(status: InstanceStatus) -> RenderableType:
     """Return every section, as long as it takes."""
     parts: list[RenderableType] = [
         _headline(status), _supervisor(status), *_troubles(status, None), *_age(status), "",
-        _connections(status, NONE, rates=False), "",
+        _connections(status, NOTHING, rates=False), "",
         _feeds(status.connections), "",
         _balances(status), "",
         _decoders(status.decoders), *_bad_frames(status.decoders), "",
         _processes(status.processes), "",
         *_hosted(status.strategies),
-        _readers(status.readers, NONE, rates=False),
+        _readers(status.readers, NOTHING, rates=False),
     ]  # fmt: skip
     return Group(*parts)
 
 
-def screen(status: InstanceStatus, rates: Rates, lines: int) -> RenderableType:
-    """Return what fits `lines`: head, connections, readers, strategies that are hosted, processes,
-    in this order."""
+def screen(
+    status: InstanceStatus, recent: Recent, lines: int, pool: PoolView | None = None,
+    happenings: Sequence[Happening] = (),
+) -> RenderableType:  # fmt: skip
+    """Return what fits `lines`: head, connections, readers, rings, decoders, strategies that are
+    hosted, processes, the pool's plan, what has happened; in this order."""
     parts: list[RenderableType] = [
-        _headline(status), *_troubles(status, _PROBLEMS_SHOWN), *_age(status),
+        _headline(status), *_pool_line(pool), *_troubles(status, _PROBLEMS_SHOWN, _alerts(pool)),
+        *_age(status),
     ]  # fmt: skip
-    connections, readers, processes = status.connections, status.readers, status.processes
-    strategies = status.strategies
-    sections: list[tuple[int, Callable[[int], Table]]] = [
-        (len(connections), lambda n: _connections(status, rates, rates=True, limit=n)),
-        (len(readers), lambda n: _readers(readers[:n], rates, rates=True)),
-        (len(processes), lambda n: _processes(processes[:n])),
-    ]
-    if strategies:
-        sections.insert(2, (len(strategies), lambda n: _strategies(strategies[:n])))
+    sections = _sections(status, recent, pool, list(reversed(happenings)))
     rooms = share_lines([total for total, _ in sections], lines - len(parts))
     for (total, table), room in zip(sections, rooms, strict=False):
         shown = total if total <= room else room - 1
@@ -74,6 +71,32 @@ def screen(status: InstanceStatus, rates: Rates, lines: int) -> RenderableType:
         if shown < total:
             parts.append(Text(f"and {total - shown} more", style="dim"))
     return Group(*parts)
+
+
+def _sections(
+    status: InstanceStatus, recent: Recent, pool: PoolView | None, happenings: Sequence[Happening]
+) -> list[tuple[int, Callable[[int], Table]]]:
+    """Return each section's number of rows, and what shows the first so many of them."""
+    figures = pool.figures if pool is not None else {}
+    scores, accounts = figures.get("scores", {}), figures.get("accounts", [])
+    rows, readers, processes = status.connections, status.readers, status.processes
+    strategies, decoders = status.strategies, status.decoders
+    found: list[tuple[int, Callable[[int], Table]]] = [
+        (len(rows), lambda n: _connections(status, recent, rates=True, limit=n)),
+        (len(readers), lambda n: _readers(readers[:n], recent, rates=True)),
+    ]
+    if rows:
+        found.append((len(rows), lambda n: _rings(rows[:n], recent, scores)))
+        found.append((len(decoders), lambda n: _latencies(decoders[:n], recent)))
+    if strategies:
+        found.append((len(strategies), lambda n: _strategies(strategies[:n])))
+    found.append((len(processes), lambda n: _processes(processes[:n])))
+    if accounts:
+        found.append((len(accounts), lambda n: _plan(accounts[:n])))
+    if happenings:
+        newest = happenings[:_HAPPENINGS_SHOWN]
+        found.append((len(newest), lambda n: _happenings(newest[:n])))
+    return found
 
 
 def share_lines(totals: Sequence[int], lines: int) -> list[int]:
@@ -125,8 +148,25 @@ def _age(status: InstanceStatus) -> list[Text]:
     return [] if status.live else [Text("below: what was last known before it died", style="dim")]
 
 
-def _troubles(status: InstanceStatus, limit: int | None) -> list[Text]:
-    found = problems(status)
+def _pool_line(pool: PoolView | None) -> list[Text]:
+    if pool is None:
+        return []
+    if pool.problem:
+        return [Text(f"pool: {pool.problem}", style="yellow", no_wrap=True, overflow="ellipsis")]
+    figures = pool.figures
+    text = Text(f"pool {figures['state']} {figures['score']:.0f} of 100", no_wrap=True)
+    text.stylize("green" if figures["state"] == "healthy" else "yellow")
+    for name in ("desired", "assigned", "confirmed", "orphaned", "moving"):
+        text.append(f"  {name} {figures[name]:,}", style="dim")
+    return [text]
+
+
+def _alerts(pool: PoolView | None) -> list[str]:
+    return [f"{one['subject']}: {one['text']}" for one in pool.alerts] if pool else []
+
+
+def _troubles(status: InstanceStatus, limit: int | None, more: Sequence[str] = ()) -> list[Text]:
+    found = [*more, *problems(status)]
     if not found:
         return [Text("healthy", style="green")] if limit is None else []
     lines = [Text(f"! {line}", style="yellow", no_wrap=True, overflow="ellipsis")
@@ -149,7 +189,7 @@ def _table(*columns: str, gap: int = 2) -> Table:
 
 
 def _connections(
-    status: InstanceStatus, figures: Rates, *, rates: bool, limit: int | None = None
+    status: InstanceStatus, recent: Recent, *, rates: bool, limit: int | None = None
 ) -> Table:
     rows = status.connections[:limit]
     state = "<state" if status.live else "<last state"
@@ -159,7 +199,7 @@ def _connections(
     )  # fmt: skip
     for row in rows:
         counters, sets = row.decode_counters, row.instruments
-        ticks = figures.ticks.get(row.number) if rates else counters["ticks_out"]
+        ticks = recent.rates.ticks.get(row.number) if rates else counters["ticks_out"]
         table.add_row(
             f"c{row.number}",
             Text(row.state, style=_STATES.get(row.state, "") if status.live else "dim"),
@@ -193,7 +233,7 @@ def _feeds(rows: Sequence[Connection]) -> Table:
     )
     for row in rows:
         found = row.feed_counters
-        errors = sum(found[name] for name in _FEED_ERRORS)
+        errors = sum(found[name] for name in FEED_ERRORS)
         table.add_row(
             f"c{row.number}",
             row.account[:16],
@@ -203,6 +243,63 @@ def _feeds(rows: Sequence[Connection]) -> Table:
             f"{row.frames.fill_percent:.1f}",
             f"{row.ticks.fill_percent:.1f}",
         )
+    return table
+
+
+def _rings(
+    rows: Sequence[Connection], recent: Recent, scores: Mapping[str, Mapping[str, Any]]
+) -> Table:
+    table = _table(
+        "<rings", "<account", "health", "bytes/s", "last data", "reconnects", "errors", "ring %",
+        "stream %", gap=1,
+    )  # fmt: skip
+    for row in rows:
+        found, score = row.feed_counters, scores.get(str(row.number))
+        speed = recent.rates.bytes.get(row.number)
+        errors = sum(found[name] for name in FEED_ERRORS)
+        table.add_row(
+            f"c{row.number}",
+            row.account[:14],
+            "-" if score is None else f"{score['score']:.0f}",
+            "-" if speed is None else count(speed),
+            duration(row.last_data_age_s),
+            count(found["reconnects"]),
+            Text(count(errors), style="yellow" if errors else ""),
+            f"{row.frames.fill_percent:.1f}",
+            f"{row.ticks.fill_percent:.1f}",
+        )
+    return table
+
+
+def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
+    table = _table("<decoder", "commits", "p50", "p99", "p99.9", "max")
+    for row in rows:
+        found = recent.published.get(row.number, _NO_SAMPLES)
+        largest = latency(found.max_ns) if found.samples else "-"
+        table.add_row(f"d{row.number}", count(row.commits), *_percentiles(found), largest)
+    return table
+
+
+def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("<account", "<policy", "conns", "of", "instruments", "room", "waiting", gap=1)
+    for row in rows:
+        room = row["per_connection"] * row["connections_max"] - row["instruments"]
+        table.add_row(
+            row["name"][:16], row["policy"], str(len(row["connections"])),
+            str(row["connections_max"]), f"{row['instruments']:,}", f"{room:,}",
+            Text(f"{row['waiting']:,}", style="yellow" if row["waiting"] else ""),
+        )  # fmt: skip
+    return table
+
+
+def _happenings(rows: Sequence[Happening]) -> Table:
+    table = _table("<happened", "<conn", "<what", "lasted", "<why")
+    for row in rows:
+        lasted = (row.end_ts_ns - row.start_ts_ns) / NS_PER_S
+        table.add_row(
+            format_ist(row.end_ts_ns), f"c{row.connection}", row.state or row.kind,
+            "" if row.state else duration(lasted), row.reason.lower().replace("_", " "),
+        )  # fmt: skip
     return table
 
 
@@ -264,13 +361,15 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
     return table
 
 
-def _readers(rows: Sequence[Reader], figures: Rates, *, rates: bool) -> Table:
+def _readers(rows: Sequence[Reader], recent: Recent, *, rates: bool) -> Table:
     table = _table(
         "<reader", "pid", "ticks/s" if rates else "ticks", "lag", "lost", "laps",
         "p50", "p99", "p99.9",
     )  # fmt: skip
     for row in rows:
-        ticks = figures.delivered.get((row.name, row.pid)) if rates else row.delivered
+        key = row.name, row.pid
+        ticks = recent.rates.delivered.get(key) if rates else row.delivered
+        taken = recent.delivered.get(key, _NO_SAMPLES) if rates else row.latency
         table.add_row(
             row.name[:20],
             str(row.pid) if row.alive else Text(f"{row.pid} dead", style="red"),
@@ -278,7 +377,7 @@ def _readers(rows: Sequence[Reader], figures: Rates, *, rates: bool) -> Table:
             count(row.lag),
             Text(count(row.lost), style="yellow" if row.lost else ""),
             count(row.laps),
-            *_percentiles(row.latency),
+            *_percentiles(taken),
         )
     if not rows:
         table.add_row("none")

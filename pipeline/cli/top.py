@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -16,15 +15,13 @@ from rich.text import Text
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose
 from pipeline.cli.stat import document
 from pipeline.cli.status_view import screen
+from pipeline.cli.top_pool import PoolFigures
 from pipeline.core.errors import InstanceNotFound
 from pipeline.core.exit_codes import ExitCode
+from pipeline.services.control.timeline import Timeline
 from pipeline.services.status import InstanceStatus, snapshot
-from pipeline.services.status.rates import rates
+from pipeline.services.status.recent import INTERVAL_S, Looks, take_look
 from pipeline.shm.names import InstancePaths
-
-INTERVAL_S: Final = 0.5
-#: Rates are over this many intervals: brokers send in bursts of a second.
-_WINDOW: Final = 4
 
 
 def command(
@@ -68,28 +65,50 @@ def _print_documents(paths: InstancePaths) -> None:
             return
 
 
+class _Top:
+    """What `top` shows of an instance: the looks, what has happened, what its pool says."""
+
+    def __init__(self, paths: InstancePaths) -> None:
+        self._paths = paths
+        self._looks = Looks()
+        self._timeline = Timeline(paths)
+        self._pool = PoolFigures(paths)
+        self.status = self.look()
+
+    def look(self) -> InstanceStatus:
+        """Look once more; raise InstanceNotFound when it is gone."""
+        look = take_look(self._paths)
+        self.status, self._recent = look.status, self._looks.add(look)
+        self._timeline.follow(one.number for one in look.status.connections)
+        return look.status
+
+    def shown(self, lines: int) -> RenderableType:
+        """Return what fits so many lines."""
+        happenings = self._timeline.after(0)
+        return screen(self.status, self._recent, lines, self._pool.read(), happenings)
+
+
 def _look(paths: InstancePaths, console: Console) -> None:
-    before = snapshot(paths)
+    top = _Top(paths)
     time.sleep(INTERVAL_S)
-    after = snapshot(paths)
-    console.print(screen(after, rates(before, after), _endless(after)))
+    top.look()
+    console.print(top.shown(_endless(top.status)))
 
 
 def _endless(status: InstanceStatus) -> int:
-    return 100 + len(status.connections) + len(status.readers) + len(status.processes)
+    return 200 + 5 * len(status.connections) + len(status.readers) + len(status.processes)
 
 
 def _watch(paths: InstancePaths, console: Console) -> None:
-    seen = deque([snapshot(paths)], maxlen=_WINDOW + 1)
+    top = _Top(paths)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(INTERVAL_S)
             try:
-                seen.append(snapshot(paths))
+                top.look()
             except InstanceNotFound:
                 break
-            shown = screen(seen[-1], rates(seen[0], seen[-1]), console.height - 1)
-            live.update(_with_hint(shown), refresh=True)
+            live.update(_with_hint(top.shown(console.height - 1)), refresh=True)
     console.print(f"{paths.name} has ended and is gone")
 
 

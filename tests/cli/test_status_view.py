@@ -12,7 +12,7 @@ from pipeline.cli import figures
 from pipeline.cli.status_view import screen, share_lines, whole
 from pipeline.core.enums import Reason, Role, State
 from pipeline.services.status import snapshot
-from pipeline.services.status.rates import NONE, rates
+from pipeline.services.status.recent import NOTHING, recent, take_look
 from tests.services.status.establish import Established
 
 
@@ -31,8 +31,9 @@ def test_a_screen_keeps_to_its_lines(tmp_path: Path, lines: int) -> None:
     made.set_processes([(f"feed-{n}", Role.FEED, n) for n in range(40)])
     for page in made.feeds:
         page.set_state(State.RECONNECTING, Reason.CONNECT_TIMEOUT)
-    status = snapshot(made.paths)
-    shown = lines_of(screen(status, rates(status, status), lines))
+    look = take_look(made.paths)
+    status = look.status
+    shown = lines_of(screen(status, recent(look, look), lines))
     assert len(shown) <= max(lines, 4)
     assert not any("…" in line for line in shown)
     if lines == 23:
@@ -56,7 +57,7 @@ def test_an_instance_without_anything(tmp_path: Path) -> None:
     made = Established("whole", tmp_path)
     text = "\n".join(lines_of(whole(snapshot(made.paths))))
     assert text.count("none") == 2
-    assert "none" in "\n".join(lines_of(screen(snapshot(made.paths), NONE, 40)))
+    assert "none" in "\n".join(lines_of(screen(snapshot(made.paths), NOTHING, 40)))
     made.end()
 
 

@@ -11,7 +11,7 @@ from pipeline.cli.status_view import screen, whole
 from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.enums import HostPhase, Role
 from pipeline.services.status import InstanceStatus, problems, snapshot
-from pipeline.services.status.rates import NONE
+from pipeline.services.status.recent import NOTHING
 from pipeline.services.status.strategies import read_strategies
 from pipeline.shm import specs
 from pipeline.shm.names import InstancePaths
@@ -50,7 +50,7 @@ def test_a_long_callback_is_seen_from_outside(status: InstanceStatus) -> None:
         line.startswith("strategy averages is in on_ticks for 9.") for line in problems(status)
     )
     assert status.as_dict()["strategies"][0]["phase"] == "on_ticks"
-    for shown in (text(whole(status)), text(screen(status, NONE, 60))):
+    for shown in (text(whole(status)), text(screen(status, NOTHING, 60))):
         assert "averages on_ticks 9.0s" in " ".join(shown.split())
 
 
