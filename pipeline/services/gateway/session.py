@@ -14,15 +14,16 @@ connection is gone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from pipeline.core.clock import NS_PER_MS, NS_PER_S, real_ns
+from pipeline.core.clock import NS_PER_S, real_ns
 from pipeline.services.gateway import messages
+from pipeline.services.gateway.actions import ACTIONS, Actions
 from pipeline.services.gateway.guard import Visit
 from pipeline.services.gateway.holdings import Holdings
 from pipeline.services.gateway.inbox import Inbox
 from pipeline.services.gateway.limits import Limits, TokenBucket
-from pipeline.services.gateway.messages import Item, Request
+from pipeline.services.gateway.messages import Request
 from pipeline.services.gateway.needs import Desk, Listed
 from pipeline.services.keys import Principal
 
@@ -40,6 +41,7 @@ CLOSE_TOO_BIG: Final = 1009
 CLOSE_UNAUTHENTICATED: Final = 4401
 
 _MINUTE_NS: Final = 60 * NS_PER_S
+_AUTHENTICATE: Final = ("authenticate", "auth")
 _BAD_KEY: Final = "Invalid API key"
 
 
@@ -69,7 +71,6 @@ class Session:
         self._say = say
         self._close = close
         self._limits = limits
-        self._wall_ns = wall_ns
         self._now_ns = now_ns
         self._authenticate_by_ns = now_ns + int(limits.authenticate_within_s * NS_PER_S)
         self._checking = False  # a key is being looked at, or its refusal is held back
@@ -80,6 +81,10 @@ class Session:
             rate=limits.errors_per_minute, burst=limits.errors_per_minute, per_ns=_MINUTE_NS
         )
         self._holdings = Holdings(desk, self, instruments_max=limits.instruments)
+        self._actions = Actions(
+            self, desk, self._holdings, say=say, mistake=self._mistake, charge=self._charge,
+            instruments_max=limits.instruments, wall_ns=wall_ns,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         who = "nobody" if self.principal is None else self.principal.name
@@ -217,19 +222,20 @@ class Session:
             self._mistake("INVALID_JSON", "A message must be a JSON object")
             return
         action = request.get("action") or request.get("type")
-        found = _ACTIONS.get(action) if isinstance(action, str) else None
-        if found is None:
+        found = ACTIONS.get(action) if isinstance(action, str) else None
+        if action in _AUTHENTICATE:
+            self._authenticate(request)
+        elif found is None:
             self._mistake("INVALID_ACTION", f"Invalid action: {messages.shown(action)}", request)
         elif found.needs_key and self.principal is None:
             self._error("NOT_AUTHENTICATED", "You must authenticate first", request)
-        elif found.needs_owner and self._owner is None:
+        elif found.needs_owner and (self.principal is None or self.principal.owner is None):
             self._error("BROKER_ERROR", "Broker adapter not found", request)
         else:
-            found.handle(self, request)
+            found.handle(self._actions, request)
 
-    @property
-    def _owner(self) -> str | None:
-        return None if self.principal is None else self.principal.owner
+    def _charge(self, items: int) -> None:
+        self._inbox.charge_items(items, self._now_ns)
 
     def _error(self, code: str, text: str, request: Request | None = None) -> None:
         self.errors += 1
@@ -241,8 +247,6 @@ class Session:
         if self._mistakes.ready_ns() > self._now_ns:
             self._end_with(CLOSE_POLICY, "too many errors")
         self._mistakes.take(self._now_ns)
-
-    # The key.
 
     def _authenticate(self, request: Request) -> None:
         key = request.get("api_key") or request.get("apikey")
@@ -278,112 +282,3 @@ class Session:
         self._checking = False
         self._refuse_at_ns = 0
         self._error("AUTHENTICATION_ERROR", _BAD_KEY)
-
-    # Instruments.
-
-    def _subscribe(self, request: Request) -> None:
-        items = self._items(request, "At least one symbol must be specified")
-        mode = None if items is None else self._mode(request, default=messages.QUOTE)
-        owner = self._owner
-        if items is None or mode is None or owner is None:
-            return
-        done = self._holdings.subscribe(owner, items, mode)
-        self._say(messages.subscribed(done.results, self._desk.broker, request))
-        if done.accepted:
-            self._desk.acknowledged(self, done.accepted)
-
-    def _unsubscribe(self, request: Request) -> None:
-        if request.get("unsubscribe_all") is True:
-            self._unsubscribe_all(request)
-            return
-        items = self._items(request, "Either symbols or unsubscribe_all is required")
-        mode = None if items is None else self._mode(request, default=0)
-        if items is None or mode is None:
-            return
-        done = self._holdings.unsubscribe(items, mode or None)
-        self._say(messages.unsubscribed(*done, broker=self._desk.broker, request=request))
-
-    def _unsubscribe_all(self, request: Request) -> None:
-        gone = self._holdings.unsubscribe_all()
-        self._inbox.charge_items(len(gone), self._now_ns)
-        self._say(messages.unsubscribed(gone, [], broker=self._desk.broker, request=request))
-
-    def _items(self, request: Request, when_none: str) -> list[Item] | None:
-        """Return the instruments of a message; None when the client was told what is wrong."""
-        written = messages.written_items(request)
-        # More cannot be held; twice as many may be named, so that each gets its own answer.
-        count_max = 2 * self._limits.instruments
-        if written is None:
-            self._mistake("INVALID_PARAMETERS", when_none, request)
-            return None
-        if len(written) > count_max:
-            text = f"At most {count_max} symbols in one message, found {len(written)}"
-            self._mistake("INVALID_PARAMETERS", text, request)
-            return None
-        self._inbox.charge_items(len(written), self._now_ns)
-        return [item for each in written if (item := messages.read_item(each)) is not None]
-
-    def _mode(self, request: Request, *, default: int) -> int | None:
-        """Return the message's own mode; None when the client was told that it is none."""
-        written = request.get("mode")
-        if written is None:
-            return default
-        mode = messages.read_mode(written)
-        if mode is None:
-            self._mistake("INVALID_MODE", messages.bad_mode(written), request)
-        return mode
-
-    def _list(self, request: Request) -> None:
-        items = self._holdings.list()
-        self._inbox.charge_items(len(items), self._now_ns)
-        self._say(
-            messages.subscriptions(
-                items, with_orders=self.wants_orders, broker=self._desk.broker, request=request
-            )
-        )
-
-    # The rest.
-
-    def _subscribe_orders(self, request: Request) -> None:
-        self._holdings.set_orders(True)
-        self._say(messages.orders("subscribe_orders", "Subscribed to order updates", request))
-
-    def _unsubscribe_orders(self, request: Request) -> None:
-        self._holdings.set_orders(False)
-        self._say(messages.orders("unsubscribe_orders", "Unsubscribed from order updates", request))
-
-    def _broker_info(self, request: Request) -> None:
-        assert self.principal is not None
-        status, name = self._desk.adapter_status(), self.principal.name
-        self._say(messages.broker_info(self._desk.broker, status, name, request))
-
-    def _supported_brokers(self, request: Request) -> None:
-        self._say(messages.supported_brokers(self._desk.brokers, request))
-
-    def _ping(self, request: Request) -> None:
-        self._say(messages.pong(self._wall_ns() // NS_PER_MS, request))
-
-    def _pong(self, request: Request) -> None:
-        """Take a client's answer to pings that it believes to have had."""
-
-
-class _Action(NamedTuple):
-    handle: Callable[[Session, Mapping[str, Any]], None]
-    needs_key: bool = True
-    needs_owner: bool = False
-
-
-_ACTIONS: Final[dict[str, _Action]] = {
-    "authenticate": _Action(Session._authenticate, needs_key=False),
-    "auth": _Action(Session._authenticate, needs_key=False),
-    "subscribe": _Action(Session._subscribe, needs_owner=True),
-    "unsubscribe": _Action(Session._unsubscribe),
-    "unsubscribe_all": _Action(Session._unsubscribe_all),
-    "subscribe_orders": _Action(Session._subscribe_orders, needs_owner=True),
-    "unsubscribe_orders": _Action(Session._unsubscribe_orders),
-    "get_subscriptions": _Action(Session._list),
-    "get_broker_info": _Action(Session._broker_info, needs_owner=True),
-    "get_supported_brokers": _Action(Session._supported_brokers, needs_key=False),
-    "ping": _Action(Session._ping, needs_key=False),
-    "pong": _Action(Session._pong, needs_key=False),
-}
