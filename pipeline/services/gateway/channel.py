@@ -84,6 +84,7 @@ class Channel(WSListener):
         self.closing = False  # a close frame was sent, by us or because theirs came
         self.broken = False  # the bytes that follow mean nothing any more
         self.failed = False  # it broke the protocol
+        self.opcode = 0  # of the message that is handed over, or whose fragments come
         self.written = 0
         self.unread = 0  # bytes that came and are no whole frame yet
         self.seen_mono_ns = 0
@@ -92,7 +93,7 @@ class Channel(WSListener):
         self._descriptor = -1
         self._parts: list[bytes] = []
         self._parts_bytes = 0
-        self._opcode = 0
+        self._fragmented = False
         self._decoder = _UTF8()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -204,7 +205,7 @@ class Channel(WSListener):
         self._end()
 
     def _on_data(self, opcode: int, frame: WSFrame) -> None:
-        if (opcode == CONTINUATION) != bool(self._opcode):
+        if (opcode == CONTINUATION) != self._fragmented:
             self.fail(CLOSE_PROTOCOL, "fragments out of order")
             return
         size = self._parts_bytes + frame.payload_size
@@ -212,15 +213,16 @@ class Channel(WSListener):
             self.fail(CLOSE_TOO_BIG, "message too big")
             return
         payload = frame.get_payload_as_bytes()
-        opcode = self._opcode or opcode
-        if opcode == TEXT and not self._is_text(payload, last=bool(frame.fin)):
+        if opcode != CONTINUATION:
+            self.opcode = opcode
+        if self.opcode == TEXT and not self._is_text(payload, last=bool(frame.fin)):
             self.fail(CLOSE_BAD_TEXT, "not UTF-8")
         elif frame.fin:
             parts, self._parts = [*self._parts, payload], []
-            self._opcode = self._parts_bytes = 0
+            self._fragmented, self._parts_bytes = False, 0
             self.receiver.receive(payload if len(parts) == 1 else b"".join(parts))
         else:
-            self._opcode, self._parts_bytes = opcode, size
+            self._fragmented, self._parts_bytes = True, size
             self._parts.append(payload)
 
     def _is_text(self, payload: bytes, *, last: bool) -> bool:

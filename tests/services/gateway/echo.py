@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 
 from picows import WSUpgradeRequest
 
-from pipeline.services.gateway.channel import TEXT, Channel, frame
+from pipeline.services.gateway.channel import Channel, frame
 from pipeline.services.gateway.server import Refused, Server
-
-BINARY = 0x2
 
 
 class Echo:
@@ -29,21 +27,13 @@ class Echo:
 
     def receive(self, payload: bytes) -> None:
         self.heard.append(payload)
-        self.channel.write(frame(TEXT if _is_text(payload) else BINARY, payload))
+        self.channel.write(frame(self.channel.opcode, payload))
 
     def writable(self, *, flows: bool) -> None:
         self.flows = flows
 
     def wrote(self) -> None:
         pass
-
-
-def _is_text(payload: bytes) -> bool:
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 class EchoServer:
