@@ -33,6 +33,10 @@ class Asked:
         self._process = process
         self._children = children
 
+    def end(self) -> None:
+        """See that it is dead."""
+        self._children.stop(self._process)
+
     def answer(self, question: str, *, timeout_s: float) -> dict[str, Any]:
         """Return what it found; a child that takes too long ends, and that is an error."""
         assert self._process.stdin is not None
@@ -76,6 +80,11 @@ class Children:
         )  # fmt: skip
         self._running.append(process)
         return process
+
+    def stop(self, process: Launched) -> None:
+        """See that a process is dead before the scenario is over."""
+        end(process)
+        self._running.remove(process)
 
     def first_line(self, process: Launched, *, timeout_s: float = _READY_S) -> str:
         """Return the next line that a process prints: where it listens, or an answer."""

@@ -1,0 +1,267 @@
+"""The gateway: how soon and how much, with clients that are no trouble and with some that are.
+
+    [exchange] -> [feed] -> [decoder] -> [gateway] -> [20 to 2,000 clients, in one process]
+
+A regression here makes every chart and script lag, or lets one client's stall reach another's. The
+clients share the cores. Latency is from the return of the read that brought a tick's packet to the
+client's callback, joined by instrument and volume with what a reader beside had; elsewhere it is
+from the message's own stamp, in whole milliseconds. Peers get the same bytes in the same run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import pipeline
+from benchmarks.gateway import GatewayRun, Symbol, ask_clients, joined_ages_ms
+from benchmarks.harness.bench import Bench, Case, Quantity, Scenario
+from benchmarks.harness.figure import OURS, Goal
+from ext.encode import MarketEncoder
+from pipeline.core import layout
+from pipeline.core.enums import Mode
+from pipeline.core.errors import InstanceEnded
+
+QUOTE: Final = 2
+CLIENTS: Final = 20
+_ANSWER_S: Final = 60.0
+_MIB: Final = 2**20
+
+
+def group(
+    count: int, symbols: list[list[Symbol]], *, kind: str = "fast", mode: int = QUOTE
+) -> dict[str, Any]:
+    """Return a group of clients, as their process takes it."""
+    return {"count": count, "kind": kind, "mode": mode, "symbols": symbols}
+
+
+# ---- latency ----------------------------------------------------------------------------------
+
+
+class Observer:
+    """A reader beside the gateway, in a thread: token, volume and receive time of every tick."""
+
+    def __init__(self, run: GatewayRun) -> None:
+        self._market = pipeline.attach(
+            run.paths.name, shm_directory=run.paths.root, name="observer"
+        )
+        self._rows: list[Any] = []
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        try:
+            for ticks in self._market.batches(timeout_s=0.1):
+                fields = ("instrument_token", "volume_traded", "receive_mono_ns")
+                self._rows.append(np.column_stack([ticks[f].astype(np.int64) for f in fields]))
+        except InstanceEnded:
+            return
+
+    def end(self) -> Any:
+        """Return what it saw."""
+        self._market.stop()
+        self._thread.join()
+        self._market.close()
+        return np.concatenate(self._rows)
+
+
+def latency(bench: Bench) -> None:
+    """Measure 20 clients that get 1,000 messages a second each."""
+    seconds = bench.pick(tiny=0.3, quick=1.5, full=3.0)
+    found: list[dict[str, float]] = []
+    with GatewayRun(instruments=100, rate=1000.0, per_frame=1) as run:
+        clients = run.clients(bench.children, group(CLIENTS, [run.symbols]))
+        for _ in bench.rounds(bench.pick(tiny=1, quick=2, full=5)):
+            file = run.folder / "messages.npz"
+            observer = Observer(run)
+            answer = clients.answer(f"window {seconds} {file}", timeout_s=_ANSWER_S)
+            ages = joined_ages_ms(file, observer.end(), run.tokens)
+            p50, p99 = np.percentile(ages, (50, 99)).tolist()
+            found.append({"p50": p50, "p99": p99, "rate": answer["fast"]["per_s"]})
+    name = f"socket read to callback, {CLIENTS} clients x 1,000 messages/s"
+    for key, goal in (("p50", Goal(must=1.0, aim=0.5)), ("p99", None)):
+        quantity = Quantity(key=key, group=f"{name}, {key}", unit="ms", goal=goal)
+        bench.note(quantity, OURS, [one[key] for one in found])
+    bench.remarks.append(f"{name}: {max(one['rate'] for one in found):,.0f} messages/s came")
+
+
+# ---- throughput ---------------------------------------------------------------------------------
+
+
+def _payloads(file: Path, symbols: list[Symbol]) -> None:
+    """Write messages such as the gateway sends, all different, one to a line."""
+    encoder, rng = MarketEncoder(), np.random.default_rng(1)
+    ticks = np.zeros(2048, layout.tick_dtype)
+    ticks["mode"] = Mode.FULL
+    for field in ("last_price", "open", "high", "low", "close", "average_traded_price"):
+        ticks[field] = rng.integers(1000, 400_000, len(ticks)) / 100
+    for field in ("volume_traded", "total_buy_quantity", "total_sell_quantity"):
+        ticks[field] = rng.integers(1, 1 << 31, len(ticks))
+    ticks["receive_ts_ns"] = ticks["exchange_ts_ns"] = time.time_ns()
+    ticks["sequence"] = 1
+    lines = []
+    for i in range(len(ticks)):
+        key = i % len(symbols)
+        if key not in encoder:
+            encoder.name(key, symbols[key][1], symbols[key][0], "zerodha")
+        lines.append(encoder.message(ticks, i, QUOTE, key))
+    file.write_bytes(b"\n".join(lines))
+
+
+def _ours(bench: Bench, run: GatewayRun, clients: Any, seconds: float) -> dict[str, float]:
+    before, cpu_s = run.counts(), sum(run.process.cpu_times()[:2])
+    found = clients.answer(f"window {seconds}", timeout_s=_ANSWER_S)
+    after = run.counts()
+    conflated = after["messages_conflated"] - before["messages_conflated"]
+    offered = after["messages_offered"] - before["messages_offered"]
+    taken_s = sum(run.process.cpu_times()[:2]) - cpu_s
+    bench.remarks.append(
+        f"ours: {conflated:,} of {offered:,} messages were replaced by newer ones; "
+        f"{100 * taken_s / seconds:.0f} % of a core for the gateway"
+    )
+    return {"rate": float(found["fast"]["per_s"])}
+
+
+def _peer(bench: Bench, kind: str, file: Path, seconds: float) -> dict[str, float]:
+    line = ["-m", "benchmarks.peers.broadcast_server", kind, str(file), str(CLIENTS)]
+    server = bench.children.start(line, piped=True)
+    port = bench.children.first_line(server)
+    spec = {"url": f"ws://127.0.0.1:{port}", "groups": [group(CLIENTS, [])]}
+    clients = ask_clients(bench.children, file.parent, spec)
+    clients.answer("window 0.3", timeout_s=_ANSWER_S)
+    found = clients.answer(f"window {seconds}", timeout_s=_ANSWER_S)
+    bench.children.stop(server)
+    clients.end()
+    return {"rate": float(found["fast"]["per_s"])}
+
+
+def throughput(bench: Bench) -> None:
+    """Measure messages that reach 20 clients, beside three broadcast servers."""
+    seconds = bench.pick(tiny=0.3, quick=1.5, full=3.0)
+    name = f"messages to {CLIENTS} clients, of some 500 bytes"
+    with GatewayRun(instruments=100, rate=None) as run:
+        file = run.folder / "payloads"
+        _payloads(file, run.symbols)
+
+        def ours() -> dict[str, float]:
+            clients = run.clients(bench.children, group(CLIENTS, [run.symbols]), ages=False)
+            clients.answer("window 0.3", timeout_s=_ANSWER_S)
+            try:
+                return _ours(bench, run, clients, seconds)
+            finally:
+                clients.end()
+
+        cases = [Case(name=OURS, measure=ours)] + [
+            Case(name=said, measure=partial(_peer, bench, kind, file, seconds), package=package)
+            for said, kind, package in (
+                ("bare picows broadcast", "picows", "picows"),
+                ("websockets broadcast", "websockets", "websockets"),
+                ("websockets, gather over sends", "gather", "websockets"),
+            )
+        ]
+        quantity = Quantity(key="rate", group=name, unit="messages/s", higher_is_better=True)
+        bench.compare(cases, [quantity], rounds=bench.pick(tiny=1, quick=2, full=5))
+    best = {figure.case: max(figure.samples) for figure in bench.figures if figure.group == name}
+    for case, must in (
+        ("bare picows broadcast", 85.0), ("websockets broadcast", 100.0),
+        ("websockets, gather over sends", 100.0),
+    ):  # fmt: skip
+        if case in best:
+            share = Quantity(
+                key="", group=f"{name}: part of {case}", unit="%", higher_is_better=True,
+                goal=Goal(must=must),
+            )  # fmt: skip
+            bench.note(share, OURS, [100 * best[OURS] / best[case]])
+
+
+# ---- clients that are trouble -------------------------------------------------------------------
+
+
+def _crowd(bench: Bench, run: GatewayRun, seconds: float, *, trouble: bool) -> dict[str, Any]:
+    shares = [run.symbols[n * 45 % 2955 : n * 45 % 2955 + 45] for n in range(200)]
+    groups = [group(bench.pick(tiny=8, quick=160, full=160), shares[:160]),
+              group(1, [run.symbols], kind="large")]  # fmt: skip
+    clients = [run.clients(bench.children, *groups)]
+    if trouble:
+        some = bench.pick(tiny=2, quick=20, full=20)
+        clients.append(run.clients(
+            bench.children, group(some, shares[160:180], kind="slow"),
+            group(some, shares[180:], kind="stalled"),
+        ))  # fmt: skip
+    answers: list[dict[str, Any]] = []
+    threads = [
+        threading.Thread(
+            target=lambda c=one: answers.append(
+                c.answer(f"window {seconds}", timeout_s=_ANSWER_S + seconds)
+            )
+        )
+        for one in clients
+    ]
+    for thread in threads:
+        thread.start()
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        most = max(most, run.process.memory_info().rss)
+        time.sleep(0.1)
+    for one in clients:
+        one.end()
+    found = {kind: value for answer in answers for kind, value in answer.items()}
+    return {**found, "rss": most}
+
+
+def crowd(bench: Bench) -> None:
+    """Measure what 20 stalled and 20 slow clients cost the others."""
+    seconds = bench.pick(tiny=1.0, quick=8.0, full=15.0)
+    rate, count = bench.pick(tiny=(500.0, 3000), quick=(20_000.0, 3000), full=(20_000.0, 3000))
+    alone: list[dict[str, Any]] = []
+    mixed: list[dict[str, Any]] = []
+    counts: dict[str, int] = {}
+    with GatewayRun(instruments=count, rate=rate) as run:
+        for _ in bench.rounds(bench.pick(tiny=1, quick=1, full=3)):
+            alone.append(_crowd(bench, run, seconds, trouble=False))
+            mixed.append(_crowd(bench, run, seconds, trouble=True))
+        counts = run.counts()
+    name = "200 clients, 20 stalled and 20 slow, 20,000 ticks/s"
+    for case, runs in ((f"{OURS}, without these", alone), (OURS, mixed)):
+        for key, unit, goal in (
+            ("p50_ms", "ms", None), ("p99_ms", "ms", None), ("gap_ms", "ms", Goal(must=100)),
+        ):  # fmt: skip
+            quantity = Quantity(key=key, group=f"{name}: {key}, fast", unit=unit, goal=goal)
+            bench.note(quantity, case, [one["fast"][key] for one in runs])
+    ratio = min(
+        m["fast"]["p99_ms"] / a["fast"]["p99_ms"] for m, a in zip(mixed, alone, strict=True)
+    )
+    times = Quantity(key="", group=f"{name}: p99 against without", unit="times", goal=Goal(must=2))
+    bench.note(times, OURS, [ratio])
+    cut = [at for one in mixed for at in one["stalled"]["closed_s"]]
+    stalled = sum(one["stalled"]["clients"] for one in mixed)
+    slow = sum(len(one["slow"]["closed_s"]) for one in mixed)
+    memory = Quantity(key="", group=f"{name}: memory", unit="MiB", goal=Goal(must=200))
+    bench.note(memory, OURS, [max(one["rss"] for one in alone + mixed) / _MIB])
+    bench.remarks.append(
+        f"{name}: {counts['cut_stalled']} cut as stalled of {stalled}; {slow} slow ones closed; "
+        f"{counts['messages_conflated']:,} of {counts['messages_offered']:,} messages conflated"
+    )
+    if cut:
+        bench.remarks.append(f"{name}: the first read of a close after {min(cut):.1f} s")
+
+
+SCENARIOS = [
+    Scenario(
+        name="gateway-latency", about="socket read to a client's callback, 20 x 1,000 messages/s",
+        run=latency, seconds_max=60.0,
+    ),
+    Scenario(
+        name="gateway-throughput", about="messages to 20 clients, beside three broadcast servers",
+        run=throughput, seconds_max=90.0,
+    ),
+    Scenario(
+        name="gateway-crowd", about="200 clients, 20 of them stalled and 20 slow", run=crowd,
+        seconds_max=150.0,
+    ),
+]  # fmt: skip
