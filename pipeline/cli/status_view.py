@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli import gateway_view
 from pipeline.cli.figures import count, duration, latency, mebibytes
 from pipeline.cli.top_pool import PoolView
 from pipeline.core.clock import NS_PER_S, format_ist
@@ -48,6 +49,7 @@ def whole(status: InstanceStatus) -> RenderableType:
         _decoders(status.decoders), *_bad_frames(status.decoders), "",
         _processes(status.processes), "",
         *_hosted(status.strategies),
+        *_gateway(status),
         _readers(status.readers, NOTHING, rates=False),
     ]  # fmt: skip
     return Group(*parts)
@@ -64,12 +66,16 @@ def screen(
         *_age(status),
     ]  # fmt: skip
     sections = _sections(status, recent, pool, list(reversed(happenings)))
+    if status.gateway is not None:
+        lines -= 3
     rooms = share_lines([total for total, _ in sections], lines - len(parts))
     for (total, table), room in zip(sections, rooms, strict=False):
         shown = total if total <= room else room - 1
         parts += ["", table(shown)]
         if shown < total:
             parts.append(Text(f"and {total - shown} more", style="dim"))
+    if status.gateway is not None:
+        parts += ["", gateway_view.table(status.gateway)]
     return Group(*parts)
 
 
@@ -336,6 +342,12 @@ def _processes(rows: Sequence[Process]) -> Table:
     if not rows:
         table.add_row("none")
     return table
+
+
+def _gateway(status: InstanceStatus) -> Iterator[RenderableType]:
+    if status.gateway is not None:
+        yield gateway_view.table(status.gateway)
+        yield ""
 
 
 def _hosted(rows: Sequence[Strategy]) -> Iterator[RenderableType]:

@@ -14,6 +14,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from pipeline.core.enums import SegmentKind, State
 from pipeline.core.errors import SegmentError
+from pipeline.instruments.catalogue import load
 from pipeline.instruments.store import today_in_india, write_store
 from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.services.keys import KeyStore
@@ -126,3 +127,10 @@ class GatewayRun:
 
     def key(self, name: str = "alice", account: str = "exchange") -> str:
         return self.keys.add(name, account)
+
+
+def read_list(folder: Path) -> list[dict[str, str]]:
+    """Return the instruments of a run's list as clients name them."""
+    catalogue = load(folder / "list.sqlite")
+    found = (catalogue.openalgo_key(one).partition(":") for one in catalogue)
+    return [{"exchange": exchange, "symbol": symbol} for exchange, _, symbol in found]

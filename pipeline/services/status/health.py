@@ -35,6 +35,13 @@ def _processes(status: InstanceStatus) -> Iterator[str]:
             yield f"{process.name} {what} ({process.last_exit_reason}); tried once a minute"
         elif not process.alive and not process.is_done:
             yield f"{process.name} does not run"
+    gateway = status.gateway
+    if gateway is not None and gateway.alive:
+        age_s = gateway.heartbeat_age_s or 0
+        if age_s > HEARTBEAT_AGE_S_MAX:
+            yield f"the gateway gave no sign for {age_s:.1f} s"
+        for balance in gateway.imbalances:
+            yield f"{balance.stage} do not balance, off by {balance.difference}"
     for strategy in status.strategies:
         if strategy.is_slow:
             yield f"strategy {strategy.name} is in {strategy.phase} for {strategy.phase_s:.1f} s"

@@ -192,6 +192,34 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The gateway: who is connected, and what became of what came in.
+
+    `subscriptions` are clients' instruments and modes, `instruments` those that anybody has,
+    `demanded` those asked of the pool. `counters` count over all of its processes.
+    """
+
+    pid: int
+    alive: bool
+    heartbeat_age_s: float | None
+    port: int
+    clients: int
+    authenticated: int
+    subscriptions: int
+    instruments: int
+    messages_waiting: int
+    demanded: int
+    counters: dict[str, int]
+    balances: list[Balance]
+    receive_to_send: Latency
+
+    @property
+    def imbalances(self) -> list[Balance]:
+        """The stages that lost something without a word."""
+        return [balance for balance in self.balances if balance.difference]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:
     """Everything that shared memory tells of one instance."""
 
@@ -218,6 +246,7 @@ class InstanceStatus:
     decoders: list[Decoder]
     readers: list[Reader]
     strategies: list[Strategy] = field(default_factory=list)
+    gateway: Gateway | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status in JSON's types."""

@@ -12,6 +12,7 @@ from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.enums import InstanceState
 from pipeline.core.errors import InstanceError, InstanceNotFound
 from pipeline.services.status.connections import read_connections
+from pipeline.services.status.gateways import read_gateway
 from pipeline.services.status.model import InstanceStatus
 from pipeline.services.status.processes import processes, read_decoders, read_supervisor
 from pipeline.services.status.readers import read_pages, reader, slowest
@@ -83,6 +84,7 @@ def _status(paths: InstancePaths, info: InstanceInfo) -> InstanceStatus:
         decoders=read_decoders(paths, info.manifest, now),
         readers=[reader(page, tails, now) for page in pages],
         strategies=read_strategies(paths, running, now),
+        gateway=read_gateway(paths, running, now),
     )
 
 
