@@ -4,8 +4,9 @@
 
 SPEC is a file of JSON: url, key (none for servers without a protocol), ages (false: only count) and
 groups of {count, kind, mode, symbols}: kind is fast, slow, stalled or idle, symbols a list for each
-client in turn. Prints a line when all have what they asked for, and then answers `window SECONDS [FILE]` with what a window
-brought; FILE gets (exchange:symbol, volume, monotonic ns) of every message.
+client in turn. Prints a line when all have what they asked for, and then answers
+`window SECONDS [FILE]` with what a window brought; FILE gets (exchange:symbol, volume, monotonic
+ns) of every message.
 
 Slow clients read 10 ms in each half second, stalled ones nothing from the first window on.
 """
