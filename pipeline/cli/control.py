@@ -39,11 +39,12 @@ class NoPool(InstanceError):
 
 @contextmanager
 def control_of(
-    instance: str | None, root: Path, *, durable: bool = False
+    instance: str | None, root: Path, *, durable: bool = False, owner: str | None = None
 ) -> Iterator[ControlClient]:
     """Yield a connection to an instance's control process.
 
     durable: as the client "cli", whose wishes stay; one command at a time, the next one waits.
+    owner: on whose connections, and about whom; without one about all.
 
     Raises InstanceNotFound, NoPool, or ControlUnavailable when nobody answers.
     """
@@ -53,16 +54,18 @@ def control_of(
     has_control = any(entry.kind is SegmentKind.CONTROL_STATUS for entry in manifest)
     if not has_control and not paths.control_socket.exists():
         raise NoPool(paths.name)
-    with _connect(paths, durable=durable) as client:
+    with _connect(paths, durable=durable, owner=owner) as client:
         yield client
 
 
-def _connect(paths: InstancePaths, *, durable: bool) -> ControlClient:
+def _connect(paths: InstancePaths, *, durable: bool, owner: str | None) -> ControlClient:
     name = DURABLE_CLIENT if durable else f"{DURABLE_CLIENT}.{os.getpid()}"
     began = time.monotonic()
     while True:
         try:
-            return _say_hello(ControlClient(paths.control_socket, client=name, durable=durable))
+            return _say_hello(
+                ControlClient(paths.control_socket, client=name, durable=durable, owner=owner)
+            )
         except ControlUnavailable:
             if time.monotonic() - began >= START_S:
                 raise

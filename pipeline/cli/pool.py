@@ -30,11 +30,12 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 def stats(
     instance: Instance = None,
     account: Annotated[str | None, typer.Option(help="only of this account")] = None,
+    owner: sub.Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Show accounts and connections: what they carry, how full and how well they are."""
-    with control_of(instance, shm_directory) as control:
+    with control_of(instance, shm_directory, owner=owner) as control:
         found: dict[str, Any] = control.ask("stats", account=account)
     if as_json:
         print(json.dumps(found))
@@ -71,37 +72,43 @@ def plan(
         list[str] | None, typer.Argument(help="what to place; without it, a rebalance")
     ] = None,
     mode: sub.Mode = "quote",
+    owner: sub.Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Say where instruments would go, or what a rebalance would move; do nothing."""
     if instruments:
         request = sub.subscription(instruments, mode)
-        sub.dry_run(request, instance, shm_directory, as_json=as_json)
+        sub.dry_run(request, instance, shm_directory, owner=owner, as_json=as_json)
     else:
-        _act(instance, shm_directory, Act(action="rebalance", dry_run=True), as_json=as_json)
+        act = Act(action="rebalance", dry_run=True)
+        _act(instance, shm_directory, act, owner=owner, as_json=as_json)
 
 
 @command.command()
 def rebalance(
     instance: Instance = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would move")] = False,
+    owner: sub.Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Move instruments until the connections are in balance; none is lost on the way."""
-    _act(instance, shm_directory, Act(action="rebalance", dry_run=dry_run), as_json=as_json)
+    request = Act(action="rebalance", dry_run=dry_run)
+    _act(instance, shm_directory, request, owner=owner, as_json=as_json)
 
 
 @command.command()
 def scale(
     instance: Name,
     connections: Annotated[int, typer.Argument(min=0, help="how many there shall be")],
+    owner: sub.Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Open or close connections until there are so many."""
-    _act(instance, shm_directory, Act(action="scale", connections=connections), as_json=as_json)
+    request = Act(action="scale", connections=connections)
+    _act(instance, shm_directory, request, owner=owner, as_json=as_json)
 
 
 @command.command()
@@ -126,8 +133,10 @@ def drain(
     _act(instance, shm_directory, Act(action="drain", connection=connection), as_json=as_json)
 
 
-def _act(instance: str | None, root: Path, request: Act, *, as_json: bool) -> None:
-    with control_of(instance, root) as control:
+def _act(
+    instance: str | None, root: Path, request: Act, *, as_json: bool, owner: str | None = None
+) -> None:
+    with control_of(instance, root, owner=owner) as control:
         answer: dict[str, Any] = control.request(request)
     if as_json:
         print(json.dumps(answer))

@@ -153,21 +153,29 @@ def _alert(alert: Mapping[str, Any]) -> str:
 
 def subscriptions_table(rows: Iterable[Mapping[str, Any]], width: int = 80) -> Table:
     """Return what is wanted, where it is, and who wants it."""
+    found = list(rows)
+    owners = _owner_column(found)
     table = _Narrow(
-        width, ("<instrument", 0), ("<mode", 0), ("<priority", 70), ("<where", 0),
+        width, ("<instrument", 0), *owners, ("<mode", 0), ("<priority", 70), ("<where", 0),
         ("<wanted by", 60),
     )  # fmt: skip
-    for row in rows:
+    for row in found:
         names = row.get("clients", ())
         more = f" and {len(names) - _CLIENTS_SHOWN} more" if len(names) > _CLIENTS_SHOWN else ""
         table.add(
             str(row["instrument_token"]),
+            *(row["owner"] for _ in owners),
             row["mode"],
             row["priority"],
             _where(row),
             ", ".join(names[:_CLIENTS_SHOWN]) + more,
         )
     return table.table
+
+
+def _owner_column(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Return the column that says whose a row is, if that is not the same for all."""
+    return [("<owner", 0)] if len({row.get("owner") for row in rows}) > 1 else []
 
 
 def _where(row: Mapping[str, Any]) -> Text:
@@ -181,15 +189,18 @@ def _where(row: Mapping[str, Any]) -> Text:
 
 def clients_table(rows: Iterable[Mapping[str, Any]], width: int = 80) -> Table:
     """Return who wants how much."""
+    found = list(rows)
+    owners = _owner_column(found)
     table = _Narrow(
-        width, ("<client", 0), ("pid", 60), ("<is", 0), ("instruments", 0), ("ltp", 80),
+        width, ("<client", 0), *owners, ("pid", 60), ("<is", 0), ("instruments", 0), ("ltp", 80),
         ("quote", 80), ("full", 80),
     )  # fmt: skip
-    for row in rows:
+    for row in found:
         here = "durable" if row["durable"] else "here" if row["connected"] else "gone"
         modes = row.get("modes", {})
         table.add(
             row["name"][:32],
+            *(row["owner"] for _ in owners),
             str(row["pid"] or "-"),
             Text(here, style="yellow" if here == "gone" else ""),
             count(row["instruments"]),

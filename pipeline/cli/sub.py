@@ -31,6 +31,9 @@ Forms = Annotated[
     list[str], typer.Argument(help="NSE:INFY, 408065, ...; - reads them from standard input")
 ]
 Mode = Annotated[str, typer.Option(help=f"one of {', '.join(MODES)}")]
+Owner = Annotated[
+    str | None, typer.Option(help="on whose connections, when accounts have several owners")
+]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -56,6 +59,7 @@ def add(
     follow: Annotated[
         bool, typer.Option("--follow", help="forms with atm move with their underlying")
     ] = False,
+    owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
@@ -64,7 +68,7 @@ def add(
         instruments=_forms(instruments), mode=_mode(mode), partial=partial, dry_run=dry_run,
         priority=priority, account=account, connection=connection, group=group, follow=follow,
     )  # fmt: skip
-    with control_of(instance, shm_directory, durable=True) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
         answer = control.request(request)
     _tell(answer, "would be subscribed" if dry_run else "subscribed", as_json=as_json)
 
@@ -78,13 +82,14 @@ def rm(
     everything: Annotated[
         bool, typer.Option("--all", help="all that was subscribed to by hand")
     ] = False,
+    owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Unsubscribe from instruments that were subscribed to by hand; others may go on with them."""
     if everything == bool(instruments):
         raise BadUsage("sub rm: name instruments, or use --all")
-    with control_of(instance, shm_directory, durable=True) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
         if everything:
             control.request(Declare(wants={}))
             answer = None
@@ -103,12 +108,13 @@ def set_mode(
     instance: Name,
     mode: Annotated[str, typer.Argument(help=f"one of {', '.join(MODES)}")],
     instruments: Forms,
+    owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Give instruments that were subscribed to by hand another mode."""
     request = SetMode(instruments=_forms(instruments), mode=_mode(mode))
-    with control_of(instance, shm_directory, durable=True) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
         answer = control.request(request)
     _tell(answer, f"in mode {mode}", as_json=as_json)
 
@@ -119,11 +125,12 @@ def list_(
     everything: Annotated[
         bool, typer.Option("--all", help=f"more than the first {_SHOWN_MAX}, too")
     ] = False,
+    owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """List what is wanted, on which connection it is, and who wants it."""
-    with control_of(instance, shm_directory) as control:
+    with control_of(instance, shm_directory, owner=owner) as control:
         rows: list[dict[str, Any]] = control.ask("subscriptions")
     if as_json:
         print(json.dumps(rows))
@@ -141,11 +148,12 @@ def list_(
 @command.command()
 def clients(
     instance: Instance = None,
+    owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """List who wants how much, and who of them is there."""
-    with control_of(instance, shm_directory) as control:
+    with control_of(instance, shm_directory, owner=owner) as control:
         rows: list[dict[str, Any]] = control.ask("clients")
     if as_json:
         print(json.dumps(rows))
@@ -195,9 +203,11 @@ def _planned(plan: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def dry_run(request: Subscribe, instance: str | None, root: Path, *, as_json: bool) -> None:
+def dry_run(
+    request: Subscribe, instance: str | None, root: Path, *, owner: str | None, as_json: bool
+) -> None:
     """Print what a subscription would come to."""
-    with control_of(instance, root) as control:
+    with control_of(instance, root, owner=owner) as control:
         answer = control.request(request)
     _tell(answer, "would be subscribed", as_json=as_json)
 

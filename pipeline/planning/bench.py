@@ -170,7 +170,7 @@ class Bench:
         self.seats = [Seat(view, self._key(view), n) for n, view in enumerate(views)]
         self.by_number = {seat.number: seat for seat in self.seats}
         self.opened: list[NewConnection] = []
-        self.decoders = Counter({n: 0 for n in range(pool.decoders)})
+        self.decoders = Counter(dict.fromkeys(pool.decoders, 0))
         self.decoders.update(seat.decoder for seat in self.seats)
         self._fill()
 

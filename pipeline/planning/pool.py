@@ -9,7 +9,7 @@ what is desired and assigned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -109,7 +109,7 @@ class PoolView:
 
     `wants` says how each placed instrument is wanted (absent: as a plain `Want`). `moving` maps
     instruments under way to their target: they count on both sides and are left alone.
-    `packet_rates` are measured packets/s by instrument. `decoders` is how many there are.
+    `packet_rates` are measured packets/s by instrument. `decoders` are those that there are.
     """
 
     connections: tuple[ConnectionView, ...] = ()
@@ -118,7 +118,7 @@ class PoolView:
     wants: Mapping[int, Want] = field(default_factory=dict)
     moving: Mapping[int, int] = field(default_factory=dict)
     packet_rates: Mapping[int, float] = field(default_factory=dict)
-    decoders: int = 1
+    decoders: Sequence[int] = range(1)
 
     def want(self, token: int) -> Want:
         """Return how an instrument is wanted."""

@@ -174,7 +174,7 @@ class _Judge:
         return [seat for seat in self._seats if seat.count == 0]
 
     def _rates(self) -> Counter[int]:
-        rates: Counter[int] = Counter({number: 0 for number in range(self._pool.decoders)})
+        rates: Counter[int] = Counter(dict.fromkeys(self._pool.decoders, 0))
         for view in self._pool.connections:
             rates[view.decoder] += view.byte_rate_per_s  # type: ignore[assignment]
         return rates

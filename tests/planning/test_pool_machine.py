@@ -82,7 +82,7 @@ class PoolMachine(RuleBasedStateMachine):
     @initialize(own=st.lists(keys, min_size=1, max_size=3), decoders=st.integers(1, 2))
     def start(self, own: list[KeyView], decoders: int) -> None:
         named = tuple(replace(key, account=name) for key, name in zip(own, ACCOUNTS, strict=False))
-        self.pool = PoolView(keys=named, decoders=decoders)
+        self.pool = PoolView(keys=named, decoders=range(decoders))
 
     @rule(policy=policies)
     def choose(self, policy: PlacementPolicy) -> None:
@@ -231,7 +231,7 @@ class PoolMachine(RuleBasedStateMachine):
             return want.mode, want.group, want.account, want.connection, route
 
         # Connections that share the decoder come first, for all; within one step all are ordered.
-        if len({view.decoder for view in self.pool.connections}) > 1 or self.pool.decoders > 1:
+        if len({view.decoder for view in self.pool.connections}) > 1 or len(self.pool.decoders) > 1:
             return
         for refusal in plan.refused:
             rivals = [t for t in plan.assign if kind(t) == kind(refusal.token)]

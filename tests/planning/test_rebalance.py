@@ -109,7 +109,7 @@ def test_moves_stay_with_a_decoder_unless_asked_and_are_flagged_then() -> None:
     pool = loaded(800, 200, 0, 0)
     decoders = (0, 0, 1, 1)
     views = tuple(replace(v, decoder=d) for v, d in zip(pool.connections, decoders, strict=True))
-    pool = replace(pool, connections=views, decoders=2)
+    pool = replace(pool, connections=views, decoders=range(2))
     moves = rebalance(pool, EVEN)
     assert counts(done(pool, moves).placement) == [500, 500]
     moves = rebalance(pool, EVEN, across_decoders=True)

@@ -103,7 +103,7 @@ def test_connections_of_the_same_decoder_come_first() -> None:
     pool = pool_of(300, 800, 0)
     decoders = (0, 0, 1)
     views = tuple(replace(v, decoder=d) for v, d in zip(pool.connections, decoders, strict=True))
-    pool = replace(pool, connections=views, decoders=2)
+    pool = replace(pool, connections=views, decoders=range(2))
     plan = redistribute({0}, pool, EVEN)
     assert Counter(plan.assign.values()) == {1: 200, 2: 100}
 
@@ -112,7 +112,7 @@ def test_draining_makes_moves_and_flags_those_between_decoders() -> None:
     pool = pool_of(300, 800, 0)
     decoders = (0, 0, 1)
     views = tuple(replace(v, decoder=d) for v, d in zip(pool.connections, decoders, strict=True))
-    pool = replace(pool, connections=views, decoders=2)
+    pool = replace(pool, connections=views, decoders=range(2))
     moves, plan = drain(0, pool, EVEN)
     assert {(m.source, m.target, m.break_before_make) for m in moves} == {
         (0, 1, False),

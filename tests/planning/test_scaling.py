@@ -92,7 +92,7 @@ def test_with_routes_each_account_keeps_its_own_headroom() -> None:
 def test_a_busy_decoder_gets_relief_once() -> None:
     limit = ScalingPolicy(decoder_bytes_per_s=1e6)
     pool = with_each(pool_of(100), {"byte_rate_per_s": 700_001.0})
-    pool = replace(pool, decoders=2)
+    pool = replace(pool, decoders=range(2))
     advice = judge(pool, limit)
     assert advice.busy_decoders == (0,)
     assert [(o.why, o.new.decoder) for o in advice.open] == [(ScaleReason.BYTE_RATE, 1)]
@@ -212,7 +212,7 @@ def test_what_is_pinned_or_would_be_interrupted_stays() -> None:
     pinned = pool_of(500, 1)
     pinned = replace(pinned, wants={**pinned.wants, 10_001: Want(10_001, connection=1)})
     assert settle(pinned) == []
-    apart = replace(with_each(pool_of(100, 10), {}, {"decoder": 1}), decoders=2)
+    apart = replace(with_each(pool_of(100, 10), {}, {"decoder": 1}), decoders=range(2))
     assert settle(apart) == []
     assert settle(apart, ScalingPolicy(shrink_across_decoders=True)) != []
 

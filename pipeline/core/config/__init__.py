@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.core.config.loading import load, parse
 from pipeline.core.config.sections import (
+    DEFAULT_OWNER,
     SIMULATOR_CONNECTION_HEADER,
     SIMULATOR_KEYS,
     SIMULATOR_URL,
@@ -28,6 +29,7 @@ from pipeline.core.config.sections import (
 )
 
 __all__ = [
+    "DEFAULT_OWNER",
     "SIMULATOR_CONNECTION_HEADER",
     "SIMULATOR_KEYS",
     "SIMULATOR_URL",

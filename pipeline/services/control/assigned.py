@@ -8,7 +8,7 @@ into the tables, `adopt` takes over what a control process before this one has l
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pipeline.core.config import Config
@@ -33,8 +33,8 @@ class Surroundings(Protocol):
     def read_topology(self) -> list[TopologyRow]:
         """The topology as it is."""
 
-    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
-        """Say which connections there shall be."""
+    def write_topology(self, rows: Iterable[TopologyRow], accounts: Collection[int]) -> None:
+        """Say which connections there shall be of these accounts; others' stay as they are."""
 
     def report(self, number: int) -> Report:
         """What a connection's pages say."""
@@ -89,34 +89,74 @@ class AccountCounters:
     connections_opened: int = 0
 
 
-class Assigned:
-    """Connections and their rows."""
+@dataclass
+class Tally:
+    """What the owners of an instance have in common: what was done, and the connections' numbers.
 
-    def __init__(self, config: Config, topology: Topology, outside: Surroundings) -> None:
+    A number is given once, whoever's connection it is.
+    """
+
+    counters: Counters = field(default_factory=Counters)
+    next_number: int = 0
+
+    @property
+    def upcoming(self) -> int:
+        """The number of the next connection.
+
+        Those that were opened and are gone have no row any more; how many they were is known.
+        """
+        return max(self.next_number, self.counters.connections_opened)
+
+    def take(self) -> int:
+        """Return a number that no connection had before."""
+        number = self.upcoming
+        self.next_number = number + 1
+        self.counters.connections_opened += 1
+        return number
+
+    def note(self, number: int) -> None:
+        """Take note of a connection that was there already."""
+        self.next_number = max(self.next_number, number + 1)
+
+
+class Assigned:
+    """Connections and their rows, of one owner's accounts; `owner` None: of all."""
+
+    def __init__(
+        self, config: Config, topology: Topology, outside: Surroundings, *,
+        owner: str | None = None, tally: Tally | None = None,
+    ) -> None:  # fmt: skip
         self.links: dict[int, Link] = {}
         self.placement: dict[int, int] = {}
-        self.counters = Counters()
-        self.keys = keys_of(config)
+        self.keys = keys_of(config, owner)
         self.of_account = {key.account: AccountCounters() for key in self.keys}
-        self.slots = {decoder.number: Slots(decoder.slots) for decoder in topology.decoders}
+        own = range(config.decoder.count) if owner is None else config.decoders_of(owner)
+        self.slots = {
+            decoder.number: Slots(decoder.slots)
+            for decoder in topology.decoders
+            if decoder.number in own
+        }
         self._outside = outside
-        self._next_number = 0
+        self._tally = tally or Tally()
         self._topology_changed = False
         self._owner_epoch = 0
 
     @property
+    def counters(self) -> Counters:
+        """What has been done, by all owners together."""
+        return self._tally.counters
+
+    @property
     def has_numbers(self) -> bool:
         """Whether connections can be opened: each needs a number that none had before it."""
-        return max(self._next_number, self.counters.connections_opened) < NUMBERS_MAX
+        return self._tally.upcoming < NUMBERS_MAX
 
     # ---- connections ------------------------------------------------------------------------
 
     def open(self, new: NewConnection, now_ns: int) -> Link:
         """Want a connection more; return it."""
         key = next(key for key in self.keys if key.account == new.account)
-        # Those that were opened and are gone have no row any more; how many they were is known.
-        number = max(self._next_number, self.counters.connections_opened)
-        self._next_number = number + 1
+        number = self._tally.take()
         link = self.links[number] = Link(
             number=number,
             account=new.account,
@@ -126,7 +166,6 @@ class Assigned:
             capacity=key.instruments_per_connection,
             opened_mono_ns=now_ns,
         )
-        self.counters.connections_opened += 1
         self.of_account[link.account].connections_opened += 1
         self._topology_changed = True
         return link
@@ -209,7 +248,8 @@ class Assigned:
         that this process may die at any moment, and its successor finds it in one of them.
         """
         if self._topology_changed:
-            self._outside.write_topology(map(_topology_row, self.links.values()))
+            accounts = {key.index for key in self.keys}
+            self._outside.write_topology(map(_topology_row, self.links.values()), accounts)
             self._topology_changed = False
         unwritten = {n: link for n, link in self.links.items() if link.dirty}
         while unwritten:
@@ -239,7 +279,7 @@ class Assigned:
         """Take over what is in the tables; return {token: (source, target)} of what was moving."""
         accounts = {key.index: key for key in self.keys}
         for row in self._outside.read_topology():
-            self._next_number = max(self._next_number, row.number + 1)
+            self._tally.note(row.number)
             key = accounts.get(row.account)
             if key is not None and row.decoder in self.slots:
                 self.links[row.number] = _adopted_link(row, key, now_ns)
@@ -265,13 +305,15 @@ class Assigned:
             moving[token] = (source.number, target.number)
 
 
-def keys_of(config: Config) -> list[Key]:
-    """Return a key per API key of a config with a pool."""
+def keys_of(config: Config, owner: str | None = None) -> list[Key]:
+    """Return a key per API key of a config with a pool, or of one owner in it."""
     pool = config.pool
     assert pool is not None and pool.connections_per_key is not None
     assert pool.instruments_per_connection is not None
     found: dict[tuple[str, str], Key] = {}
     for index, account in enumerate(config.accounts):
+        if owner not in (None, account.owner):
+            continue
         key = Key(
             account.name, index, account.broker,
             pool.connections_per_key, pool.instruments_per_connection,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
+from pipeline.core.config import DEFAULT_OWNER
 from pipeline.core.control import (
     MODES,
     Act,
@@ -66,21 +67,23 @@ class Commands:
 
     `questions` and `actions` are what `Ask` and `Act` may name, each a function of the request;
     `refusals` counts what was refused, by the problem's code. `windows` are those that follow
-    their underlying; a request for one is a request for its options and its underlying.
+    their underlying; a request for one is a request for its options and its underlying. `owner`:
+    whose pool it is.
     """
 
     def __init__(
         self, pool: Pool, *, resolve: Resolver, windows: Windows, about: Mapping[str, Any],
         questions: Mapping[str, Callable[[Ask], Any]],
-        actions: Mapping[str, Callable[[Act], Any]],
+        actions: Mapping[str, Callable[[Act], Any]], owner: str = DEFAULT_OWNER,
     ) -> None:  # fmt: skip
-        self._pool = pool
+        self.pool = pool
+        self._owner = owner
         self._resolve = resolve
         self._windows = windows
         self._about = dict(about)
         self._questions: dict[str, Callable[[Ask], Any]] = {
             "clients": self._clients, "subscriptions": self._subscriptions,
-            "windows": lambda ask: windows.document(ask.client), **questions,
+            "windows": self._windows_document, **questions,
         }  # fmt: skip
         self._actions = dict(actions)
         self.refusals: dict[str, int] = {}
@@ -88,13 +91,14 @@ class Commands:
     def answer(self, client: str, request: AnyRequest) -> Answer:
         """Do what a client asks for, or say why not."""
         try:
-            return Answer(id=request.id, result=self._do(client, request))
+            return Answer(id=request.id, result=self.do(client, request))
         except Refused as refused:
             code = refused.problem.code
             self.refusals[code] = self.refusals.get(code, 0) + 1
             return Answer(id=request.id, problem=refused.problem)
 
-    def _do(self, client: str, request: AnyRequest) -> Any:
+    def do(self, client: str, request: AnyRequest) -> Any:
+        """Do what a client asks for and return the result; raise Refused."""
         match request:
             case Hello():
                 return self._about
@@ -124,12 +128,12 @@ class Commands:
             unknown.update(found.strangers)
             names.update(found.names)
             wants.update((token, Want(token, mode)) for token in found.tokens)
-        ledger = self._pool.ledger
+        ledger = self.pool.ledger
         known = ledger.clients[client].wants
         wants = {t: known[t]._replace(mode=w.mode) if t in known else w for t, w in wants.items()}
         drafts = self._declared_windows(client, request, unknown)
         added = self._added(client, wants, drafts)
-        plan = self._pool.plan(added, all_or_nothing=False)
+        plan = self.pool.plan(added, all_or_nothing=False)
         refused = {refusal.token for refusal in plan.refused}
         ledger.replace(client, {t: w for t, w in wants.items() if t not in refused})
         taken = self._begin_whole(drafts, refused)
@@ -195,7 +199,7 @@ class Commands:
 
     def _set_mode(self, client: str, request: SetMode) -> dict[str, Any]:
         mode = _mode(request.mode)
-        known = self._pool.ledger.clients[client].wants
+        known = self.pool.ledger.clients[client].wants
         found = self._meant(client, request.instruments)
         wants = {t: known[t]._replace(mode=mode) for t in found.tokens if t in known}
         windows = [
@@ -217,7 +221,7 @@ class Commands:
 
         An instrument of a window that goes on is wanted by it for as long.
         """
-        ledger = self._pool.ledger
+        ledger = self.pool.ledger
         found = self._meant(client, request.instruments, lenient=True)
         before = ledger.wants_of(client).keys()
         for window in self._windows_among(client, request.instruments):
@@ -231,7 +235,7 @@ class Commands:
         self, client: str, wants: dict[int, Want], windows: Sequence[Window] = (), *,
         partial: bool, dry_run: bool,
     ) -> dict[str, Any]:  # fmt: skip
-        pool = self._pool
+        pool = self.pool
         added = self._added(client, wants, windows)
         plan = pool.plan(added, all_or_nothing=not partial)
         already = sum(token in pool.ledger.desired for token in added)
@@ -263,7 +267,7 @@ class Commands:
         self, client: str, wants: dict[int, Want], windows: Iterable[Window]
     ) -> dict[int, Want]:
         """Return what would be desired of these, were they all added."""
-        ledger = self._pool.ledger
+        ledger = self.pool.ledger
         added = ledger.with_added(client, wants)
         for window in windows:
             for token, want in ledger.with_added(window.part, window.wants).items():
@@ -314,10 +318,11 @@ class Commands:
     # ---- questions --------------------------------------------------------------------------
 
     def _clients(self, request: Ask) -> list[dict[str, Any]]:
-        ledger = self._pool.ledger
+        ledger = self.pool.ledger
         return [
             {
                 "name": client.name,
+                "owner": self._owner,
                 "pid": client.pid,
                 "connected": client.gone_ns is None and not client.durable,
                 "durable": client.durable,
@@ -325,11 +330,15 @@ class Commands:
                 "modes": _by_mode(wants.values()),
             }
             for client in ledger.clients.values()
-            if client.owner is None and (wants := ledger.wants_of(client.name)) is not None
+            if client.whole is None and (wants := ledger.wants_of(client.name)) is not None
         ]
 
+    def _windows_document(self, request: Ask) -> list[dict[str, Any]]:
+        rows = self._windows.document(request.client)
+        return [{**row, "owner": self._owner} for row in rows]
+
     def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
-        pool = self._pool
+        pool = self.pool
         wants = pool.ledger.desired
         tokens = [token for token in wants if token > request.after]
         if request.client is not None:
@@ -338,6 +347,7 @@ class Commands:
         return [
             {
                 "instrument_token": token,
+                "owner": self._owner,
                 "mode": want.mode.name.lower(),
                 "priority": want.priority.name.lower(),
                 "connection": pool.placement.get(token),

@@ -23,16 +23,16 @@ Question = Callable[[Ask], Any]
 
 
 class Desk:
-    """The documents of one pool; `refresh` is called before one is made.
+    """The documents of an instance's pools, by owner; `refresh` is called before one is made.
 
     `governor_problem`: why there is no governor, if there is none.
     """
 
     def __init__(
-        self, config: Config, pool: Pool, stats: Stats, health: Health, alerts: Alerts,
-        refresh: Callable[[], None],
+        self, config: Config, pools: Mapping[str, Pool], stats: Stats, health: Health,
+        alerts: Alerts, refresh: Callable[[], None],
     ) -> None:  # fmt: skip
-        self._pool = pool
+        self._pools = dict(pools)
         self._stats = stats
         self._health = health
         self._alerts = alerts
@@ -44,21 +44,29 @@ class Desk:
         except ConfigError as error:
             self.governor_problem = str(error)
 
-    def questions(self) -> Mapping[str, Question]:
-        """Return what `Ask` may be about."""
+    def questions(self, owner: str | None = None) -> Mapping[str, Question]:
+        """Return what `Ask` may be about, for an owner, or for who sees everything.
+
+        How well the instance is (health, alerts, calls of the REST) is the same for all.
+        """
         return {
-            "stats": lambda ask: self.stats(ask.account),
+            "stats": lambda ask: self.stats(ask.account, owner),
             "health": lambda _: self.health(),
             "alerts": lambda _: self.alerts(),
-            "distribution": lambda _: self._distribution(),
+            "distribution": lambda _: self._distribution(owner),
             "rate_limit_stats": lambda _: self._governor().stats(),
             "rate_limit_config": lambda _: self._governor().config(),
         }
 
-    def stats(self, account: str | None = None) -> dict[str, Any]:
-        """Return the stats of one account, or of all; Refused for one that is not there."""
+    def stats(self, account: str | None = None, owner: str | None = None) -> dict[str, Any]:
+        """Return the stats of one account, or of all; Refused for one that is not there.
+
+        owner: of his accounts alone.
+        """
         self._refresh()
-        return self._stats.everything() if account is None else self._stats.account(account)
+        if account is None:
+            return self._stats.everything(owner)
+        return self._stats.account(account, owner)
 
     def health(self, *, brief: bool = False) -> dict[str, Any]:
         """Return the health document, or only what anybody may know."""
@@ -69,11 +77,12 @@ class Desk:
         """Return what a person should know of, as of the last look: open, and resolved."""
         return self._alerts.document()
 
-    def _distribution(self) -> dict[str, dict[str, list[int]]]:
+    def _distribution(self, owner: str | None) -> dict[str, dict[str, list[int]]]:
         """Return which instruments each connection of each account is assigned."""
         found: dict[str, dict[str, list[int]]] = {}
-        for link in self._pool.links.values():
-            found.setdefault(link.account, {})[str(link.number)] = list(link.rows)
+        for whose, pool in self._pools.items():
+            for link in pool.links.values() if owner in (None, whose) else ():
+                found.setdefault(link.account, {})[str(link.number)] = list(link.rows)
         return found
 
     def _governor(self) -> Governor:

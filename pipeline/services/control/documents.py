@@ -7,6 +7,7 @@ listeners of `/events` what has happened.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from pipeline.brokers.contract import Session
@@ -38,12 +39,12 @@ _log = logging.getLogger(__name__)
 
 
 class Documents:
-    """Everything that reads of one pool."""
+    """Everything that reads of an instance's pools, by owner."""
 
-    def __init__(self, config: Config, paths: InstancePaths, pool: Pool) -> None:
+    def __init__(self, config: Config, paths: InstancePaths, pools: Mapping[str, Pool]) -> None:
         assert config.pool is not None
         self.hub = Hub()
-        self._pool = pool
+        self._pools = dict(pools)
         confirm_ns = round(config.pool.confirm_after_s * NS_PER_S)
         self._sessions = {a.name: load_broker(a.broker).session for a in config.accounts}
         self.watch = Watch(
@@ -52,13 +53,17 @@ class Documents:
         )  # fmt: skip
         self.alerts = Alerts(self._tell_alert)
         # One policy alone needs them, and they are not for nothing.
-        self._rates = InstrumentRates(paths) if pool.policy.policy is Policy.WEIGHTED else None
+        self._rates = {
+            owner: InstrumentRates(paths)
+            for owner, pool in pools.items()
+            if pool.policy.policy is Policy.WEIGHTED
+        }
         started_ts_ns = InstanceView(paths).read().started_ts_ns
         limits = {a.broker: load_broker(a.broker).limits for a in config.accounts}
         self.desk = Desk(
-            config, pool,
-            Stats(config, pool, self.watch, limits),
-            Health(pool, self.watch, self.alerts, lambda: real_ns() - started_ts_ns),
+            config, pools,
+            Stats(config, pools, self.watch, limits),
+            Health(pools.values(), self.watch, self.alerts, lambda: real_ns() - started_ts_ns),
             self.alerts, self.refresh,
         )  # fmt: skip
         self._told_ns = 0
@@ -71,23 +76,28 @@ class Documents:
         """Look at everything, if it is time."""
         capacities = {
             number: link.capacity
-            for number, link in self._pool.links.items()
+            for pool in self._pools.values()
+            for number, link in pool.links.items()
             if link.wanted and (link.was_healthy or now_ns - link.opened_mono_ns >= BIRTH_NS)
         }
         if self.watch.look(now_ns, capacities, every_ns=every_ns):
-            self._pool.scores = {c.number: c.score for c in self.watch.health.connections}
-            self._pool.measured = {n: h.measured for n, h in self.watch.histories.items()}
+            scores = {c.number: c.score for c in self.watch.health.connections}
+            measured = {n: h.measured for n, h in self.watch.histories.items()}
+            for pool in self._pools.values():
+                pool.scores, pool.measured = scores, measured
             self._measure_instruments(now_ns)
-            self.alerts.follow(facts(self._pool, self.watch), real_ns())
+            self.alerts.follow(facts(self._pools, self.watch), real_ns())
             self._tell_health(now_ns)
 
     def _measure_instruments(self, now_ns: int) -> None:
-        if self._rates is not None:
-            self._rates.look(now_ns, self.watch.readings, self._pool.placement)
-            self._pool.packet_rates = self._rates.rates
+        for owner, rates in self._rates.items():
+            pool = self._pools[owner]
+            rates.look(now_ns, self.watch.readings.keys() & pool.links.keys(), pool.placement)
+            pool.packet_rates = rates.rates
 
     def _session_of(self, number: int) -> Session:
-        link = self._pool.links.get(number)
+        found = (pool.links.get(number) for pool in self._pools.values())
+        link = next((link for link in found if link is not None), None)
         sessions = self._sessions
         return next(iter(sessions.values())) if link is None else sessions[link.account]
 

@@ -27,26 +27,31 @@ _STATES: Final = {
 }
 
 
-def facts(pool: Pool, watch: Watch) -> Mapping[tuple[str, str], Fact]:
-    """Return what is not as it should be, by (kind, subject)."""
-    found = [*_orphans(pool), *_limits(pool), *_decoders(watch)]
-    for link in pool.links.values():
-        reading = watch.readings.get(link.number)
-        if reading is not None and link.wanted:
-            found += _connection(link, reading, watch)
-        elif link.wanted and link.is_down:
-            text = f"it could not be made: see the log; {len(link.rows)} instruments wait for it"
-            found.append(
-                Fact("connection_missing", f"connection {link.number}", Severity.ERROR, text)
-            )
+def facts(pools: Mapping[str, Pool], watch: Watch) -> Mapping[tuple[str, str], Fact]:
+    """Return what is not as it should be in the owners' pools, by (kind, subject)."""
+    found = list(_decoders(watch))
+    for owner, pool in pools.items():
+        found += _orphans(pool, f"pool of {owner}" if len(pools) > 1 else "pool")
+        found += _limits(pool)
+        found += _connections(pool, watch)
     return {(fact.kind, fact.subject): fact for fact in found}
 
 
-def _orphans(pool: Pool) -> Iterator[Fact]:
+def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
+    for link in pool.links.values():
+        reading = watch.readings.get(link.number)
+        if reading is not None and link.wanted:
+            yield from _connection(link, reading, watch)
+        elif link.wanted and link.is_down:
+            text = f"it could not be made: see the log; {len(link.rows)} instruments wait for it"
+            yield Fact("connection_missing", f"connection {link.number}", Severity.ERROR, text)
+
+
+def _orphans(pool: Pool, name: str) -> Iterator[Fact]:
     if pool.unplaced:
         reasons = sorted({why.text for why in pool.unplaced.values()})
         text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
-        yield Fact("orphans", "pool", Severity.ERROR, text)
+        yield Fact("orphans", name, Severity.ERROR, text)
     for window, why in pool.stuck_windows.items():
         yield Fact("window_stuck", window, Severity.WARNING, why)
 

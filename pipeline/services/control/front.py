@@ -13,11 +13,10 @@ from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
 from pipeline.instruments.catalogue import Catalogue
 from pipeline.services.control.api.session import Sessions
-from pipeline.services.control.commands import Commands
 from pipeline.services.control.desk import Desk
 from pipeline.services.control.events import Hub
 from pipeline.services.control.loading import Ready, at_once
-from pipeline.services.control.pool import Pool
+from pipeline.services.control.router import Router
 from pipeline.shm.names import InstancePaths
 
 #: Whose the demand is of those who ask for a price without subscribing to it.
@@ -25,16 +24,17 @@ QUOTES_CLIENT: Final = "quotes"
 
 
 class Front:
-    """One pool, for the API. `changed` is called after each request that may have changed it.
+    """The owners' pools, for the API.
 
-    `ready` is to be waited for before a `demand` that may have names in it. `reserved` are clients
-    whose demand is nobody's to change.
+    `changed` is called after each request that may have changed them. `ready` is to be waited for
+    before a `demand` that may have names in it. `reserved` are clients whose demand is nobody's to
+    change.
     """
 
     def __init__(
-        self, config: Config, paths: InstancePaths, pool: Pool, commands: Commands,
-        desk: Desk, hub: Hub, sessions: Sessions, *, reserved: frozenset[str],
-        changed: Callable[[], None], catalogue: Callable[[], Catalogue],
+        self, config: Config, paths: InstancePaths, router: Router, desk: Desk, hub: Hub,
+        sessions: Sessions, *, reserved: frozenset[str], changed: Callable[[], None],
+        catalogue: Callable[[], Catalogue],
         ready: Ready = at_once,
     ) -> None:  # fmt: skip
         self.config = config
@@ -42,8 +42,7 @@ class Front:
         self.hub = hub
         self.sessions = sessions
         self.ready = ready
-        self._pool = pool
-        self._commands = commands
+        self._router = router
         self._desk = desk
         self._reserved = reserved
         self._changed = changed
@@ -53,7 +52,7 @@ class Front:
     @property
     def refusals(self) -> dict[str, int]:
         """How many requests of a client were refused, by the problem's code."""
-        return self._commands.refusals
+        return self._router.refusals
 
     def stats(self) -> dict[str, Any]:
         """Return the stats of all accounts."""
@@ -67,22 +66,25 @@ class Front:
         """Return the alerts, open and resolved."""
         return self._desk.alerts()
 
-    def answer(self, request: AnyRequest) -> Answer:
-        """Answer a question, or do something to the pool."""
-        answer = self._commands.answer("api", request)
+    def answer(self, request: AnyRequest, owner: str | None = None) -> Answer:
+        """Answer a question, or do something to the pool of an owner, or of all."""
+        answer = self._router.answer("api", request, owner)
         self._changed()
         return answer
 
-    def demand(self, name: str, request: AnyRequest) -> Answer:
-        """Change what a client wants; a client that this makes and refuses is forgotten again."""
-        ledger = self._pool.ledger
+    def demand(self, name: str, request: AnyRequest, owner: str | None = None) -> Answer:
+        """Change what a client wants; a client that this makes and refuses is forgotten again.
+
+        owner: on whose connections; where there are several one has to be named.
+        """
+        ledger = self._router.ledger(owner)
         client = ledger.clients.get(name)
         if name in self._reserved or (client is not None and not client.durable):
             text = f"client {name!r} says by itself what it wants: take another name"
             return Answer(problem=Problem(code="conflict", text=text))
         if client is None:
             ledger.join(name, durable=True)
-        answer = self._commands.answer(name, request)
+        answer = self._router.answer(name, request, owner)
         client = ledger.clients[name]
         if client.is_idle and not client.pid:  # else it may be connected, and ask for more
             ledger.forget(name)
@@ -91,10 +93,10 @@ class Front:
 
     def want_for_a_while(self, owner: str, request: AnyRequest) -> Answer:
         """Change what is wanted for those who ask for a price once; nobody else has its name."""
-        ledger = self._pool.ledger
+        ledger = self._router.ledger(owner)
         if QUOTES_CLIENT not in ledger.clients:
             ledger.join(QUOTES_CLIENT)
-        answer = self._commands.answer(QUOTES_CLIENT, request)
+        answer = self._router.answer(QUOTES_CLIENT, request, owner)
         if ledger.clients[QUOTES_CLIENT].is_idle:
             ledger.forget(QUOTES_CLIENT)
         self._changed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_S
@@ -15,12 +15,12 @@ BAD: Final = frozenset({"critical"})
 
 
 class Health:
-    """Makes the document of one pool; `uptime_ns` says how long its instance has been there."""
+    """Makes the document of an instance's pools; `uptime_ns` says how long it has been there."""
 
     def __init__(
-        self, pool: Pool, watch: Watch, alerts: Alerts, uptime_ns: Callable[[], int]
+        self, pools: Iterable[Pool], watch: Watch, alerts: Alerts, uptime_ns: Callable[[], int]
     ) -> None:
-        self._pool = pool
+        self._pools = list(pools)
         self._watch = watch
         self._alerts = alerts
         self._uptime_ns = uptime_ns
@@ -41,12 +41,12 @@ class Health:
             "is_degraded": found.is_degraded,
             "is_critical": found.is_critical,
             "health_percentage": round(found.percentage, 1),
-            "total_connections": len(self._pool.links),
+            "total_connections": sum(len(pool.links) for pool in self._pools),
             "healthy_connections": len(found.healthy),
             "unhealthy_connections": list(found.unhealthy),
             "active_message_flows": found.active_message_flows,
-            "total_instruments": len(self._pool.ledger.desired),
-            "orphaned": len(self._pool.orphans),
+            "total_instruments": sum(len(pool.ledger.desired) for pool in self._pools),
+            "orphaned": sum(len(pool.orphans) for pool in self._pools),
             "unconfirmed": sum(len(reading.unconfirmed) for reading in readings),
             "total_messages": sum(totals(reading)["frames"] for reading in readings),
             "total_errors": sum(totals(reading)["errors"] for reading in readings),

@@ -20,7 +20,7 @@ from pipeline.planning.pool import Want
 class Client:
     """One client's demand. `gone_ns`: since when it has no connection, None while it has one.
 
-    `owner`: the client that it is a part of; `parts`: the names of a client's parts.
+    `whole`: the client that it is a part of; `parts`: the names of a client's parts.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Client:
     durable: bool = False
     wants: dict[int, Want] = field(default_factory=dict)
     gone_ns: int | None = None
-    owner: str | None = None
+    whole: str | None = None
     parts: set[str] = field(default_factory=set)
 
     @property
@@ -62,11 +62,11 @@ class Ledger:
         else:
             client.gone_ns = now_ns
 
-    def attach(self, owner: str, part: str) -> Client:
+    def attach(self, whole: str, part: str) -> Client:
         """Return the part of that name of a client, new or known already."""
         found = self.clients.setdefault(part, Client(part))
-        found.owner, found.durable = owner, self.clients[owner].durable
-        self.clients[owner].parts.add(part)
+        found.whole, found.durable = whole, self.clients[whole].durable
+        self.clients[whole].parts.add(part)
         return found
 
     def expire(self, now_ns: int, linger_ns: int) -> list[str]:
@@ -88,8 +88,8 @@ class Ledger:
         self._drop(name, client.wants)
         for part in client.parts:
             self.forget(part)
-        if client.owner in self.clients:
-            self.clients[client.owner].parts.discard(name)
+        if client.whole in self.clients:
+            self.clients[client.whole].parts.discard(name)
 
     def replace(self, name: str, wants: Mapping[int, Want]) -> None:
         """Make this a client's whole demand."""
@@ -129,7 +129,7 @@ class Ledger:
 
     def holder_names(self, token: int) -> set[str]:
         """Return the clients that want an instrument, by themselves or by a part."""
-        return {self.clients[name].owner or name for name in self.holders(token)}
+        return {self.clients[name].whole or name for name in self.holders(token)}
 
     def wants_of(self, name: str) -> dict[int, Want]:
         """Return all that a client wants, by itself and by its parts."""

@@ -84,15 +84,19 @@ class Names:
                 _log.warning(f"the instrument list of before stays in use: {error}")
 
     def resolve(
-        self, names: Sequence[str]
+        self, names: Sequence[str], *, last_price: LastPrice | None = None
     ) -> tuple[dict[str, tuple[int, ...]], dict[str, Stranger]]:
-        """Return {name: tokens} of what is known, and what is not."""
+        """Return {name: tokens} of what is known, and what is not.
+
+        last_price: by whose prices, if not by the usual ones.
+        """
+        price = last_price or self._last_price
         try:
             catalogue = self._load()
         except (NoInstruments, BadInstruments) as error:
             return {}, {name: Stranger(f"{name[:60]!r}: {error}") for name in names}
         found = catalogue.resolve(
-            names, spot=lambda token: self._price(catalogue, token), today=self._today
+            names, spot=lambda token: _price(catalogue, token, price), today=self._today
         )
         known: dict[str, tuple[int, ...]] = {
             str(form): (token,) for form, token in found.single.items()
@@ -106,8 +110,11 @@ class Names:
         """Return the whole list; raise NoInstruments or BadInstruments. Any thread may ask."""
         return self._load()
 
-    def expand(self, form: str) -> Expanded | Stranger:
-        """Return what an options form with `atm` stands for, or why it stands for nothing."""
+    def expand(self, form: str, *, last_price: LastPrice | None = None) -> Expanded | Stranger:
+        """Return what an options form with `atm` stands for, or why it stands for nothing.
+
+        last_price: as for `resolve`.
+        """
         try:
             catalogue = self._load()
         except (NoInstruments, BadInstruments) as error:
@@ -115,7 +122,8 @@ class Names:
         parsed = parse_form(form)
         assert isinstance(parsed, Options)
         where = catalogue.spot_of(parsed.exchange, parsed.underlying)
-        streamed = self._last_price(where.instrument_token) if where else None
+        ticked = last_price or self._last_price
+        streamed = ticked(where.instrument_token) if where else None
         price = streamed or (where.last_price if where else 0.0)
         # Any price does to learn whether there is such an expiry.
         found = catalogue.resolve([form], spot=lambda _: price or 1.0, today=self._today)
@@ -133,13 +141,6 @@ class Names:
         return Expanded(
             where.instrument_token, found.tokens, centre, strikes, bool(streamed), edition
         )
-
-    def _price(self, catalogue: Catalogue, token: int) -> float | None:
-        price = self._last_price(token)
-        if price:
-            return price
-        listed = catalogue.get(token)
-        return listed.last_price if listed is not None else None
 
     def _load(self) -> Catalogue:
         if self._catalogue is not None and self._is_kept:
@@ -163,3 +164,11 @@ class Names:
         if warning:
             _log.warning(warning)
         return catalogue
+
+
+def _price(catalogue: Catalogue, token: int, last_price: LastPrice) -> float | None:
+    price = last_price(token)
+    if price:
+        return price
+    listed = catalogue.get(token)
+    return listed.last_price if listed is not None else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -75,9 +75,13 @@ class Outside:
             for row in rows
         ]  # fmt: skip
 
-    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
-        """Say which connections there shall be, and tell the supervisor that it was said."""
-        wanted = list(rows)
+    def write_topology(self, rows: Iterable[TopologyRow], accounts: Collection[int]) -> None:
+        """Say which connections there shall be of these accounts, and tell the supervisor.
+
+        Those of other accounts stay as they are.
+        """
+        others = (row for row in self.read_topology() if row.account not in accounts)
+        wanted = sorted([*others, *rows])
         table = np.zeros(len(wanted), layout.dtypes["TopologyC"])
         for name in TopologyRow._fields:
             table[name] = [getattr(row, name) for row in wanted]

@@ -31,7 +31,7 @@ from pipeline.planning.pool import (
     Why,
 )
 from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
-from pipeline.services.control.assigned import Assigned, Counters, Surroundings
+from pipeline.services.control.assigned import Assigned, Counters, Surroundings, Tally
 from pipeline.services.control.ledger import Ledger
 from pipeline.services.control.links import Link, Measured, Report
 from pipeline.services.control.moves import Moves
@@ -60,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 
 class Pool:
-    """The demand, the connections, and what brings them together.
+    """The demand, the connections, and what brings them together; `owner`: of his accounts alone.
 
     `scores` are the connections' health scores, of whoever judges them, `measured` and
     `packet_rates` (by instrument) what placement goes by under some policies; `homes` say which
@@ -69,12 +69,13 @@ class Pool:
     """
 
     def __init__(
-        self, config: Config, topology: Topology, outside: Surroundings, now_ns: int
-    ) -> None:
+        self, config: Config, topology: Topology, outside: Surroundings, now_ns: int, *,
+        owner: str | None = None, tally: Tally | None = None,
+    ) -> None:  # fmt: skip
         settings = config.pool
         assert settings is not None
         self.ledger = Ledger()
-        self.assigned = Assigned(config, topology, outside)
+        self.assigned = Assigned(config, topology, outside, owner=owner, tally=tally)
         self.unplaced: dict[int, Why] = {}
         self.scores: dict[int, float] = {}
         self.measured: Mapping[int, Measured] = {}
@@ -165,7 +166,7 @@ class Pool:
             wants=self.ledger.desired,
             moving=self.moves.targets,
             packet_rates=self.packet_rates,
-            decoders=len(self.assigned.slots),
+            decoders=tuple(self.assigned.slots),
         )
 
     def _score(self, link: Link) -> float:

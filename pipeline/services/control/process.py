@@ -7,46 +7,35 @@ import dataclasses
 import logging
 import signal
 import socket
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.config import Config
-from pipeline.core.control import MODES, Act
+from pipeline.core.control import Act
 from pipeline.core.enums import Reason, Role, SegmentKind, State
-from pipeline.core.errors import CapacityError
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.folders import data_directory
 from pipeline.core.plan import plan_topology
-from pipeline.planning.pool import Want
-from pipeline.services.control.acts import actions_of
 from pipeline.services.control.api.host import Host
 from pipeline.services.control.api.session import Sessions
-from pipeline.services.control.assigned import AccountCounters, Counters
-from pipeline.services.control.commands import Commands, Refused
+from pipeline.services.control.assigned import AccountCounters, Counters, Tally
+from pipeline.services.control.commands import Refused
 from pipeline.services.control.documents import Documents
-from pipeline.services.control.durable import DurableDemand
-from pipeline.services.control.front import QUOTES_CLIENT, Front
-from pipeline.services.control.homes import Homes
+from pipeline.services.control.front import Front
 from pipeline.services.control.loading import Aside, NameLoading
-from pipeline.services.control.names import Expanded, Names, Stranger
+from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
-from pipeline.services.control.pool import ADOPTED, Pool
+from pipeline.services.control.pool import Pool
+from pipeline.services.control.router import Router
 from pipeline.services.control.server import Server
-from pipeline.services.control.windows import Windows, follow_policy
-from pipeline.shm.instance import InstanceView
+from pipeline.services.control.tenants import RESERVED, Tenant
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import AccountPage, StatusPage
 from pipeline.shm.segment import Segment
-from pipeline.strategy.latest import LatestTables
 
 #: How often the pool is looked at while something is under way, and while nothing is.
 BUSY_TURN_S: Final = 0.02
 CALM_TURN_S: Final = 0.25
-
-#: The client that wants what the config's [[subscription]] tables say.
-CONFIG_CLIENT: Final = "config"
 
 SAVE_NS: Final = 10 * NS_PER_S
 #: What loading the instrument list may take before this process counts as hung.
@@ -68,7 +57,7 @@ def run_control(config: Config, paths: InstancePaths, listener: socket.socket | 
 
 
 class Control:
-    """The pool, its page, its documents and its sockets."""
+    """The owners' pools, their page, their documents and their sockets."""
 
     def __init__(
         self, config: Config, paths: InstancePaths, listener: socket.socket | None = None
@@ -79,71 +68,54 @@ class Control:
         kind = SegmentKind.CONTROL_STATUS
         self.page = StatusPage(Segment.attach(paths.segment(kind), kind, writable=True))
         self.page.begin(Role.CONTROL)
-        self.pool = Pool(config, plan_topology(config), Outside(paths), monotonic_ns())
+        tally, outside, topology = Tally(), Outside(paths), plan_topology(config)
+        now_ns = monotonic_ns()
+        pools = {
+            owner: Pool(config, topology, outside, now_ns, owner=owner, tally=tally)
+            for owner in config.owners
+        }
+        self._counters = tally.counters
         for field in dataclasses.fields(Counters):
-            setattr(self.pool.counters, field.name, int(self.page.record[field.name]))
-        self._accounts = _account_pages(paths, self.pool)
-        self._homes = _homes_of(config) if len(self.pool.assigned.keys) > 1 else None
-        if self._homes is not None:
-            self.pool.homes = self._homes.read()
+            setattr(self._counters, field.name, int(self.page.record[field.name]))
+        self._accounts = _account_pages(paths, pools.values())
+        self.tenants = [Tenant(config, paths, owner, pool) for owner, pool in pools.items()]
         self._save_at_ns = monotonic_ns() + SAVE_NS
-        self._want_what_the_config_says()
-        reserved = frozenset({CONFIG_CLIENT, ADOPTED, QUOTES_CLIENT})
-        self._durable = DurableDemand(paths.durable_demand, reserved=reserved)
-        self._durable.restore(self.pool.ledger)
-        self.documents = Documents(config, paths, self.pool)
-        self._names = Names(config.instruments_file, self._last_price, kept=True)
+        self.documents = Documents(config, paths, pools)
+        self._names = Names(config.instruments_file, lambda _: None, kept=True)
         self._loading = NameLoading(self._names)
         self._saving = Aside()
-        self._latest = LatestTables(paths)
-        self.windows = Windows(self.pool, self._expand, follow_policy(config.pool))
-        now_ns = monotonic_ns()
-        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # before we serve, and for windows alone
-        self.windows.restore()
         self.sessions = Sessions(paths.name, paths.secrets / "sessions.json")
         self.sessions.restore(real_ns())
-        about = {"instance": paths.name, "pid": int(self.page.head["pid"]), "api": _url(listener)}
-        self.commands = Commands(
-            self.pool,
-            resolve=self._resolve,
-            windows=self.windows,
-            about={**about, "started_ts_ns": real_ns()},
-            questions=self.documents.desk.questions(),
-            actions={**actions_of(self.pool), "enter": self._enter},
-        )
+        self.router = self._open(listener)
         self._wake = asyncio.Event()
-        self.host = self._make_host(listener, reserved)
+        self.host = self._make_host(listener)
         self.server = Server(
-            self.commands, self.pool.ledger, self._wake.set,
-            reserved=reserved, ready=self._loading.ready,
-        )  # fmt: skip
+            self.router, self._wake.set, reserved=RESERVED, ready=self._loading.ready
+        )
         self._stopping = False
 
-    def _resolve(
-        self, names: Sequence[str]
-    ) -> tuple[dict[str, tuple[int, ...]], dict[str, Stranger]]:
-        return self._names.resolve(names)
+    def _open(self, listener: socket.socket | None) -> Router:
+        """Have every owner's commands answer, and return what brings requests to them."""
+        desk = self.documents.desk
+        about = {
+            "instance": self._paths.name, "pid": int(self.page.head["pid"]), "api": _url(listener),
+            "started_ts_ns": real_ns(), "owners": [tenant.owner for tenant in self.tenants],
+        }  # fmt: skip
+        now_ns = monotonic_ns()
+        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)  # before we serve, and for windows alone
+        for tenant in self.tenants:
+            tenant.open(self._names, desk, about=about, actions={"enter": self._enter})
+        commands = {tenant.owner: tenant.commands for tenant in self.tenants}
+        return Router(commands, about=about, questions=desk.questions())
 
-    def _expand(self, form: str) -> Expanded | Stranger:
-        return self._names.expand(form)
-
-    def _last_price(self, token: int) -> float | None:
-        """Return what an instrument was last traded at, if it is streamed here."""
-        self._latest.follow(InstanceView(self._paths).read().manifest)
-        try:
-            tick = self._latest.read([token])[0]
-        except CapacityError:
-            return None
-        return float(tick["last_price"]) if tick["sequence"] else None
-
-    def _make_host(self, listener: socket.socket | None, reserved: frozenset[str]) -> Host | None:
+    def _make_host(self, listener: socket.socket | None) -> Host | None:
         if listener is None:
             if self._config.api is not None:
                 _log.warning(_NO_PACKAGES)
             return None
         front = Front(
-            self._config, self._paths, self.pool, self.commands, self.documents.desk,
-            self.documents.hub, self.sessions, reserved=reserved, changed=self._wake.set,
+            self._config, self._paths, self.router, self.documents.desk,
+            self.documents.hub, self.sessions, reserved=RESERVED, changed=self._wake.set,
             ready=self._loading.ready,
             catalogue=self._names.catalogue,
         )  # fmt: skip
@@ -158,16 +130,6 @@ class Control:
             text = f"account {request.account[:60]!r} not found; known: {', '.join(known)}"
             raise Refused("not_found", text)
         return self.host.address(request.account or "")._asdict()
-
-    def _want_what_the_config_says(self) -> None:
-        wants = {
-            token: Want(token, MODES[subscription.mode])
-            for subscription in self._config.subscriptions
-            for token in subscription.tokens
-        }
-        ledger = self.pool.ledger
-        ledger.join(CONFIG_CLIENT, durable=True)
-        ledger.replace(CONFIG_CLIENT, wants)
 
     async def run(self) -> int:
         """Turn until SIGTERM."""
@@ -186,8 +148,7 @@ class Control:
         await self.server.close()
         await self._loading.end()
         await self._saving.end()
-        if self._homes is not None:
-            self._homes.save(self.pool.homes)
+        self._homes_to_save()()
         self.page.set_state(State.CLOSED, Reason.DRAINED)
         return int(ExitCode.DONE)
 
@@ -197,7 +158,7 @@ class Control:
 
     async def _pause(self) -> None:
         """Wait for a request or for the next turn."""
-        busy = self.pool.is_busy
+        busy = any(tenant.pool.is_busy for tenant in self.tenants)
         try:
             async with asyncio.timeout(BUSY_TURN_S if busy else CALM_TURN_S):
                 await self._wake.wait()
@@ -205,45 +166,43 @@ class Control:
             pass
         self._wake.clear()
 
-    def _save_homes(self) -> None:
-        if self._homes is not None:
-            self._saving.begin(partial(self._homes.save, dict(self.pool.homes)))
+    def _homes_to_save(self) -> Callable[[], None]:
+        savers = [tenant.homes_to_save() for tenant in self.tenants]
+
+        def save() -> None:
+            for saver in savers:
+                saver()
+
+        return save
 
     def _turn(self) -> None:
         now_ns = monotonic_ns()
-        self._durable.save(self.pool.ledger)
+        for tenant in self.tenants:
+            tenant.save_demand()
         if now_ns >= self._save_at_ns:
             self._save_at_ns = now_ns + SAVE_NS
-            self._save_homes()
+            self._saving.begin(self._homes_to_save())
         self.page.beat(now_ns)
         self._loading.follow()
-        self.windows.turn(now_ns)
-        self.pool.turn(now_ns)
+        for tenant in self.tenants:
+            tenant.turn(now_ns)
         self.documents.follow(now_ns)
         self._show()
 
     def _show(self) -> None:
-        record, pool = self.page.record, self.pool
+        record, pools = self.page.record, [tenant.pool for tenant in self.tenants]
         record["turns"] += 1
         record["requests"], record["refusals"] = self.server.requests, self.server.refusals
-        for name, count in dataclasses.asdict(pool.counters).items():
+        for name, count in dataclasses.asdict(self._counters).items():
             record[name] = count
         for counters, shown in self._accounts:
             for name, count in dataclasses.asdict(counters).items():
                 shown.record[name] = count
         record["clients"] = self.server.clients
-        record["desired"] = len(pool.ledger.desired)
-        record["assigned"] = len(pool.placement)
-        record["orphaned"] = len(pool.orphans)
-        record["moving"] = len(pool.moves.under_way)
-
-
-def _homes_of(config: Config) -> Homes:
-    """Return the file that remembers the accounts of an instance's instruments."""
-    pool = config.pool
-    assert pool is not None
-    file = config.path(pool.homes_file) if pool.homes_file else data_directory() / "homes.sqlite"
-    return Homes(file, config.instance.name)
+        record["desired"] = sum(len(pool.ledger.desired) for pool in pools)
+        record["assigned"] = sum(len(pool.placement) for pool in pools)
+        record["orphaned"] = sum(len(pool.orphans) for pool in pools)
+        record["moving"] = sum(len(pool.moves.under_way) for pool in pools)
 
 
 def _url(listener: socket.socket | None) -> str | None:
@@ -255,13 +214,16 @@ def _url(listener: socket.socket | None) -> str | None:
     return f"http://[{own}]:{port}" if ":" in own else f"http://{own}:{port}"
 
 
-def _account_pages(paths: InstancePaths, pool: Pool) -> list[tuple[AccountCounters, AccountPage]]:
+def _account_pages(
+    paths: InstancePaths, pools: Iterable[Pool]
+) -> list[tuple[AccountCounters, AccountPage]]:
     """Return each key's counters with the page that keeps them, going on from what it says."""
     found = []
-    for key in pool.assigned.keys:
+    keys = [(pool.assigned, key) for pool in pools for key in pool.assigned.keys]
+    for assigned, key in keys:
         path = paths.segment(SegmentKind.ACCOUNT, key.index)
         page = AccountPage(Segment.attach(path, SegmentKind.ACCOUNT, writable=True))
-        counters = pool.assigned.of_account[key.account]
+        counters = assigned.of_account[key.account]
         for field in dataclasses.fields(counters):
             setattr(counters, field.name, int(page.record[field.name]))
         found.append((counters, page))

@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.control import (
@@ -26,9 +26,8 @@ from pipeline.core.control import (
     to_line,
 )
 from pipeline.core.local_socket import listen_local
-from pipeline.services.control.commands import Commands
-from pipeline.services.control.ledger import Ledger
 from pipeline.services.control.loading import Ready, at_once
+from pipeline.services.control.router import Router
 
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -37,26 +36,32 @@ _BACKLOG: Final = 64
 _log = logging.getLogger(__name__)
 
 
+class Caller(NamedTuple):
+    """Who is connected: a client of that name, and whose; None: of who may see everything."""
+
+    owner: str | None
+    name: str
+
+
 class Server:
     """Serves the socket until `close`; `changed` is called after each request that was done.
 
-    `reserved`: names in the ledger that nobody who connects may have. `ready` is waited for before
-    a request is answered.
+    `reserved`: names in the ledgers that nobody who connects may have. `ready` is waited for
+    before a request is answered.
     """
 
     def __init__(
-        self, commands: Commands, ledger: Ledger, changed: Callable[[], None],
-        *, reserved: Container[str] = (), ready: Ready = at_once,
+        self, router: Router, changed: Callable[[], None], *, reserved: Container[str] = (),
+        ready: Ready = at_once,
     ) -> None:  # fmt: skip
         self.requests = 0
         self.refusals = 0
-        self._commands = commands
-        self._ledger = ledger
+        self._router = router
         self._changed = changed
         self._reserved = reserved
         self._ready = ready
         self._server: asyncio.Server | None = None
-        self._connected: dict[str, asyncio.StreamWriter] = {}
+        self._connected: dict[Caller, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, path: Path) -> None:
@@ -83,42 +88,46 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        name = ""
+        caller = None
         try:
-            name = await self._welcome(reader, writer)
-            while name and (request := await self._read(reader, writer)) is not None:
+            caller = await self._welcome(reader, writer)
+            while caller and (request := await self._read(reader, writer)) is not None:
                 await self._ready(request)
-                if self._connected.get(name) is not writer:
+                if self._connected.get(caller) is not writer:
                     break  # it has opened another connection, and this one said it before
-                await self._serve(name, request, writer)
+                await self._serve(caller, request, writer)
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # gone, told to go, or deaf: nobody waits for what is unread
         finally:
             self._tasks.discard(task)
-            if name and self._connected.get(name) is writer:
-                del self._connected[name]
-                self._ledger.leave(name, monotonic_ns())
+            if caller and self._connected.get(caller) is writer:
+                del self._connected[caller]
+                self._router.ledger(caller.owner).leave(caller.name, monotonic_ns())
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
-        """Return the client's name once it has said it; empty when it cannot be served."""
+    async def _welcome(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Caller | None:
+        """Return who it is once it has said so; None when it cannot be served."""
         request = await self._read(reader, writer)
         if request is None:
-            return ""
+            return None
         problem = self._problem_with(request)
         if problem is not None:
             await self._send(writer, Answer(id=request.id, problem=problem))
-            return ""
+            return None
         assert isinstance(request, Hello)
-        before = self._connected.pop(request.client, None)
+        caller = Caller(self._router.whose(request.owner), request.client)
+        before = self._connected.pop(caller, None)
         if before is not None:
             before.close()  # the same process, which has opened another connection
-        self._ledger.join(request.client, pid=request.pid, durable=request.durable)
-        self._connected[request.client] = writer
-        await self._serve(request.client, request, writer)
-        return request.client
+        ledger = self._router.ledger(caller.owner)
+        ledger.join(request.client, pid=request.pid, durable=request.durable)
+        self._connected[caller] = writer
+        await self._serve(caller, request, writer)
+        return caller
 
     def _problem_with(self, request: AnyRequest) -> Problem | None:
         if not isinstance(request, Hello):
@@ -126,14 +135,17 @@ class Server:
         if not CLIENT_NAME.fullmatch(request.client):
             text = f"client {request.client[:70]!r}: expected 1 to 64 letters, digits, or _ . : -"
             return Problem(code="bad_request", text=text)
-        client = self._ledger.clients.get(request.client)
+        if (problem := self._router.problem_with(request.owner)) is not None:
+            return problem
+        client = self._router.ledger(request.owner).clients.get(request.client)
         if request.client in self._reserved:
             text = f"client {request.client!r} is the control process's own name: take another"
             return Problem(code="conflict", text=text)
         if client and client.durable and not (client.is_idle or request.durable):
             text = f"client {request.client!r} has wishes that outlive it: take another name"
             return Problem(code="conflict", text=text)
-        if client is not None and request.client in self._connected and client.pid != request.pid:
+        is_connected = Caller(self._router.whose(request.owner), request.client) in self._connected
+        if client is not None and is_connected and client.pid != request.pid:
             text = f"client {request.client!r} is connected as process {client.pid}: take another"
             return Problem(code="conflict", text=text)
         return None
@@ -157,8 +169,10 @@ class Server:
             await self._send(writer, Answer(problem=problem))
             return None
 
-    async def _serve(self, name: str, request: AnyRequest, writer: asyncio.StreamWriter) -> None:
-        answer = self._commands.answer(name, request)
+    async def _serve(
+        self, caller: Caller, request: AnyRequest, writer: asyncio.StreamWriter
+    ) -> None:
+        answer = self._router.answer(caller.name, request, caller.owner)
         self.requests += 1
         self.refusals += answer.problem is not None
         self._changed()

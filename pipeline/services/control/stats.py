@@ -49,49 +49,61 @@ _NONE: Final = Rates()
 
 
 class Stats:
-    """Makes the documents of one pool."""
+    """Makes the documents of an instance, whose owners' pools are `pools`."""
 
     def __init__(
-        self, config: Config, pool: Pool, watch: Watch, limits: Mapping[str, Limits]
+        self, config: Config, pools: Mapping[str, Pool], watch: Watch, limits: Mapping[str, Limits]
     ) -> None:
-        self._config = config
-        self._pool = pool
+        self._pools = dict(pools)
+        self._owners = {account.name: account.owner for account in config.accounts}
         self._watch = watch
         self._limits = limits
         keys = {(a.broker, a.api_key): a.name for a in reversed(config.accounts)}
         #: An account whose API key an earlier account has, too, is that account here.
         self._key_of = {a.name: keys[a.broker, a.api_key] for a in config.accounts}
 
-    def everything(self) -> dict[str, Any]:
-        """Return the document of all accounts; `total_accounts` are those with connections."""
-        keys = {key.account: key for key in self._pool.assigned.keys}
-        accounts = {name: self._account(key) for name, key in keys.items()}
-        default = max(key.instruments_per_connection for key in keys.values())
-        pool = self._pool
+    def everything(self, owner: str | None = None) -> dict[str, Any]:
+        """Return the document of all accounts, or of an owner's; `total_accounts` are in use."""
+        pools = [pool for name, pool in self._pools.items() if owner in (None, name)]
+        keys = sorted((key for pool in pools for key in pool.assigned.keys), key=lambda k: k.index)
+        accounts = {key.account: self._account(key) for key in keys}
+        default = max(key.instruments_per_connection for key in keys)
+        own = {number for pool in pools for number in pool.links}
+        readings = [r for n, r in self._watch.readings.items() if owner is None or n in own]
+        decoders = {number for pool in pools for number in pool.assigned.slots}
         return {
             "total_accounts": sum(bool(found["total_connections"]) for found in accounts.values()),
             "accounts": accounts,
             "note": NOTE.format(default=default),
             "sets": SETS,
-            "decoders": [reading.document() for reading in self._watch.decoders],
+            "decoders": [d.document() for d in self._watch.decoders if d.number in decoders],
             "pool": {
-                "desired": len(pool.ledger.desired),
-                "assigned": len(pool.placement),
-                "wire": sum(r.wire for r in self._watch.readings.values()),
-                "confirmed": sum(r.confirmed for r in self._watch.readings.values()),
-                "orphaned": len(pool.orphans),
-                "moving": len(pool.moves.under_way),
-                "clients": sum(c.owner is None for c in pool.ledger.clients.values()),
+                "desired": sum(len(pool.ledger.desired) for pool in pools),
+                "assigned": sum(len(pool.placement) for pool in pools),
+                "wire": sum(reading.wire for reading in readings),
+                "confirmed": sum(reading.confirmed for reading in readings),
+                "orphaned": sum(len(pool.orphans) for pool in pools),
+                "moving": sum(len(pool.moves.under_way) for pool in pools),
+                "clients": sum(
+                    client.whole is None
+                    for pool in pools
+                    for client in pool.ledger.clients.values()
+                ),
             },
         }
 
-    def account(self, account_id: str) -> dict[str, Any]:
-        """Return one account's document; Refused when it is unknown, or has no connection yet."""
-        name = self._key_of.get(account_id)
+    def account(self, account_id: str, owner: str | None = None) -> dict[str, Any]:
+        """Return one account's document; Refused when it is unknown, or has no connection yet.
+
+        An owner knows no account of another's.
+        """
+        known_names = [a for a, whose in self._owners.items() if owner in (None, whose)]
+        name = self._key_of.get(account_id) if account_id in known_names else None
         if name is None:
-            known = ", ".join(self._key_of)
+            known = ", ".join(known_names)
             raise Refused("not_found", f"Account {account_id[:60]!r} not found; known: {known}")
-        key = next(key for key in self._pool.assigned.keys if key.account == name)
+        keys = self._pool_of(name).assigned.keys
+        key = next(key for key in keys if key.account == name)
         if not self._links(name):
             text = f"Account {account_id!r} has no active WebSocket pool: nothing is subscribed"
             raise Refused("not_found", text)
@@ -99,15 +111,19 @@ class Stats:
 
     # ---- one account ------------------------------------------------------------------------
 
+    def _pool_of(self, account: str) -> Pool:
+        return self._pools[self._owners[account]]
+
     def _links(self, account: str) -> list[Link]:
-        return [link for link in self._pool.links.values() if link.account == account]
+        links = self._pool_of(account).links.values()
+        return [link for link in links if link.account == account]
 
     def _account(self, key: Key) -> dict[str, Any]:
-        links = self._links(key.account)
+        pool, links = self._pool_of(key.account), self._links(key.account)
         readings = [r for link in links if (r := self._watch.readings.get(link.number))]
-        subscribed = self._subscribed(links)
+        subscribed = _subscribed(pool, links)
         orphaned, waiting = self._orphaned(key.account, links)
-        counters = self._pool.assigned.of_account[key.account]
+        counters = pool.assigned.of_account[key.account]
         return {
             "account_id": key.account,
             "total_connections": len(links),
@@ -121,8 +137,9 @@ class Stats:
                 "total_subscriptions": counters.subscriptions,
                 "total_unsubscriptions": counters.unsubscriptions,
             },
+            "owner": self._owners[key.account],
             "broker": key.broker,
-            "policy": str(self._pool.policy.policy),
+            "policy": str(pool.policy.policy),
             "health": self._health(links),
             "totals": _summed([totals(reading) for reading in readings]),
             "wire_tokens": sum(reading.wire for reading in readings),
@@ -132,20 +149,13 @@ class Stats:
             "limits": self._key_limits(key),
         }
 
-    def _subscribed(self, links: Iterable[Link]) -> int:
-        """Return how many instruments these carry; one that moves between them counts once."""
-        own = {link.number for link in links}
-        moving = self._pool.moves.under_way.values()
-        both = sum(m.source in own and m.target in own for m in moving)
-        return sum(len(link.rows) for link in links) - both
-
     def _orphaned(self, account: str, links: Iterable[Link]) -> tuple[int, int]:
         """Return (delivered by nobody, of those without a connection) of one account.
 
-        What has no connection and is not pinned to an account counts with the first.
+        What has no connection and is not pinned to an account counts with its owner's first.
         """
-        pool = self._pool
-        first = next(iter(self._key_of.values()))
+        pool = self._pool_of(account)
+        first = pool.assigned.keys[0].account
         waiting = 0
         for token in pool.unplaced:
             want = pool.ledger.desired.get(token)
@@ -240,6 +250,14 @@ class Stats:
             "unconfirmed_tokens": list(reading.unconfirmed[:UNCONFIRMED_SHOWN]),
             "totals": totals(reading),
         }
+
+
+def _subscribed(pool: Pool, links: Iterable[Link]) -> int:
+    """Return how many instruments these carry; one that moves between them counts once."""
+    own = {link.number for link in links}
+    moving = pool.moves.under_way.values()
+    both = sum(m.source in own and m.target in own for m in moving)
+    return sum(len(link.rows) for link in links) - both
 
 
 def _scored(health: ConnectionHealth | None) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def test_lists_of_clients_and_subscriptions() -> None:
     assert clients["t"]["modes"] == {"ltp": 0, "quote": 0, "full": 1}
     assert desk.ask(Ask(about="subscriptions")) == [
         {
-            "instrument_token": 1, "mode": "full", "priority": "warm", "connection": 0,
-            "moving_to": None, "unplaced": None, "clients": ["t"],
+            "instrument_token": 1, "owner": "default", "mode": "full", "priority": "warm",
+            "connection": 0, "moving_to": None, "unplaced": None, "clients": ["t"],
         }
     ]  # fmt: skip

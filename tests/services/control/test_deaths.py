@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import pytest
 
@@ -37,9 +37,9 @@ class Mortal(World):
         self._pass()
         return super().write(link)
 
-    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
+    def write_topology(self, rows: Iterable[TopologyRow], accounts: Collection[int]) -> None:
         self._pass()
-        super().write_topology(rows)
+        super().write_topology(rows, accounts)
 
 
 def _outage(rig: Rig) -> None:

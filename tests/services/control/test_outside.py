@@ -61,8 +61,18 @@ def test_topology_is_read_as_it_was_written(ground: Ground) -> None:
     assert outside.read_topology() == []
     rows = [TopologyRow(4, 0, 0, 2, 10, True), TopologyRow(5, 0, 0, 1, 7, False)]
     rows += [TopologyRow(6, 0, 0, 3, 7, True, True, 4), TopologyRow(7, 0, 0, 0, 7, True, True)]
-    outside.write_topology(rows)
+    outside.write_topology(rows, {0})
     assert Outside(ground.paths).read_topology() == rows
+
+
+def test_rows_of_other_accounts_stay(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    one, other = TopologyRow(1, 0, 0, 0, 10, True), TopologyRow(0, 1, 1, 0, 10, True)
+    outside.write_topology([one], {0})
+    outside.write_topology([other], {1, 2})
+    assert outside.read_topology() == [other, one]
+    outside.write_topology([], {0})
+    assert outside.read_topology() == [other]
 
 
 def test_a_connection_is_written_once_it_is_there(ground: Ground) -> None:

@@ -19,6 +19,7 @@ from pipeline.core.control import (
     to_line,
 )
 from pipeline.services.control import server as module
+from pipeline.services.control.router import Router
 from pipeline.services.control.server import Server
 from tests.services.control.test_commands import Desk
 
@@ -58,7 +59,8 @@ class House:
         self.desk = Desk(pool="instruments_per_connection = 10")
         self.changes = 0
         self.visitors: list[Visitor] = []
-        self.server = Server(self.desk.commands, self.desk.ledger, self._note, reserved={"config"})
+        router = Router({"default": self.desk.commands}, about={}, questions={})
+        self.server = Server(router, self._note, reserved={"config"})
         self.path = path
 
     def _note(self) -> None:

@@ -37,7 +37,7 @@ class Told:
         self.ground = Ground(folder)
         config = self.ground.config
         self.pool = Pool(config, plan_topology(config), Outside(self.ground.paths), monotonic_ns())
-        self.documents = Documents(config, self.ground.paths, self.pool)
+        self.documents = Documents(config, self.ground.paths, {"default": self.pool})
         self.desk = self.documents.desk
 
     def want(self, count: int) -> None:
@@ -88,7 +88,7 @@ def test_what_waits_is_target_and_orphaned_and_not_subscribed(told: Told) -> Non
     assert (account["total_target_tokens"], account["total_subscribed_tokens"]) == (31, 30)
     assert account["orphaned"] == 1
     assert told.desk.stats()["pool"]["orphaned"] == 1
-    found = facts(told.pool, told.documents.watch)
+    found = facts({"default": told.pool}, told.documents.watch)
     assert ("orphans", "pool") in found and Why.CAPACITY.text in found["orphans", "pool"].text
 
 
@@ -97,7 +97,7 @@ def test_a_connection_that_cannot_be_made_is_told(told: Told) -> None:
     now_ns = monotonic_ns()
     for half_second in range(1, 9):
         told.pool.turn(now_ns + half_second * NS_PER_S // 2)
-    found = facts(told.pool, told.documents.watch)
+    found = facts({"default": told.pool}, told.documents.watch)
     assert found["connection_missing", "connection 0"].text.endswith("10 instruments wait for it")
 
 

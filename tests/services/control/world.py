@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Set
 
 from pipeline.core.capacity import BrokerLimits
 from pipeline.core.clock import NS_PER_S
@@ -59,8 +59,9 @@ class World:
     def read_topology(self) -> list[TopologyRow]:
         return list(self.topology)
 
-    def write_topology(self, rows: Iterable[TopologyRow]) -> None:
-        self.topology = list(rows)
+    def write_topology(self, rows: Iterable[TopologyRow], accounts: Collection[int]) -> None:
+        others = [row for row in self.topology if row.account not in accounts]
+        self.topology = sorted([*others, *rows])
 
     def report(self, number: int) -> Report:
         if number not in self.tables:

@@ -6,7 +6,7 @@ still, and does through `Commands` what a client of `control.sock` does.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -34,6 +34,9 @@ from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.commands import Refused
 from pipeline.services.control.front import Front
 from pipeline.services.control.screen.routes import ScreenPaths
+
+#: Of whose accounts alone; without it of all.
+Owner = Annotated[str | None, Query(max_length=64)]
 
 
 def build_app(front: Front) -> FastAPI:
@@ -100,9 +103,9 @@ class _Paths:
 
     # ---- documents --------------------------------------------------------------------------
 
-    async def stats(self) -> Response:
-        """All accounts' pool statistics."""
-        return self._ask("stats")
+    async def stats(self, owner: Owner = None) -> Response:
+        """All accounts' pool statistics, or those of one owner's accounts."""
+        return self._ask("stats", owner=owner)
 
     async def account_stats(self, account_id: str) -> Response:
         """One account's pool statistics."""
@@ -120,13 +123,13 @@ class _Paths:
         """What a person should know of: open, and resolved."""
         return self._ask("alerts")
 
-    async def clients(self) -> Response:
+    async def clients(self, owner: Owner = None) -> Response:
         """Who wants something."""
-        return self._ask("clients")
+        return self._ask("clients", owner=owner)
 
-    async def distribution(self) -> Response:
+    async def distribution(self, owner: Owner = None) -> Response:
         """Which instruments each connection is assigned."""
-        return self._ask("distribution")
+        return self._ask("distribution", owner=owner)
 
     async def health(self, request: Request) -> Response:
         """The state of the pool; with the token all of it. 503 when no connection is well."""
@@ -152,26 +155,28 @@ class _Paths:
         after: int = Query(0, ge=0, le=2**32),
         limit: int = Query(1000, ge=1, le=5000),
         client: str | None = Query(None, max_length=64),
+        owner: Owner = None,
     ) -> Response:
         """What is wanted, by instrument token; `after` is the last token of the page before."""
-        return self._answer(Ask(about="subscriptions", after=after, limit=limit, client=client))
+        request = Ask(about="subscriptions", after=after, limit=limit, client=client)
+        return self._answer(request, owner)
 
     async def subscribe(self, body: SubscribeBody) -> Response:
         """Want more, or the same in another mode; whole, or in part if `partial` is true."""
-        return await self._demand(body.client, _subscribe(body, dry_run=False))
+        return await self._demand(body, _subscribe(body, dry_run=False))
 
     async def plan(self, body: SubscribeBody) -> Response:
         """Say what subscribing would do, and do nothing."""
-        return await self._demand(body.client, _subscribe(body, dry_run=True))
+        return await self._demand(body, _subscribe(body, dry_run=True))
 
     async def unsubscribe(self, body: InstrumentsBody) -> Response:
         """Want less; others may go on wanting it."""
-        return await self._demand(body.client, Unsubscribe(instruments=list(body.instruments)))
+        return await self._demand(body, Unsubscribe(instruments=list(body.instruments)))
 
     async def set_mode(self, body: ModeBody) -> Response:
         """Another mode for what this client wants."""
         request = SetMode(instruments=list(body.instruments), mode=body.mode)
-        return await self._demand(body.client, request)
+        return await self._demand(body, request)
 
     # ---- the pool ---------------------------------------------------------------------------
 
@@ -203,23 +208,23 @@ class _Paths:
 
     # ---- answers ----------------------------------------------------------------------------
 
-    def _ask(self, about: str, account: str | None = None) -> Response:
-        return self._answer(Ask(about=about, account=account))
+    def _ask(self, about: str, account: str | None = None, *, owner: str | None = None) -> Response:
+        return self._answer(Ask(about=about, account=account), owner)
 
     def _act(self, action: str, body: ActBody) -> Response:
         request = Act(
             action=action, connection=body.connection, connections=body.connections,
             dry_run=body.dry_run,
         )  # fmt: skip
-        return self._answer(request)
+        return self._answer(request, body.owner)
 
-    def _answer(self, request: AnyRequest) -> Response:
-        answer = self._front.answer(request)
+    def _answer(self, request: AnyRequest, owner: str | None = None) -> Response:
+        answer = self._front.answer(request, owner)
         return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
-    async def _demand(self, client: str, request: AnyRequest) -> Response:
+    async def _demand(self, body: InstrumentsBody, request: AnyRequest) -> Response:
         await self._front.ready(request)
-        answer = self._front.demand(client, request)
+        answer = self._front.demand(body.client, request, body.owner)
         return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
 

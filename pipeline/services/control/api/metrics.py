@@ -93,6 +93,12 @@ def _accounts(accounts: Mapping[str, Any]) -> Iterator[Metric]:
         for account, found in accounts.items():
             gauge.add_metric([account], found[field])
         yield gauge
+    info = GaugeMetricFamily(
+        f"{_POOL}_account_info", "1: whose the account is", labels=["account_id", "owner"]
+    )
+    for account, found in accounts.items():
+        info.add_metric([account, found["owner"]], 1)
+    yield info
     used = GaugeMetricFamily(
         f"{_POOL}_capacity_utilization_percent", "Instruments given to connections, of the room "
         "that they have", labels=["account_id"],

@@ -20,9 +20,10 @@ Number = Annotated[StrictInt, Field(ge=0, le=65_535)]
 
 
 class Body(BaseModel):
-    """What all have: unknown keys are refused."""
+    """What all have: unknown keys are refused. `owner`: of whose accounts, if they have several."""
 
     model_config = ConfigDict(extra="forbid")
+    owner: Name | None = None
 
 
 class InstrumentsBody(Body):
@@ -56,7 +57,8 @@ class ActBody(Body):
     dry_run: bool = False
 
 
-class TokenBody(Body):
+class TokenBody(BaseModel):
     """An account's new access token."""
 
+    model_config = ConfigDict(extra="forbid")
     access_token: Annotated[StrictStr, Field(min_length=1, max_length=4096, pattern=r"^[!-~]+$")]

@@ -130,7 +130,7 @@ class WebSocketPaths:
     async def subscriptions(self, request: Request) -> Response:
         """What is wanted from the broker for this owner: of all clients together."""
         ask = Ask(about="subscriptions", limit=ROWS_MAX)
-        rows = self._front.answer(ask).result
+        rows = self._front.answer(ask, self._owner(request)).result
         catalogue = await asyncio.to_thread(self._front.catalogue)
         found = []
         for row in rows:
@@ -168,7 +168,11 @@ class WebSocketPaths:
         if not wanted:
             return _changed("Nothing to subscribe to", {}, failed)
         mode = _MODES[body.mode]
-        answer = self._front.demand(CLIENT, Subscribe(instruments=wanted, mode=mode, partial=True))
+        answer = self._front.demand(
+            CLIENT,
+            Subscribe(instruments=wanted, mode=mode, partial=True),
+            self._owner(request),
+        )
         if answer.problem is not None:
             raise _failed(answer.problem)
         for row in answer.result["refused"]:
@@ -180,14 +184,15 @@ class WebSocketPaths:
         """Want instruments no longer."""
         tokens, failed = await self._tokens(body.symbols)
         if tokens:
-            answer = self._front.demand(CLIENT, Unsubscribe(instruments=list(tokens)))
+            gone = Unsubscribe(instruments=list(tokens))
+            answer = self._front.demand(CLIENT, gone, self._owner(request))
             if answer.problem is not None:
                 raise _failed(answer.problem)
         return _changed(f"Unsubscribed from {len(tokens)} symbols", tokens, failed)
 
     async def unsubscribe_all(self, request: Request) -> Response:
         """Want nothing any more."""
-        answer = self._front.demand(CLIENT, Declare(wants={}))
+        answer = self._front.demand(CLIENT, Declare(wants={}), self._owner(request))
         if answer.problem is not None:
             raise _failed(answer.problem)
         return success(message="Unsubscribed from all symbols")
