@@ -112,7 +112,7 @@ def error(code: str, text: str, request: Request | None = None) -> bytes:
     return encode({"status": "error", "code": code, "message": text, **_request_id(request)})
 
 
-def authenticated(*, broker: str, user_id: str) -> bytes:
+def authenticated(broker: str, user_id: str, request: Request) -> bytes:
     """Return the answer to a good key: short, some clients read it with a buffer of 1 KiB."""
     return encode(
         {
@@ -122,6 +122,7 @@ def authenticated(*, broker: str, user_id: str) -> bytes:
             "broker": broker,
             "user_id": user_id,
             "supported_features": {"ltp": True, "quote": True, "depth": True},
+            **_request_id(request),
         }
     )
 

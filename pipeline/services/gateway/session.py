@@ -75,6 +75,7 @@ class Session:
         self._authenticate_by_ns = now_ns + int(limits.authenticate_within_s * NS_PER_S)
         self._checking = False  # a key is being looked at, or its refusal is held back
         self._refuse_at_ns = 0
+        self._shown: Request = {}  # the message that showed the key, without it
         self._going_on = False
         self._inbox = Inbox(limits.control_messages())
         self._mistakes = TokenBucket(
@@ -152,7 +153,7 @@ class Session:
         if self.closed or not self._checking or self._refuse_at_ns:
             return
         self._checking = False
-        self._error("SERVER_ERROR", "API keys cannot be checked now, try again")
+        self._error("SERVER_ERROR", "API keys cannot be checked now, try again", self._shown)
         self._go_on(now_ns)
 
     def key_revoked(self) -> None:
@@ -257,6 +258,7 @@ class Session:
             self._end_with(CLOSE_POLICY, "too many wrong keys")
         else:
             self._checking = True
+            self._shown = {"request_id": request.get("request_id")}
             self._desk.check_key(self, key)
 
     def _admit(self, principal: Principal) -> None:
@@ -265,9 +267,9 @@ class Session:
         self.principal = principal
         self._visit.authenticated()
         if principal.owner is None:
-            self._error("BROKER_ERROR", "No broker configuration found for user")
+            self._error("BROKER_ERROR", "No broker configuration found for user", self._shown)
         else:
-            self._say(messages.authenticated(broker=self._desk.broker, user_id=principal.name))
+            self._say(messages.authenticated(self._desk.broker, principal.name, self._shown))
 
     def _punish(self, now_ns: int) -> None:
         penalty = self._visit.wrong_key(now_ns)
@@ -281,4 +283,4 @@ class Session:
     def _refuse_key(self) -> None:
         self._checking = False
         self._refuse_at_ns = 0
-        self._error("AUTHENTICATION_ERROR", _BAD_KEY)
+        self._error("AUTHENTICATION_ERROR", _BAD_KEY, self._shown)
