@@ -12,7 +12,7 @@ from pipeline.sim.control import ControlClient
 from pipeline.sim.role import CONTROL_NAME
 from tests.clients.node import installed, node, websocket_switch
 from tests.clients.session import Session
-from tests.clients.witness import Witness, assert_silent, assert_slice, witness
+from tests.clients.witness import Witness, as_json, assert_silent, assert_slice, witness
 from tests.conftest import wait_until
 from tests.system.gateway_rig import GatewayRun, gateway_config
 from tests.system.rig import Run
@@ -76,17 +76,6 @@ def expected(truth: Witness, mode: int, symbol: str, exchange: str) -> tuple[lis
         [ltp_event(row) for row in rows if "depth" not in row],
         [depth_event(row) for row in rows if "depth" in row],
     )
-
-
-def as_json(value: Any) -> Any:
-    """Return a value as JavaScript writes it: it knows no 24600.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {name: as_json(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [as_json(item) for item in value]
-    return value
 
 
 def test_every_event_has_the_right_values_until_it_is_given_up(

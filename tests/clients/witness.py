@@ -78,6 +78,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def as_json(value: Any) -> Any:
+    """Return a value as JavaScript writes it: it knows no 24600.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: as_json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [as_json(item) for item in value]
+    return value
+
+
 def assert_slice(found: list[Any], expected: list[Any], what: str) -> None:
     """Fail unless what was found is a piece of what was expected: nothing left out, or else."""
     assert found, f"nothing of {what}"

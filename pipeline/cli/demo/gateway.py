@@ -6,6 +6,7 @@ gateway's address, and by its environment a key that is good for this demo alone
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,7 @@ _LIST: Final = "instruments.sqlite"
 _LISTED: Final = 9000
 #: What the demo changes in the example's config: everything of its own, and a port that is free.
 _MORE: Final = f'port = 0\nkeys_file = "{_KEYS}"\n\n[instruments]\nfile = "{_LIST}"\n'
-_PACKAGES: Final = {"picows": "'tickrail[gateway]'", "openalgo": "openalgo"}
+_PACKAGES: Final = ("picows", "openalgo")
 
 
 def summary() -> str:
@@ -81,5 +82,5 @@ def require_packages() -> None:
         needs = " and ".join(missing)
         raise PipelineError(
             f"demo {NAME} needs {needs}, not installed here: "
-            f"pip install {' '.join(_PACKAGES[package] for package in missing)}"
+            f"{sys.executable} -m pip install {' '.join(missing)}"
         )

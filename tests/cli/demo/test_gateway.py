@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 
 import pytest
@@ -27,10 +28,12 @@ def test_what_is_missing_is_told_in_a_line_with_what_to_install(
     packages_are(monkeypatch, "picows")
     with pytest.raises(PipelineError) as caught:
         scene_of("gateway")
-    told = "demo gateway needs openalgo, not installed here: pip install openalgo"
-    assert str(caught.value) == told
+    told = "demo gateway needs openalgo, not installed here: "
+    assert str(caught.value) == f"{told}{sys.executable} -m pip install openalgo"
     packages_are(monkeypatch)
-    with pytest.raises(PipelineError, match="pip install 'tickrail.gateway.' openalgo$"):
+    with pytest.raises(
+        PipelineError, match="needs picows and openalgo, .* -m pip install picows openalgo$"
+    ):
         scene_of("gateway")
 
 
