@@ -66,6 +66,8 @@ ELSEWHERE = {
     f"{OPENALGO}.replies": f"{OPENALGO_TESTS}/test_v1.py",
     f"{OPENALGO}.schemas": f"{OPENALGO_TESTS}/test_v1.py",
     "pipeline.services.control.api.origin": "tests/services/control/api/test_session.py",
+    "pipeline.services.control.api.schema": "tests/services/control/api/test_document.py",
+    "pipeline.services.control.api.schemas": "tests/services/control/api/test_document.py",
     "pipeline.services.control.api.serving": "tests/services/control/api/test_app.py",
     "pipeline.services.control.api.stream": "tests/services/control/api/test_app.py",
     "pipeline.services.control.desk": "tests/services/control/api/test_app.py",

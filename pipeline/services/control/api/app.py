@@ -6,13 +6,13 @@ still, and does through `Commands` what a client of `control.sock` does.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from pipeline.core.control import Act, AnyRequest, Ask, SetMode, Subscribe, Unsubscribe
 from pipeline.core.secrets import Secret
@@ -30,6 +30,7 @@ from pipeline.services.control.api.models import (
 from pipeline.services.control.api.openalgo.paths import add_openalgo
 from pipeline.services.control.api.openalgo.replies import failure, is_ours
 from pipeline.services.control.api.page import Page
+from pipeline.services.control.api.schemas import GOOD
 from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.commands import Refused
 from pipeline.services.control.front import Front
@@ -37,6 +38,16 @@ from pipeline.services.control.screen.routes import ScreenPaths
 
 #: Of whose accounts alone; without it of all.
 Owner = Annotated[str | None, Query(max_length=64)]
+
+
+class _Events(PlainTextResponse):
+    """What the document says `/events` answers."""
+
+    media_type = "text/event-stream"
+
+
+#: What is no JSON.
+_KINDS: Final[dict[str, type[Response]]] = {"metrics": PlainTextResponse, "events": _Events}
 
 
 def build_app(front: Front) -> FastAPI:
@@ -61,45 +72,37 @@ class _Paths:
     def router(self) -> APIRouter:
         key = Depends(HTTPBearer(auto_error=False))  # for the document: the guard has looked
         router = APIRouter(dependencies=[key], responses=error_responses(401, 422, 503))
-        add = router.add_api_route
-        pool = "/advanced/websocket-pool/stats"
-        add(pool, self.stats, tags=["stats"])
-        add(
-            pool + "/{account_id}",
-            self.account_stats,
-            tags=["stats"],
-            responses=error_responses(404),
-        )
-        add("/advanced/rate-limit/stats", self.rate_limit_stats, tags=["stats"])
-        add("/advanced/rate-limit/config", self.rate_limit_config, tags=["stats"])
-        add("/alerts", self.alerts, tags=["stats"])
-        add("/metrics", self.metrics, tags=["stats"])
-        add("/events", self.events, tags=["stats"])
-        add("/clients", self.clients, tags=["demand"])
-        add("/subscriptions", self.subscriptions, tags=["demand"])
-        add("/pool/distribution", self.distribution, tags=["pool"])
+        stats = "/advanced/websocket-pool/stats"
+        _add(router, stats, self.stats, "stats")
+        _add(router, stats + "/{account_id}", self.account_stats, "stats", errors=(404,))
+        _add(router, "/advanced/rate-limit/stats", self.rate_limit_stats, "stats")
+        _add(router, "/advanced/rate-limit/config", self.rate_limit_config, "stats")
+        _add(router, "/alerts", self.alerts, "stats")
+        _add(router, "/metrics", self.metrics, "stats")
+        _add(router, "/events", self.events, "stats")
+        _add(router, "/clients", self.clients, "demand")
+        _add(router, "/subscriptions", self.subscriptions, "demand")
+        _add(router, "/windows", self.windows, "demand")
+        _add(router, "/pool/distribution", self.distribution, "pool")
         self._add_changes(router)
         router_open = APIRouter()
-        router_open.add_api_route("/health", self.health, tags=["stats"])
+        _add(router_open, "/health", self.health, "stats")
         router.include_router(router_open)
         return router
 
     def _add_changes(self, router: APIRouter) -> None:
-        add, errors = router.add_api_route, error_responses(409, 429)
-        demand: dict[str, Any] = {"tags": ["demand"], "responses": errors}
-        add("/subscriptions", self.subscribe, methods=["POST"], **demand)
-        add("/subscriptions", self.unsubscribe, methods=["DELETE"], **demand)
-        add("/subscriptions/mode", self.set_mode, methods=["PUT"], **demand)
-        pool: dict[str, Any] = {
-            "methods": ["POST"], "tags": ["pool"], "responses": error_responses(404, 409, 429),
-        }  # fmt: skip
-        add("/pool/plan", self.plan, **pool)
-        add("/pool/rebalance", self.rebalance, **pool)
-        add("/pool/scale", self.scale, **pool)
-        add("/pool/recycle", self.recycle, **pool)
-        add("/pool/drain", self.drain, **pool)
-        pool["methods"] = ["PUT"]
-        add("/accounts/{account_id}/token", self.put_token, **pool)
+        demand = 409, 429
+        _add(router, "/subscriptions", self.subscribe, "demand", "POST", errors=demand)
+        _add(router, "/subscriptions", self.unsubscribe, "demand", "DELETE", errors=demand)
+        _add(router, "/subscriptions/mode", self.set_mode, "demand", "PUT", errors=demand)
+        pool = 404, 409, 429
+        _add(router, "/pool/plan", self.plan, "pool", "POST", errors=pool)
+        _add(router, "/pool/rebalance", self.rebalance, "pool", "POST", errors=pool)
+        _add(router, "/pool/scale", self.scale, "pool", "POST", errors=pool)
+        _add(router, "/pool/recycle", self.recycle, "pool", "POST", errors=pool)
+        _add(router, "/pool/drain", self.drain, "pool", "POST", errors=pool)
+        token = "/accounts/{account_id}/token"
+        _add(router, token, self.put_token, "pool", "PUT", errors=pool)
 
     # ---- documents --------------------------------------------------------------------------
 
@@ -160,6 +163,12 @@ class _Paths:
         """What is wanted, by instrument token; `after` is the last token of the page before."""
         request = Ask(about="subscriptions", after=after, limit=limit, client=client)
         return self._answer(request, owner)
+
+    async def windows(
+        self, client: str | None = Query(None, max_length=64), owner: Owner = None
+    ) -> Response:
+        """The options that follow their underlying: of all clients, or of one."""
+        return self._answer(Ask(about="windows", client=client), owner)
 
     async def subscribe(self, body: SubscribeBody) -> Response:
         """Want more, or the same in another mode; whole, or in part if `partial` is true."""
@@ -228,11 +237,23 @@ class _Paths:
         return json_answer(answer.result) if answer.problem is None else refusal(answer.problem)
 
 
+def _add(
+    router: APIRouter, path: str, handler: Any, tag: str, method: str = "GET",
+    *, errors: tuple[int, ...] = (),
+) -> None:  # fmt: skip
+    """Add a path, with what the document says of its answers."""
+    responses = {**GOOD[handler.__name__], **error_responses(*errors)}
+    router.add_api_route(
+        path, handler, methods=[method], tags=[tag], responses=responses,
+        response_class=_KINDS.get(handler.__name__, JSONResponse),
+    )  # fmt: skip
+
+
 def _subscribe(body: SubscribeBody, *, dry_run: bool) -> Subscribe:
     return Subscribe(
         instruments=list(body.instruments), mode=body.mode, partial=body.partial,
         dry_run=dry_run, priority=body.priority, account=body.account,
-        connection=body.connection, group=body.group,
+        connection=body.connection, group=body.group, follow=body.follow,
     )  # fmt: skip
 
 

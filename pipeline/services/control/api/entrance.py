@@ -19,6 +19,7 @@ from pipeline.services.control.api.answers import error_responses, json_answer
 from pipeline.services.control.api.guard import Pass
 from pipeline.services.control.api.models import Body
 from pipeline.services.control.api.page import Page
+from pipeline.services.control.api.schemas import GOOD
 from pipeline.services.control.api.session import Session, Sessions, csrf_token, set_cookie
 
 _NO_TICKET: Final = (
@@ -54,10 +55,14 @@ class Entrance:
         for name in self._page.names:
             add(f"/screen/{name}", self.file, include_in_schema=False)
         errors = error_responses(401, 403, 422, 429, 503)
-        add("/auth/session", self.enter, methods=["POST"], responses=errors)
-        add("/auth/session", self.session, responses=error_responses(401, 503))
-        add("/auth/session", self.leave, methods=["DELETE"], responses=errors)
-        add("/auth/csrf-token", self.csrf_token, responses=error_responses(401, 503))
+        for path, method, handler in (
+            ("/auth/session", "POST", self.enter),
+            ("/auth/session", "GET", self.session),
+            ("/auth/session", "DELETE", self.leave),
+            ("/auth/csrf-token", "GET", self.csrf_token),
+        ):
+            responses = {**GOOD[handler.__name__], **errors}
+            add(path, handler, methods=[method], responses=responses)
         return router
 
     # ---- the page ---------------------------------------------------------------------------

@@ -40,9 +40,11 @@ class ModeBody(InstrumentsBody):
 
 
 class SubscribeBody(ModeBody):
-    """More that a client wants. `partial`: take what there is room for."""
+    """More that a client wants. `partial`: take what there is room for. `follow`: forms with `atm`
+    move with their underlying."""
 
     partial: bool = False
+    follow: bool = False
     priority: StrictStr = "warm"
     account: StrictStr | None = None
     connection: Number | None = None

@@ -17,7 +17,7 @@ STATS = "/advanced/websocket-pool/stats"
 PATHS = [
     ("GET", STATS), ("GET", f"{STATS}/a"), ("GET", "/advanced/rate-limit/stats"),
     ("GET", "/advanced/rate-limit/config"), ("GET", "/alerts"), ("GET", "/metrics"),
-    ("GET", "/events"), ("GET", "/clients"), ("GET", "/subscriptions"),
+    ("GET", "/events"), ("GET", "/clients"), ("GET", "/subscriptions"), ("GET", "/windows"),
     ("GET", "/pool/distribution"), ("POST", "/subscriptions"), ("DELETE", "/subscriptions"),
     ("PUT", "/subscriptions/mode"), ("POST", "/pool/plan"), ("POST", "/pool/rebalance"),
     ("POST", "/pool/scale"), ("POST", "/pool/recycle"), ("POST", "/pool/drain"),

@@ -4,87 +4,94 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-Schema = dict[str, Any]
-
-_NUMBER: Final[Schema] = {"type": "number"}
-_INTEGER: Final[Schema] = {"type": "integer"}
-_TEXT: Final[Schema] = {"type": "string"}
-_FLAG: Final[Schema] = {"type": "boolean"}
-
-
-def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
-    properties = {**required, **(optional or {})}
-    return {"type": "object", "required": list(required), "properties": properties}
-
-
-def _list(item: Schema, **more: Any) -> Schema:
-    return {"type": "array", "items": item, **more}
+from pipeline.services.control.api.schema import (
+    FLAG,
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Schema,
+    all_of,
+    good,
+    list_of,
+    or_null,
+    record,
+)
 
 
 def answer(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Any:
     """Return the `responses` of a path whose good answer has these fields."""
     status: Schema = {"enum": ["success", "partial"]}
-    schema = _object({"status": status, **required}, optional)
-    content = {"application/json": {"schema": schema}}
-    return {200: {"description": "What was asked for", "content": content}}
+    return good(record({"status": status, **required}, optional))
 
 
-_QUOTE: Final = _object(
-    {"ltp": _NUMBER},
+_QUOTE: Final = record(
+    {"ltp": NUMBER},
     {
-        "open": _NUMBER, "high": _NUMBER, "low": _NUMBER, "ask": _NUMBER, "bid": _NUMBER,
-        "prev_close": _NUMBER, "volume": _INTEGER, "oi": _INTEGER,
+        "open": NUMBER, "high": NUMBER, "low": NUMBER, "ask": NUMBER, "bid": NUMBER,
+        "prev_close": NUMBER, "volume": INTEGER, "oi": INTEGER,
     },
 )  # fmt: skip
-_SIDE: Final = _list(_object({"price": _NUMBER, "quantity": _INTEGER}), minItems=5, maxItems=5)
-_DEPTH: Final = _object(
+_SIDE: Final = list_of(record({"price": NUMBER, "quantity": INTEGER}), minItems=5, maxItems=5)
+_DEPTH: Final = record(
     {
-        "open": _NUMBER, "high": _NUMBER, "low": _NUMBER, "ltp": _NUMBER, "ltq": _INTEGER,
-        "prev_close": _NUMBER, "volume": _INTEGER, "oi": _INTEGER, "totalbuyqty": _INTEGER,
-        "totalsellqty": _INTEGER, "asks": _SIDE, "bids": _SIDE,
+        "open": NUMBER, "high": NUMBER, "low": NUMBER, "ltp": NUMBER, "ltq": INTEGER,
+        "prev_close": NUMBER, "volume": INTEGER, "oi": INTEGER, "totalbuyqty": INTEGER,
+        "totalsellqty": INTEGER, "asks": _SIDE, "bids": _SIDE,
     },
 )  # fmt: skip
-_ROW: Final = _object(
+_ROW: Final = record(
     {
-        "id": _INTEGER, "symbol": _TEXT, "brsymbol": _TEXT, "name": _TEXT, "exchange": _TEXT,
-        "brexchange": _TEXT, "token": _TEXT, "expiry": _TEXT, "strike": _NUMBER,
-        "lotsize": _INTEGER, "instrumenttype": _TEXT, "tick_size": _NUMBER,
-        "contract_value": _NUMBER,
+        "id": INTEGER, "symbol": TEXT, "brsymbol": TEXT, "name": TEXT, "exchange": TEXT,
+        "brexchange": TEXT, "token": TEXT, "expiry": TEXT, "strike": NUMBER,
+        "lotsize": INTEGER, "instrumenttype": TEXT, "tick_size": NUMBER,
+        "contract_value": NUMBER,
     },
-    {"freeze_qty": _INTEGER},
+    {"freeze_qty": INTEGER},
 )  # fmt: skip
-_RESULT: Final = _object(
+_RESULT: Final = record(
     {
-        "symbol": _TEXT, "exchange": _TEXT,
+        "symbol": TEXT, "exchange": TEXT,
         "data": {"anyOf": [_QUOTE, {"type": "object", "maxProperties": 0}]},
     },
-    {"error": _TEXT},
+    {"error": TEXT},
 )  # fmt: skip
 _NAMES: Final = ("months", "weeks", "days", "hours", "minutes", "seconds")
-_ITEM: Final = _object({"symbol": _TEXT, "exchange": _TEXT}, {"message": _TEXT, "mode": _TEXT})
+_ITEM: Final = record({"symbol": TEXT, "exchange": TEXT}, {"message": TEXT, "mode": TEXT})
 
 V1: Final[dict[str, Any]] = {
     "quotes": answer({"data": _QUOTE}),
-    "multiquotes": answer({"results": _list(_RESULT)}),
+    "multiquotes": answer({"results": list_of(_RESULT)}),
     "depth": answer({"data": _DEPTH}),
     "symbol": answer({"data": _ROW}),
-    "search": answer({"message": _TEXT, "data": _list(_ROW)}),
-    "expiry": answer({"message": _TEXT, "data": _list(_TEXT)}),
-    "intervals": answer({"data": _object({name: _list(_TEXT) for name in _NAMES})}),
-    "ping": answer({"data": _object({"message": _TEXT, "broker": _TEXT})}),
+    "search": answer({"message": TEXT, "data": list_of(_ROW)}),
+    "expiry": answer({"message": TEXT, "data": list_of(TEXT)}),
+    "intervals": answer({"data": record({name: list_of(TEXT) for name in _NAMES})}),
+    "ping": answer({"data": record({"message": TEXT, "broker": TEXT})}),
     "history": {},
 }
-_CHANGED: Final = answer({"message": _TEXT, "successful": _list(_ITEM), "failed": _list(_ITEM)})
+_HEALTH: Final = record(
+    {
+        **all_of(TEXT, "status", "trade_management_reason", "message"),
+        **all_of(FLAG, "healthy", "connected", "authenticated", "data_flow_healthy"),
+        "last_data_age_seconds": or_null(NUMBER),
+        **all_of(INTEGER, "cache_size", "total_subscribers", "critical_subscribers"),
+        **all_of(INTEGER, "total_updates_processed", "validation_errors", "stale_data_events"),
+        **all_of(INTEGER, "reconnect_count"),
+        "uptime_seconds": NUMBER,
+        "trade_management_safe": FLAG,
+    }
+)
+_CHANGED: Final = answer({"message": TEXT, "successful": list_of(_ITEM), "failed": list_of(_ITEM)})
 WEBSOCKET: Final[dict[str, Any]] = {
-    "config": answer({"websocket_url": _TEXT, "is_secure": _FLAG, "original_url": _TEXT}),
-    "apikey": answer({"api_key": _TEXT}),
-    "status": answer({"connected": _FLAG, "authenticated": _FLAG, "broker": _TEXT}),
-    "subscriptions": answer({"count": _INTEGER, "subscriptions": _list(_ITEM)}),
+    "config": answer({"websocket_url": TEXT, "is_secure": FLAG, "original_url": TEXT}),
+    "apikey": answer({"api_key": TEXT}),
+    "status": answer({"connected": FLAG, "authenticated": FLAG, "broker": TEXT}),
+    "subscriptions": answer({"count": INTEGER, "subscriptions": list_of(_ITEM)}),
     "market-data": answer({"data": _QUOTE}),
-    "health": {},
-    "trade-safe": answer({"trade_management_safe": _FLAG, "trade_management_reason": _TEXT}),
+    "health": good(_HEALTH),
+    "trade-safe": answer({"trade_management_safe": FLAG, "trade_management_reason": TEXT}),
     "metrics": answer({"metrics": {"type": "object"}}),
     "subscribe": _CHANGED,
     "unsubscribe": _CHANGED,
-    "unsubscribe-all": answer({"message": _TEXT}),
+    "unsubscribe-all": answer({"message": TEXT}),
 }
