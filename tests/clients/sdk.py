@@ -64,6 +64,9 @@ def _runs(python: str | Path, version: str) -> bool:
     return result.stdout.strip() == version
 
 
-def session(generation: int, url: str, key: str) -> Session:
-    """Return a session with the SDK's client; its callbacks tell of "ltp", "quote", ... "order"."""
-    return Session([str(sdk_python(generation)), str(SESSION)], url, key)
+def session(generation: int, url: str, key: str, host: str = "http://127.0.0.1:1") -> Session:
+    """Return a session with the SDK's client; its callbacks tell of "ltp", "quote", ... "order".
+
+    host: of the HTTP half.
+    """
+    return Session([str(sdk_python(generation)), str(SESSION)], url, key, OPENALGO_HOST=host)

@@ -1,7 +1,8 @@
 """Run by a Python that has PyPI's openalgo: its client, called by lines of JSON. Not a test.
 
-In: ["subscribe_ltp", [{"exchange": "NSE", "symbol": "INFY"}]]. Out: ["answer", true], and what the
-callbacks get: ["ltp", {...}].
+In: ["subscribe_ltp", [{"exchange": "NSE", "symbol": "INFY"}]], or with arguments by name
+["quotes", {"symbol": "INFY", "exchange": "NSE"}]. Out: ["answer", true], and what the callbacks
+get: ["ltp", {...}].
 """
 
 import json
@@ -20,7 +21,11 @@ def tell(kind, value):
 
 
 def main():
-    client = api(api_key=os.environ["OPENALGO_API_KEY"], ws_url=os.environ["OPENALGO_URL"])
+    client = api(
+        api_key=os.environ["OPENALGO_API_KEY"],
+        host=os.environ.get("OPENALGO_HOST", "http://127.0.0.1:1"),
+        ws_url=os.environ["OPENALGO_URL"],
+    )
     callbacks = {
         f"subscribe_{kind}": lambda message, kind=kind: tell(kind, message)
         for kind in ("ltp", "quote", "depth")
@@ -28,6 +33,8 @@ def main():
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         options = {"on_data_received": callbacks[name]} if name in callbacks else {}
+        if arguments and isinstance(arguments[0], dict):
+            options = arguments.pop(0)  # what the HTTP half takes by name
         if name == "subscribe_orders":
             options = {"on_order_update": lambda message: tell("order", message)}
         tell("answer", getattr(client, name)(*arguments, **options))

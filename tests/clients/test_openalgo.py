@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.instruments.openalgo import openalgo_key
+from pipeline.instruments.store import today_in_india
+from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.sim.control import ControlClient
 from pipeline.sim.role import CONTROL_NAME
 from tests.clients.sdk import sdk_python
@@ -16,6 +20,7 @@ from tests.clients.session import Session
 from tests.clients.witness import Witness, assert_silent, assert_slice, witness
 from tests.conftest import wait_until
 from tests.system.gateway_rig import GatewayRun, gateway_config
+from tests.system.http_client import API, HttpClient
 from tests.system.rig import Run
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -157,3 +162,59 @@ def test_order_updates_reach_their_owner(gateway: GatewayRun, generation: int) -
         [order] = session.messages["order"]
         found = [order[name] for name in ("orderid", "order_status", "quantity", "user_id")]
         assert found == ["7", "complete", 5, "alice"]
+
+
+def test_thousands_in_one_message(generation: int, make_run: Make, tmp_path: Path) -> None:
+    """2.x asks for all of them at once, 1.x for one each tenth of a second."""
+    if generation == 1:
+        return
+    listed = synthetic_instruments(today_in_india(), rows=9000)
+    names = [openalgo_key(instrument).split(":") for instrument in islice(listed, 3000)]
+    instruments = [{"exchange": exchange, "symbol": symbol} for exchange, symbol in names]
+    run = make_run(
+        connections=3, count=3000, pool="", simulator="rate = 3000.0",
+        more=gateway_config(tmp_path),
+    )  # fmt: skip
+    gateway = GatewayRun(run.start())
+    with sdk_session(2, gateway.url, gateway.key()) as session:
+        assert session.call("connect") is True
+        assert session.call("subscribe_ltp", instruments) is True
+        found: set[str] = set()
+
+        def all_came() -> bool:
+            messages = session.messages["ltp"]
+            found.update(f"{m['exchange']}:{m['symbol']}" for m in messages)
+            messages.clear()
+            return len(found) == 3000
+
+        wait_until(all_came, timeout_s=120.0, what="a tick of each")
+        assert found == {":".join(name) for name in names}
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_the_http_half_answers(generation: int, make_run: Make, tmp_path: Path) -> None:
+    run = make_run(
+        connections=1, count=30, pool="", simulator=SIMULATOR, more=gateway_config(tmp_path) + API
+    )
+    gateway = GatewayRun(run.start())
+    host = f"http://127.0.0.1:{HttpClient(run).port}"
+    key = gateway.key()
+    with sdk_session(generation, gateway.url, key, host) as session, witness(run) as truth:
+        quotes = session.call("quotes", INFY)
+        assert quotes["status"] == "success", quotes
+        many = session.call("multiquotes", {"symbols": [INFY, NIFTY]})
+        assert [row["symbol"] for row in many["results"]] == ["INFY", "NIFTY"]
+        prices = {float(tick["last_price"]) for tick in truth.ticks(TOKENS["NSE:INFY"])}
+        assert {quotes["data"]["ltp"], many["results"][0]["data"]["ltp"]} <= prices
+        depth = session.call("depth", INFY)["data"]
+        assert (len(depth["bids"]), len(depth["asks"])) == (5, 5)
+        assert session.call("symbol", INFY)["data"]["token"]
+        assert session.call("search", {"query": "INFY", "exchange": "NSE"})["status"] == "success"
+        assert session.call("intervals")["status"] == "success"
+        history = {**INFY, "interval": "1m", "start_date": "2025-01-01", "end_date": "2025-01-02"}
+        assert session.call("history", history)["status"] == "error"
+        unknown = {"exchange": "NSE", "symbol": "NOSUCH"}
+        assert session.call("quotes", unknown)["status"] == "error"
+    assert run.stop() == 0
+    run.assert_nothing_left()
