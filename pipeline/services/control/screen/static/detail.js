@@ -30,7 +30,7 @@ export class Detail {
     this.name = h("h3", {}, "No instrument chosen");
     this.where = h("span", { class: "faint" });
     this.ltp = h("span", { class: "big number" }, "–");
-    this.change = h("span", { class: "number" });
+    this.change = h("span", { class: "number change" });
     this.age = h("span", { class: "faint" });
     this.cells = FIGURES.map(([, label]) => {
       const value = h("dd", { class: "number" }, "–");
@@ -42,6 +42,8 @@ export class Detail {
     this.steps.value = String(this.step);
     this.chartNote = h("span", { class: "faint" });
     this.chartBox = h("div", { class: "chart candles", role: "img", "aria-label": "Candles" });
+    this.noCandles = h("p", { class: "faint note empty" },
+      "No candle yet. They are made here, from the ticks that come while the page is open.");
     byId("detail").append(
       h("div", { class: "quote" }, h("div", {}, this.name, this.where),
         h("div", { class: "right" }, this.ltp, this.change, this.age)),
@@ -49,7 +51,7 @@ export class Detail {
       h("div", { class: "split" },
         h("div", { class: "candle-box" },
           h("div", { class: "caption" }, h("label", {}, "Candles of ", this.steps), this.chartNote),
-          this.chartBox),
+          this.chartBox, this.noCandles),
         this.buildDepth()));
     this.chart = new CandleChart(this.chartBox);
   }
@@ -113,7 +115,7 @@ export class Detail {
     if (!this.item.symbol) return "not in the instrument list: it has no name to ask for";
     const refused = this.gateway.refused.get(this.item.key);
     if (refused) return `the gateway refused it: ${refused}`;
-    if (record === null) return live ? "no tick yet" : "no tick";
+    if (record === null) return live ? "no tick yet" : "no prices now";
     const age = Date.now() - record.heard;
     if (live && age < OLD_MS) return `last tick ${clock(record.heard)}`;
     return `last tick ${clock(record.heard)}, ${duration(age / 1000)} ago`;
@@ -133,10 +135,11 @@ export class Detail {
 
   paintCandles() {
     const rows = this.candles.of(this.step);
-    this.chart.show(rows, this.step);
     const last = rows.at(-1);
-    setText(this.chartNote, last === undefined
-      ? "made here, from the first tick on"
+    this.chartBox.hidden = last === undefined; // first: a chart needs to know how wide it may be
+    this.noCandles.hidden = last !== undefined;
+    this.chart.show(rows, this.step);
+    setText(this.chartNote, last === undefined ? ""
       : `${plural(rows.length, "candle")} · O ${price(last.open)} H ${price(last.high)} ` +
         `L ${price(last.low)} C ${price(last.close)} · ${whole(last.ticks)} ticks`);
   }

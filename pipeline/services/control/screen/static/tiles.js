@@ -45,7 +45,7 @@ export class Summary {
     const since = clock(this.state.since);
     switch (this.state.phase) {
       case "live": return ["good", `live since ${since}`];
-      case "lost": return ["bad", `disconnected since ${since}, trying again`];
+      case "lost": return ["bad", `disconnected since ${since}`];
       case "expired": return ["bad", `session expired at ${since}`];
       default: return ["idle", "connecting"];
     }
@@ -56,7 +56,7 @@ export class Summary {
     const since = clock(this.gateway.since);
     switch (phase) {
       case "live": return ["good", `live since ${since}`];
-      case "lost": return ["bad", `disconnected since ${since}, trying again`];
+      case "lost": return ["bad", `disconnected since ${since}`];
       case "refused": return ["bad", `refused since ${since}: ${text}`];
       case "absent": return ["idle", "none: no gateway"];
       case "expired": return ["bad", `session expired at ${since}`];
@@ -73,7 +73,8 @@ export class Summary {
     if (this.state.phase === "lost") {
       notices.push(["bad", found === null
         ? "The control process does not answer; there are no figures yet."
-        : `The control process does not answer. Below is what was known at ${clock(found.taken_ts_ns / 1e6)}.`]);
+        : "The control process does not answer; the page tries again. Below is what was known at " +
+          `${clock(found.taken_ts_ns / 1e6)}.`]);
     }
     if (found?.unreadable) notices.push(["bad", found.unreadable]);
     if (this.gateway.phase === "absent") {
@@ -110,9 +111,9 @@ function tiles(found) {
     tile("Health", pool ? pool.score.toFixed(0) : "–", pool ? words(pool.state) : "no pool",
       tone(pool?.state)),
     tile("Connections", `${live} / ${connections.length}`, connections.length ? "live" : "none is open",
-      live === connections.length ? "good" : "warn"),
+      !connections.length ? "idle" : live === connections.length ? "good" : "warn"),
     tile("Instruments", whole(total("confirmed")), `ticking, of ${whole(total("assigned"))} assigned`,
-      total("confirmed") < total("assigned") ? "warn" : "good"),
+      !total("assigned") ? "idle" : total("confirmed") < total("assigned") ? "warn" : "good"),
     tile("Ticks", rated ? count(total("ticks_per_s")) : "–", `a second, ${count(total("ticks"))} in all`),
     tile("Bytes", rated ? bytes(total("bytes_per_s")) : "–", "a second"),
     tile("Latency p99", slowest ? latency(slowest.p99_ns) : "–",

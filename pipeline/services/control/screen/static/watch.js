@@ -55,6 +55,7 @@ export class WatchList extends EventTarget {
     const found = this.instruments.search(byId("search").value);
     this.items = this.tab === "all" ? found : this.ofWatched(found);
     if (this.chosen === null && this.items.length) this.choose(this.items[0]);
+    byId("list").hidden = this.items.length === 0;
     const index = this.items.findIndex((item) => item.key === this.chosen?.key);
     this.list.setItems(this.items, index);
     this.gateway.want("watched", new Map([...this.watched].map((key) => [key, QUOTE])));
