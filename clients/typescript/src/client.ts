@@ -157,7 +157,14 @@ export class GatewayClient {
       return;
     }
     if (this.#status !== "connecting") return; // closed meanwhile
-    const socket = (this.#socket = this.#options.open(this.#options.url));
+    let socket: Socket;
+    try {
+      socket = this.#socket = this.#options.open(this.#options.url);
+    } catch (error) {
+      this.#emit("problem", { code: "NO_SOCKET", message: String(error) });
+      this.#wait(0);
+      return;
+    }
     socket.onopen = () => this.#send({ action: "authenticate", api_key: key });
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#end(event.code, event.reason);

@@ -163,6 +163,23 @@ test("a key is asked for on each connection", LIMIT, async (t) => {
   assert.equal(client.status, "live");
 });
 
+test("an address that cannot be opened is told, and tried again", LIMIT, async (t) => {
+  const gateway = new FakeGateway();
+  let count = 0;
+  const open = () => {
+    count += 1;
+    if (count === 1) throw new SyntaxError("no such scheme");
+    return gateway.open() as never;
+  };
+  const client = new GatewayClient({ ...gateway.options, open });
+  t.after(() => client.close());
+  const problems: string[] = [];
+  client.on("problem", ({ code }) => problems.push(code));
+  client.connect();
+  await until(() => client.status === "live");
+  assert.deepEqual(problems, ["NO_SOCKET"]);
+});
+
 test("a connection that says nothing more is found and replaced", LIMIT, async (t) => {
   const options = { pingAfterMs: 10, pongWithinMs: 10, connectWithinMs: 20 };
   const { gateway, gaps, live } = start(t, new FakeGateway(), options);
