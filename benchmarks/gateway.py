@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
@@ -21,6 +21,7 @@ import psutil
 from benchmarks.harness.children import Asked, Children
 from benchmarks.run import DEADLINE_S, SHARED_MEMORY
 from pipeline.core.enums import SegmentKind, State
+from pipeline.core.errors import SegmentError
 from pipeline.core.instrument import Instrument
 from pipeline.instruments.openalgo import openalgo_key
 from pipeline.instruments.store import today_in_india, write_store
@@ -119,7 +120,7 @@ class GatewayRun:
         deadline_s = time.monotonic() + DEADLINE_S
         path = self.paths.segment(SegmentKind.GATEWAY_STATUS)
         while True:
-            if path.exists():
+            with suppress(FileNotFoundError, SegmentError):  # it is being made
                 page = StatusPage(Segment.attach(path, SegmentKind.GATEWAY_STATUS))
                 if int(page.head["state"]) == State.LIVE:
                     return page

@@ -8,7 +8,8 @@ client in turn. Prints a line when all have what they asked for, and then answer
 `window SECONDS [FILE]` with what a window brought; FILE gets (exchange:symbol, volume, monotonic
 ns) of every message.
 
-Slow clients read 10 ms in each half second, stalled ones nothing from the first window on.
+Slow clients read 10 ms in each half second, stalled ones nothing from the first window on. Of a
+group of kind flood, `count` connections are begun each second of a window, which never say a word.
 """
 
 from __future__ import annotations
@@ -134,6 +135,18 @@ async def read_slowly(client: Client) -> None:
         await asyncio.sleep(_SLOW_READ_S)
 
 
+async def flood(url: str, per_s: int) -> None:
+    """Connect so often a second, without a word; what the server closes is gone."""
+    silent: list[Client] = []
+    while True:
+        client = Client("flood", ages=False)
+        client.counts_only = True
+        client.transport, _ = await ws_connect(lambda c=client: c, url)
+        silent = [one for one in silent if not one.closed_ns]
+        silent.append(client)
+        await asyncio.sleep(1 / per_s)
+
+
 async def window(clients: list[Client], seconds: float, file: str | None) -> dict[str, Any]:
     """Let a window pass and return a summary for each kind."""
     for client in clients:
@@ -171,7 +184,10 @@ async def main() -> None:
     spec = json.loads(Path(sys.argv[1]).read_text())
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     clients: list[Client] = []
+    floods = [group["count"] for group in spec["groups"] if group["kind"] == "flood"]
     for group in spec["groups"]:
+        if group["kind"] == "flood":
+            continue
         for start in range(0, group["count"], 50):
             numbers = range(start, min(start + 50, group["count"]))
             clients += await asyncio.gather(*(connect(spec, group, n) for n in numbers))
@@ -182,6 +198,7 @@ async def main() -> None:
         _, seconds, *file = line.split()
         if not tasks:
             tasks = [loop.create_task(read_slowly(c)) for c in clients if c.kind == "slow"]
+            tasks += [loop.create_task(flood(spec["url"], per_s)) for per_s in floods]
             for client in clients:
                 if client.kind == "stalled":
                     client.transport.underlying_transport.pause_reading()

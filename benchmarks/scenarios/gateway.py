@@ -252,6 +252,43 @@ def crowd(bench: Bench) -> None:
         bench.remarks.append(f"{name}: the first read of a close after {min(cut):.1f} s")
 
 
+def flood(bench: Bench) -> None:
+    """Measure what idle clients and connections without a key cost those who are served."""
+    seconds = bench.pick(tiny=1.0, quick=8.0, full=20.0)
+    idle = bench.pick(tiny=20, quick=2000, full=2000)
+    with GatewayRun(instruments=1000, rate=2000.0, more="authenticate_within_s = 2.0") as run:
+        before = run.process.num_fds()
+        shares = [run.symbols[n::CLIENTS] for n in range(CLIENTS)]
+        served = run.clients(bench.children, group(CLIENTS, shares))
+        others = run.clients(
+            bench.children, group(idle, [], kind="idle"), group(50, [], kind="flood")
+        )
+        done: list[Any] = []
+        thread = threading.Thread(
+            target=lambda: done.append(
+                others.answer(f"window {seconds}", timeout_s=_ANSWER_S + seconds)
+            )
+        )
+        thread.start()
+        found = served.answer(f"window {seconds}", timeout_s=_ANSWER_S + seconds)["fast"]
+        thread.join()
+        counts = run.counts()
+        for one in (served, others):
+            one.end()
+        deadline_s = time.monotonic() + _ANSWER_S
+        while (after := run.process.num_fds()) > before and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+    name = f"beside {idle:,} idle clients and 50 silent connects/s"
+    for key, goal in (("p50_ms", None), ("p99_ms", Goal(must=50)), ("gap_ms", None)):
+        quantity = Quantity(key=key, group=f"{name}: {key}", unit="ms", goal=goal)
+        bench.note(quantity, OURS, [found[key]])
+    left = Quantity(key="", group=f"{name}: descriptors left", unit="files", goal=Goal(must=0))
+    bench.note(left, OURS, [float(after - before)])
+    bench.remarks.append(
+        f"{name}: {counts['connects']:,} connections were made, {counts['clients']:,} at the end"
+    )
+
+
 SCENARIOS = [
     Scenario(
         name="gateway-latency", about="socket read to a client's callback, 20 x 1,000 messages/s",
@@ -264,5 +301,9 @@ SCENARIOS = [
     Scenario(
         name="gateway-crowd", about="200 clients, 20 of them stalled and 20 slow", run=crowd,
         seconds_max=150.0,
+    ),
+    Scenario(
+        name="gateway-flood", about="2,000 idle clients and 50 silent connects a second", run=flood,
+        seconds_max=90.0,
     ),
 ]  # fmt: skip
