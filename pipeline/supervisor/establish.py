@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -198,17 +198,32 @@ def listen_gateway(config: Config) -> socket.socket | None:
         ) from None
 
 
-def resolve(config: Config, paths: InstancePaths, listener: socket.socket | None) -> Config:
+def resolve(
+    config: Config, paths: InstancePaths, listener: socket.socket | None,
+    served: Mapping[Role, socket.socket] | None = None,
+) -> Config:  # fmt: skip
     """Return the config as the children need it.
 
-    The simulated exchange has its real address, and a token that came by the environment lies in
-    a file (0600), where it can be renewed while the instance runs.
+    The simulated exchange has its real address, what listens on a free port says which, and a token
+    that came by the environment lies in a file (0600), where it can be renewed while the instance
+    runs.
     """
+    config = _with_ports(config, served or {})
     accounts = tuple(
         _with_address(_with_file(account, config, paths), config, listener)
         for account in config.accounts
     )
     return dataclasses.replace(config, accounts=accounts)
+
+
+def _with_ports(config: Config, served: Mapping[Role, socket.socket]) -> Config:
+    ports = {role: int(found.getsockname()[1]) for role, found in served.items()}
+    api, gateway = config.api, config.gateway
+    if api is not None and Role.CONTROL in ports:
+        api = dataclasses.replace(api, port=ports[Role.CONTROL])
+    if gateway is not None and Role.GATEWAY in ports:
+        gateway = dataclasses.replace(gateway, port=ports[Role.GATEWAY])
+    return dataclasses.replace(config, api=api, gateway=gateway)
 
 
 def _with_file(account: AccountConfig, config: Config, paths: InstancePaths) -> AccountConfig:

@@ -77,7 +77,7 @@ class Supervisor:
         served: Mapping[Role, socket.socket] | None = None,
     ) -> None:
         self._notifier = notifier or Notifier()
-        self._config = establish.resolve(config, instance.paths, listener)
+        self._config = establish.resolve(config, instance.paths, listener, served)
         self._roles = roles
         self._instance = instance
         topology = plan_topology(self._config)  # kept, and so there for every child

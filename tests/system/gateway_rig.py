@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from tests.system.rig import Run, wait_for
 DEADLINE_S = 40.0
 #: Rows of the list: all that the exchange may be asked for.
 LISTED = 9000
+
+
+_open: set[Client] = set()
 
 
 class Client(WSListener):
@@ -50,7 +53,12 @@ class Client(WSListener):
             self.told.append(message)
         self.news.set()
 
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self.transport = transport
+        _open.add(self)
+
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        _open.discard(self)
         self.closed.set()
         self.news.set()
 
@@ -87,10 +95,29 @@ class Client(WSListener):
         return message
 
 
+async def leave() -> None:
+    """End every client that is still there, and see its socket closed."""
+    for client in list(_open):
+        client.transport.disconnect(graceful=False)
+        async with asyncio.timeout(DEADLINE_S):
+            await client.closed.wait()
+
+
+def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a story with clients in an event loop of its own, and leave none of them open."""
+
+    async def whole() -> None:
+        try:
+            await story()
+        finally:
+            await leave()
+
+    asyncio.run(whole())
+
+
 async def connect(url: str, key: str | None = None, **options: Any) -> Client:
     """Return a client that is connected and, with a key, authenticated."""
-    transport, client = await ws_connect(lambda: Client(**options), url)
-    client.transport = transport
+    _, client = await ws_connect(lambda: Client(**options), url)
     if key is not None:
         client.send(action="authenticate", api_key=key)
         answer = await client.answer("auth")

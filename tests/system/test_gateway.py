@@ -12,7 +12,7 @@ import pytest
 import pipeline
 from pipeline.services.status import snapshot
 from pipeline.strategy.items import Gap
-from tests.system.gateway_rig import GatewayRun, connect, gateway_config, read_list
+from tests.system.gateway_rig import GatewayRun, connect, gateway_config, play, read_list
 from tests.system.rig import Run, wait_for
 
 Make = Callable[..., Run]
@@ -25,7 +25,7 @@ def gateway(make_run: Make, tmp_path: Path) -> GatewayRun:
 
 
 def test_a_client_gets_each_mode_that_it_asked_for(gateway: GatewayRun) -> None:
-    async def run() -> None:
+    async def story() -> None:
         client = await connect(gateway.url, gateway.key())
         for mode in (3, 2, 1):
             client.send(action="subscribe", symbol="INFY", exchange="NSE", mode=mode)
@@ -34,9 +34,8 @@ def test_a_client_gets_each_mode_that_it_asked_for(gateway: GatewayRun) -> None:
         await client.until(lambda: min(client.modes[m] for m in (1, 2, 3)) >= 3, "ticks")
         tick = next(t for t in client.ticks if t["mode"] == 3)
         assert tick["symbol"] == "INFY" and len(tick["data"]["depth"]["buy"]) == 5
-        client.transport.disconnect()
 
-    asyncio.run(run())
+    play(story)
     assert gateway.run.stop() == 0
     gateway.run.assert_nothing_left()
 
@@ -60,7 +59,7 @@ def test_a_killed_gateway_costs_the_data_path_nothing_and_its_clients_a_reconnec
             await again.until(lambda: again.ticks, "a tick of the successor")
             again.transport.disconnect()
 
-        asyncio.run(story())
+        play(story)
         for items in (list(market.take_notices()), [market.take() for _ in range(100)]):
             assert not any(isinstance(item, Gap) for item in items)
         assert pids == {name: run.pid(name) for name in pids}
@@ -105,9 +104,8 @@ def test_what_the_config_does_not_list_is_refused_with_a_reason_and_a_pool_gets_
         await client.until(
             lambda: {t["symbol"] for t in client.ticks} == {"INFY", "RELIANCE"}, "ticks of both"
         )
-        client.transport.disconnect()
 
-    asyncio.run(story())
+    play(story)
     wait_for(lambda: int(gateway.page.record["demanded"]) == 2, "the page to say so")
     assert pool.stop() == 0
     pool.assert_nothing_left()
@@ -121,9 +119,8 @@ def test_without_a_pool_only_what_streams_can_be_had(gateway: GatewayRun) -> Non
         answer = await client.answer("subscribe")
         assert [item["status"] for item in answer["subscriptions"]] == ["success", "error"]
         assert "[pool]" in answer["subscriptions"][1]["message"]
-        client.transport.disconnect()
 
-    asyncio.run(story())
+    play(story)
     found = snapshot(gateway.run.paths).gateway
     assert found is not None and found.counters["connects"] >= 1 and not found.imbalances
     assert gateway.run.stop() == 0

@@ -25,7 +25,8 @@ WORDS: Final = {int(Mode.LTP): "ltp", int(Mode.QUOTE): "quote", int(Mode.FULL): 
 _GATHER_S: Final = 0.02
 #: After a refusal or while the control process is away.
 _AGAIN_S: Final = 5.0
-_JOIN_S: Final = 2.0
+#: What is under way at the end is not waited for: the pool's grace covers it.
+_JOIN_S: Final = 0.2
 
 _log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from pipeline.shm import specs
 from tests.services.control.world import LIMITS
 from tests.strategy.fake_control import FakeControl
 from tests.strategy.writer import FakeInstance
-from tests.system.gateway_rig import Client, connect
+from tests.system.gateway_rig import Client, connect, leave
 
 OWNERS: Final = ("alice", "bob")
 ROWS: Final = 2000
@@ -139,7 +139,10 @@ async def serving(folder: Path, more: str = "", **options: Any) -> AsyncIterator
             ground = Ground(folder, config_of(folder, "gateway", more), instance)
             running = asyncio.create_task(ground.gateway.run())
             await ground.until(lambda: ground.page["port"], "the gateway to serve")
-            yield ground
+            try:
+                yield ground
+            finally:
+                await leave()
             ground.gateway._stop()
             assert await running == 0
             assert ground.page["clients"] == 0

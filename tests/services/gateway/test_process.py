@@ -52,7 +52,6 @@ def test_all_three_modes_at_once_each_at_full_rate(
         one = [t["data"]["ltp"] for t in client.ticks if t["mode"] == 2 and t["symbol"] == "INFY"]
         assert one == sorted(one) and len(set(one)) == 200
         assert ground.gateway.fanout.passes.unwanted == 200
-        client.transport.disconnect()
 
     play(tmp_path, story)
 
@@ -88,7 +87,6 @@ def test_bad_keys_and_strangers_names_get_answers_and_no_data(
         assert (await client.answer("auth"))["user_id"] == "alice"
         client.send(action="subscribe", symbol="INFI", exchange="NSE", mode=1)
         assert (await client.answer("subscribe"))["subscriptions"][0]["status"] == "error"
-        client.transport.disconnect()
         await ground.until(lambda: ground.page["keys_refused"] == 1, "the page to show it")
         assert ground.page["keys_accepted"] == 1
 
@@ -102,10 +100,7 @@ def test_pages_of_strangers_are_refused(tmp_path: Path, shares: list[Instrument]
         for header in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
             with pytest.raises(WSHandshakeError):
                 await ws_connect(Client, ground.url, extra_headers=header)
-        _, client = await ws_connect(
-            Client, ground.url, extra_headers={"Origin": "https://charts.example"}
-        )
-        client.closed.set()
+        await ws_connect(Client, ground.url, extra_headers={"Origin": "https://charts.example"})
         await ground.until(lambda: ground.page["refused"] == 2, "the page to show it")
 
     play(tmp_path, story, 'origins = ["https://charts.example"]')
@@ -349,8 +344,7 @@ def test_who_answers_no_ping_is_cut(tmp_path: Path, shares: list[Instrument]) ->
     async def story(ground: Ground) -> None:
         from picows import ws_connect
 
-        transport, mute = await ws_connect(Client, ground.url, enable_auto_pong=False)
-        mute.transport = transport
+        _, mute = await ws_connect(Client, ground.url, enable_auto_pong=False)
         mute.send(action="authenticate", api_key=ground.key())
         await mute.answer("auth")
         lively = await ground.client()
