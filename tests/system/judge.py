@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from ext.simulate import encode_frame
 from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Mode, Reason, SegmentKind
 from pipeline.core.instruments import SEGMENT_INDICES
+from pipeline.shm.owners import Holders
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.sim.control import ControlClient
@@ -38,17 +40,21 @@ Array = np.ndarray[Any, Any]
 class Witness:
     """A strategy process of a run, and what it logged.
 
-    One that is made before the run is started waits for it, and so sees everything.
+    One that is made before the run is started waits for it, and so sees everything. `owner`: it
+    attaches as one of his.
     """
 
-    def __init__(self, run: Run, name: str = "witness", *, pause_s: float = 0.0) -> None:
+    def __init__(
+        self, run: Run, name: str = "witness", *, pause_s: float = 0.0, owner: str = ""
+    ) -> None:
         self.run = run
+        self.owner = owner
         self.name = name
         self._base = run.folder / name
         with run.log.open("ab") as log:
             self.process: subprocess.Popen[bytes] = launch(
                 ["-m", "tests.system.witness", run.paths.name, name, str(run.folder),
-                 str(run.paths.root), str(pause_s)],
+                 str(run.paths.root), str(pause_s), owner],
                 stderr=log,
             )  # fmt: skip
         run.sessions.append(self.process.pid)
@@ -77,7 +83,12 @@ class Witness:
         if not self.is_attached():
             return False
         cursors = self.cursors()
-        return all(cursors.get(number) == self.run.tick_tail(number) for number in self.run.numbers)
+        return all(cursors.get(number) == self.run.tick_tail(number) for number in self.numbers())
+
+    def numbers(self) -> list[int]:
+        """Return the connections that there are for it."""
+        holders = Holders(self.run.paths)
+        return [n for n in self.run.numbers if self.owner in ("", holders.of(n).owner)]
 
     def finish(self) -> None:
         """Wait until it has ended with its instance."""
@@ -209,14 +220,23 @@ def _whole_sequences(rows: Array) -> Array:
     return whole
 
 
-def judge(run: Run, witness: Witness, *, seed: int = 1) -> Verdict:
+def truth_of(run: Run, connections: Collection[int] | None = None) -> Array:
+    """Return the exchange's log, of these connections if not of all."""
+    truth = np.array(read_truth(run.folder / "truth.bin"))
+    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    return truth if connections is None else truth[np.isin(truth["connection"], list(connections))]
+
+
+def judge(
+    run: Run, witness: Witness, *, seed: int = 1, connections: Collection[int] | None = None
+) -> Verdict:
     """Compare the exchange's log with a witness's; fail unless every tick is accounted for.
 
     Nothing is doubled, made up, torn or out of order, and what is lost was announced; everything
-    that was ever sent is due, so the run has to be dry before it ends. `seed`: the exchange's.
+    that was ever sent is due, so the run has to be dry before it ends. `seed`: the exchange's;
+    `connections`: those whose ticks are the witness's, all without.
     """
-    rows, truth = witness.rows(), np.array(read_truth(run.folder / "truth.bin"))
-    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    rows, truth = witness.rows(), truth_of(run, connections)
     assert_contiguous(rows, witness.told())
     verdict = verify(truth, rows, witness.announced())
     assert verdict.sent > 0 and verdict.passed, verdict
@@ -236,7 +256,9 @@ class Handovers:
     superseded: int  # a later state came from another before, the last ones of the move's source
 
 
-def judge_moves(run: Run, witness: Witness, *, seed: int = 1) -> tuple[Verdict, Handovers]:
+def judge_moves(
+    run: Run, witness: Witness, *, seed: int = 1, connections: Collection[int] | None = None
+) -> tuple[Verdict, Handovers]:
     """As `judge`, of a run in which instruments moved between connections.
 
     Every state of an instrument that was sent on any connection has to arrive once at least, from
@@ -244,8 +266,7 @@ def judge_moves(run: Run, witness: Witness, *, seed: int = 1) -> tuple[Verdict, 
     move, itself alive, still had in flight when the target's first packet, with a later state,
     arrived. Good for instruments and modes that carry their whole sequence.
     """
-    rows, truth = witness.rows(), np.array(read_truth(run.folder / "truth.bin"))
-    assert np.all(truth["connection"] >= 0), "a session that did not name its connection"
+    rows, truth = witness.rows(), truth_of(run, connections)
     assert_contiguous(rows, witness.told())
     elsewhere = came_elsewhere(truth, rows)
     superseded = np.zeros(len(truth), bool)

@@ -1,6 +1,6 @@
 """A strategy process that logs all it is handed: the other side of the exchange's truth log.
 
-    python -m tests.system.witness INSTANCE NAME FOLDER SHM_DIRECTORY [PAUSE_S]
+    python -m tests.system.witness INSTANCE NAME FOLDER SHM_DIRECTORY [PAUSE_S [OWNER]]
 
 `NAME.ticks` gets a row per tick, `NAME.told` a JSON line per gap, overrun and state change, in the
 order in which they came; `NAME.done` is made when the instance has ended. A witness that was asked
@@ -93,14 +93,22 @@ def log_everything(market: pipeline.Market, ticks: BinaryIO, told: TextIO, pause
         return
 
 
-def main(instance: str, name: str, folder: str, shm: str, pause_s: str = "0") -> None:
+def main(
+    instance: str, name: str, folder: str, shm: str, pause_s: str = "0", owner: str = ""
+) -> None:
     """Be a witness."""
     base = Path(folder) / name
     with (
         base.with_suffix(".ticks").open("wb", buffering=0) as ticks,
         base.with_suffix(".told").open("w", buffering=1) as told,
         pipeline.attach(
-            instance, name=name, from_="oldest", buffer_ticks=8192, shm_directory=shm, wait_s=30.0
+            instance,
+            name=name,
+            from_="oldest",
+            buffer_ticks=8192,
+            shm_directory=shm,
+            wait_s=30.0,
+            owner=owner or None,
         ) as market,
     ):
         log_everything(market, ticks, told, float(pause_s))
