@@ -40,6 +40,7 @@ class KiteTicker:
 
     instance: attach to the running instance of that name instead of starting one; `subscribe`
       then chooses among what it streams, and the token is not used.
+    owner: with `instance`, on the connections of this owner's accounts alone; see `attach`.
     connections: spread the instruments over so many connections of 3,000 each (Kite gives 3 to
       an API key).
     """
@@ -76,7 +77,7 @@ class KiteTicker:
         reconnect_max_delay: float = RECONNECT_MAX_DELAY,
         connect_timeout: float = CONNECT_TIMEOUT, *,
         instance: str | None = None, connections: int = 1,
-        shm_directory: str | Path = DEFAULT_ROOT,
+        shm_directory: str | Path = DEFAULT_ROOT, owner: str | None = None,
     ) -> None:  # fmt: skip
         self.root = root or self.ROOT_URI
         self.reconnect = reconnect
@@ -102,6 +103,7 @@ class KiteTicker:
         self._api_key = api_key
         self._access_token = Secret(access_token) if isinstance(access_token, str) else None
         self._instance_name = instance
+        self._owner = owner
         self._connections = connections
         self._shm_directory = shm_directory
         self._lock = threading.RLock()
@@ -238,7 +240,7 @@ class KiteTicker:
     def _attach(self, name: str) -> Session:
         if self._access_token:
             log.warning("instance %s has its own token: the one given here is ignored", name)
-        market = attach(name, shm_directory=self._shm_directory)
+        market = attach(name, shm_directory=self._shm_directory, owner=self._owner)
         with self._lock:
             self._assignments = None
             self._session = Session(self, market, None, self._maximum_reconnect_max_tries)

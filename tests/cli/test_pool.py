@@ -21,7 +21,7 @@ from pipeline.cli.pool_view import (
     stats_view,
     subscriptions_table,
 )
-from pipeline.core.control import Act, Subscribe
+from pipeline.core.control import Act, Hello, Subscribe
 from pipeline.core.enums import SegmentKind
 from pipeline.core.errors import InstanceNotFound
 from pipeline.shm.instance import ManifestEntry
@@ -80,6 +80,26 @@ def test_what_is_added_by_hand_stays(
     assert pool.of("cli") == {408065: "ltp"}
     assert run(instance, "sub", "rm", "demo", "--all") == 0
     assert pool.of("cli") == {}
+
+
+def test_an_owner_is_said_with_hello(instance: FakeInstance, pool: FakeControl) -> None:
+    for words in (
+        ("sub", "add", "demo", "1"), ("sub", "mode", "demo", "ltp", "1"),
+        ("sub", "rm", "demo", "1"), ("sub", "list", "demo"), ("sub", "clients", "demo"),
+        ("pool", "stats", "demo"), ("pool", "plan", "demo", "1"), ("pool", "rebalance", "demo"),
+        ("pool", "scale", "demo", "2"),
+    ):  # fmt: skip
+        assert run(instance, *words, "--owner", "bob") == 0, words
+        assert pool.asked(Hello)[-1].owner == "bob"
+    assert run(instance, "sub", "list", "demo") == 0
+    assert pool.asked(Hello)[-1].owner is None
+
+
+def test_whose_a_row_is_stands_there_if_it_is_not_the_same_for_all() -> None:
+    for rows, view in ((SUBSCRIPTIONS, subscriptions_table), (CLIENTS, clients_table)):
+        assert "owner" not in text_of(view([{**row, "owner": "bob"} for row in rows]))
+        several = [{**row, "owner": owner} for row in rows for owner in ("alice", "bob")]
+        assert {"owner", "alice", "bob"} <= set(text_of(view(several)).split())
 
 
 def test_instruments_from_standard_input(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import pipeline
+from pipeline.core.control import Hello
 from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.errors import (
     CapacityError,
@@ -49,6 +50,21 @@ def pool(make_instance: Make) -> FakeInstance:
 def control(pool: FakeInstance) -> Iterator[FakeControl]:
     with FakeControl(pool.paths.control_socket, capacity=9000) as running:
         yield running
+
+
+def test_a_market_says_whose_it_is(make_instance: Make) -> None:
+    instance = make_instance(connections=0, owners=("alice", "bob"))
+    instance.entries.append(ManifestEntry(SegmentKind.CONTROL_STATUS, 0))
+    instance.publish()
+    with FakeControl(instance.paths.control_socket) as control:
+        for owner in ("alice", None):
+            with attach(instance, name="mean", owner=owner) as market:
+                assert market.subscribe([408065]).accepted == 1
+                control.die()
+                control.begin()
+                assert market.subscribe([2]).accepted == 1  # and so after a restart
+            assert {hello.owner for hello in control.asked(Hello)} == {owner}
+            control.heard.clear()
 
 
 def test_a_market_says_what_it_wants(pool: FakeInstance, control: FakeControl) -> None:

@@ -260,6 +260,9 @@ def _strategies(config: Config) -> Iterator[Problem]:
             path = f"strategy[{number}].name"
             hint = "without a name it is called after its class" if strategy.name is None else ""
             yield Problem(path, shorten(strategy.label), "a name of its own", hint)
+        if strategy.owner is not None and strategy.owner not in config.owners:
+            allowed = f"the owner of an [[account]]: {', '.join(filter(None, config.owners))}"
+            yield Problem(f"strategy[{number}].owner", shorten(strategy.owner), allowed)
 
 
 def _repeats(config: Config) -> Iterator[Problem]:

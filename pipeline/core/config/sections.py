@@ -304,6 +304,12 @@ class StrategyConfig:
         "when it was too slow: go on at the oldest that is left, at the newest, or start it anew",
         default="resume",
     )
+    owner: str | None = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "it sees this owner's connections alone, and subscribes on them; if absent it sees all",
+        default=None,
+        example="alice",
+    )
     report_after_s: float = key(
         Number(0.1, 86_400), "a callback that takes longer is reported, never killed", default=3.0
     )

@@ -62,6 +62,7 @@ def _connection(
         number=number,
         broker=entry.broker.name.lower(),
         account=text(feed["account"]),
+        owner=text(feed["owner"]),
         decoder=entry.decoder,
         state=State(int(head["state"])).name,
         reason=Reason(int(head["reason"])).name,

@@ -66,6 +66,7 @@ class Connection:
     number: int
     broker: str
     account: str
+    owner: str
     decoder: int
     state: str
     reason: str

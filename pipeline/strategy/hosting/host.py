@@ -104,6 +104,7 @@ class Host:
             spin_us=_SPIN_US,
             follow=False,
             instruments_file=hosting.instruments_file,
+            owner=hosting.owner,
             positions=read_positions(self._page),
         )
         view = open_instance(hosting.instance, Path(hosting.shm_directory))

@@ -23,7 +23,8 @@ _PIECE_BYTES: Final = 65_536
 class Hosting:
     """One hosted strategy: where its class is, what it is given, which instance it reads.
 
-    `instruments_file`: the list that names are looked up in, None for the usual one.
+    `instruments_file`: the list that names are looked up in, None for the usual one. `owner`:
+    whose connections it reads, None for all.
     `restart`: what is known of the process before this one; None for the first.
     """
 
@@ -36,6 +37,7 @@ class Hosting:
     params: Mapping[str, Any]
     slow: str
     instruments_file: Path | None
+    owner: str | None
     report_after_s: float
     log_level: str
     log_format: str

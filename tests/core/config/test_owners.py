@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.core.config import Config, parse
 from pipeline.core.config.demands import demands_of
+from pipeline.core.errors import ConfigError
 from pipeline.core.plan import plan_topology
 from tests.core.config.test_checks import LIMITS, only, problems
 
@@ -113,3 +114,13 @@ def test_a_key_has_one_owner() -> None:
 def test_a_facade_speaks_for_one_owner() -> None:
     text = BASE + TWO + APART + '[instance]\nassignment = "facade"\n'
     assert only(text).path == "instance.assignment"
+
+
+def test_a_hosted_strategy_is_an_owners_that_there_is() -> None:
+    text = BASE + TWO + APART
+    entry = '[[strategy]]\nentry = "module:Class"\nowner = "{}"\n'
+    with pytest.raises(ConfigError) as caught:
+        parse(text + entry.format("carol"), limits=LIMITS)
+    assert [problem.path for problem in caught.value.problems][:1] == ["strategy[0].owner"]
+    config = parse(text + entry.format("bob"), limits=LIMITS, read_secrets=False)
+    assert [strategy.owner for strategy in config.strategies] == ["bob"]

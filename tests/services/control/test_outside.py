@@ -24,8 +24,9 @@ from tests.services.control.world import pool_config
 class Ground:
     """An instance's files without any process."""
 
-    def __init__(self, folder: Path, more: str = "") -> None:
-        self.config: Config = pool_config(pool="instruments_per_connection = 10", more=more)
+    def __init__(self, folder: Path, more: str = "", config: Config | None = None) -> None:
+        own = config or pool_config(pool="instruments_per_connection = 10", more=more)
+        self.config: Config = own
         self.paths = InstancePaths("test", folder)
         self.instance = InstanceFile.claim(self.paths)
         topology = plan_topology(self.config)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from pipeline.core.control import (
 from pipeline.services.control import server as module
 from pipeline.services.control.router import Router
 from pipeline.services.control.server import Server
+from tests.services.control.owners import Realm, owners_config
 from tests.services.control.test_commands import Desk
 
 DEADLINE_S = 30.0
@@ -266,3 +268,64 @@ def test_many_come_and_go_and_leave_nothing(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     _run(tmp_path, scene)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class OwnersHouse(House):
+    """A server over two owners' pools."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.realm = Realm(owners_config("instruments_per_connection = 10"))
+        self.server = Server(self.realm.router, self._note, reserved={"config"})
+
+    async def enter(self, name: str, owner: str | None, **more: Any) -> tuple[Visitor, Answer]:
+        """Say hello for an owner."""
+        visitor = await self.visit()
+        return visitor, await visitor.ask(Hello(client=name, owner=owner, **more))
+
+
+def _run_owners(tmp_path: Path, scene: Callable[[OwnersHouse], Awaitable[None]]) -> None:
+    async def play() -> None:
+        house = OwnersHouse(tmp_path / "control.sock")
+        await house.server.listen(house.path)
+        try:
+            await scene(house)
+        finally:
+            await house.server.close()
+            for visitor in house.visitors:
+                visitor.writer.transport.abort()
+            await asyncio.sleep(0)  # transports close in the loop's next round
+
+    asyncio.run(play())
+
+
+def test_a_client_of_an_owner_wants_for_him_alone(tmp_path: Path) -> None:
+    async def scene(house: OwnersHouse) -> None:
+        ledgers = {owner: pool.ledger for owner, pool in house.realm.pools.items()}
+        alice, answer = await house.enter("t", "alice")
+        assert answer.result["owner"] == "alice"
+        bob, _ = await house.enter("t", "bob", pid=2)  # the same name, and another client
+        assert (await alice.ask(Subscribe(instruments=[1]))).problem is None
+        assert (await bob.ask(Subscribe(instruments=[1, 2]))).problem is None
+        assert house.server.clients == 2
+        assert ledgers["alice"].desired.keys() == {1} and ledgers["bob"].desired.keys() == {1, 2}
+        alice.leave()
+        await house.until(lambda: ledgers["alice"].clients["t"].gone_ns is not None)
+        assert ledgers["bob"].clients["t"].gone_ns is None
+
+    _run_owners(tmp_path, scene)
+
+
+def test_who_names_no_owner_may_ask_and_not_want(tmp_path: Path) -> None:
+    async def scene(house: OwnersHouse) -> None:
+        visitor, answer = await house.enter("cli.7", None)
+        assert answer.result["owner"] is None
+        problem = (await visitor.ask(Subscribe(instruments=[1]))).problem
+        assert problem is not None and "alice, bob" in problem.text
+        assert (await visitor.ask(Ask(about="subscriptions"))).result == []
+        assert not any(pool.ledger.clients for pool in house.realm.pools.values())
+        stranger, answer = await house.enter("t", "carol")
+        assert answer.problem is not None and "expected one of alice, bob" in answer.problem.text
+        assert await stranger.is_cut_off()
+
+    _run_owners(tmp_path, scene)

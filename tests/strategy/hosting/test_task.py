@@ -22,6 +22,7 @@ def test_what_is_dumped_is_taken_and_the_descriptor_is_empty_then() -> None:
         search_path=("/a", "/b"),
         params={"text": "x" * 200_000, "day": datetime.date(2026, 1, 26), "rate": float("inf")},
         instruments_file=None,
+        owner="alice",
         slow="skip",
         report_after_s=1.5,
         log_level="info",

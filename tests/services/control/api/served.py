@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.core.config import Config
 from pipeline.core.control import Hello, to_line
 from pipeline.core.local_socket import connect_local
 from pipeline.services.control.api.token import token_path
@@ -59,9 +60,9 @@ def call(
 class Served:
     """The process, and how to ask it."""
 
-    def __init__(self, folder: Path, more: str = SECTION) -> None:
+    def __init__(self, folder: Path, more: str = SECTION, config: Config | None = None) -> None:
         self._before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # we supervise the instance
-        self.ground = Ground(folder, more=more)
+        self.ground = Ground(folder, more=more, config=config)
         listener = listen_api(self.ground.config)
         assert listener is not None
         self.listener = listener
