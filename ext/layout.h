@@ -657,6 +657,7 @@ typedef struct {
     uint64_t output_lines;          /* printed, and passed on to the log */
     uint64_t output_lines_dropped;  /* printed too fast, and only counted */
     uint64_t log_lines_dropped;
+    uint64_t dropped;               /* what it did not hand on, as it says itself */
     int64_t phase_since_mono_ns;
     int64_t report_after_ns;        /* a callback that takes longer is reported */
     uint32_t phase;                 /* enum HostPhase */

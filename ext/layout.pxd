@@ -592,6 +592,7 @@ cdef extern from "layout.h" nogil:
         uint64_t output_lines
         uint64_t output_lines_dropped
         uint64_t log_lines_dropped
+        uint64_t dropped
         int64_t phase_since_mono_ns
         int64_t report_after_ns
         uint32_t phase

@@ -417,6 +417,7 @@ static const LayoutField LAYOUT_FIELDS[] = {
     {"StrategyStatusC", "output_lines", "uint64_t", 0, offsetof(StrategyStatusC, output_lines), sizeof(((StrategyStatusC *)0)->output_lines)},
     {"StrategyStatusC", "output_lines_dropped", "uint64_t", 0, offsetof(StrategyStatusC, output_lines_dropped), sizeof(((StrategyStatusC *)0)->output_lines_dropped)},
     {"StrategyStatusC", "log_lines_dropped", "uint64_t", 0, offsetof(StrategyStatusC, log_lines_dropped), sizeof(((StrategyStatusC *)0)->log_lines_dropped)},
+    {"StrategyStatusC", "dropped", "uint64_t", 0, offsetof(StrategyStatusC, dropped), sizeof(((StrategyStatusC *)0)->dropped)},
     {"StrategyStatusC", "phase_since_mono_ns", "int64_t", 0, offsetof(StrategyStatusC, phase_since_mono_ns), sizeof(((StrategyStatusC *)0)->phase_since_mono_ns)},
     {"StrategyStatusC", "report_after_ns", "int64_t", 0, offsetof(StrategyStatusC, report_after_ns), sizeof(((StrategyStatusC *)0)->report_after_ns)},
     {"StrategyStatusC", "phase", "uint32_t", 0, offsetof(StrategyStatusC, phase), sizeof(((StrategyStatusC *)0)->phase)},

@@ -357,9 +357,21 @@ def _hosted(rows: Sequence[Strategy]) -> Iterator[RenderableType]:
 
 
 def _strategies(rows: Sequence[Strategy]) -> Table:
-    table = _table(
-        "<strategy", "<doing", "for", "calls", "ticks", "events", "lost", "errors", "printed", gap=1
-    )
+    columns = [
+        "<strategy",
+        "<doing",
+        "for",
+        "calls",
+        "ticks",
+        "events",
+        "lost",
+        "errors",
+        "printed",
+    ]
+    has_dropped = any(row.dropped for row in rows)
+    if has_dropped:
+        columns.append("dropped")
+    table = _table(*columns, gap=1)
     for row in rows:
         table.add_row(
             row.name,
@@ -369,6 +381,7 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
             Text(count(row.lost), style="yellow" if row.lost else ""),
             Text(count(row.exceptions), style="yellow" if row.exceptions else ""),
             count(row.output_lines + row.output_lines_dropped),
+            *([Text(count(row.dropped), style="yellow")] if has_dropped else []),
         )
     return table
 

@@ -12,6 +12,7 @@ from ext.encode import MarketEncoder
 from pipeline.instruments import write_store
 from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.services.bridge.topics import market_topics
+from pipeline.services.status import snapshot
 from pipeline.sim.control import ControlClient
 from pipeline.sim.role import CONTROL_NAME
 from tests.services.bridge.proxy import Proxy
@@ -46,8 +47,18 @@ def test_the_proxy_hears_every_tick_byte_for_byte_and_every_order(
         assert {frame[0].rpartition(b"_")[2] for frame in heard} <= {b"QUOTE", b"DEPTH"}
         [order] = [json.loads(payload) for _, payload in orders]
         assert (order["type"], order["user_id"]) == ("order_update", "alice")
+        before = dropped(run)
+        proxy.close()
+        wait_for(lambda: dropped(run) > before + 20, "what nobody takes to be counted")
         assert run.stop() == 0
     assert "published, 0 dropped at the high-water mark" in run.log.read_text()
+
+
+def dropped(run: Run) -> int:
+    """Return what `stat` shows of the bridge."""
+    [bridge] = snapshot(run.paths).strategies
+    assert bridge.name == "zeromq"
+    return bridge.dropped
 
 
 def expected_frames(market: pipeline.Market, file: Path, *, until: int) -> list[list[bytes]]:

@@ -97,6 +97,11 @@ class Bridge:
             f"instruments without a name, {self.foreign} of other owners"
         )
 
+    @property
+    def dropped(self) -> int:
+        """What should have been published and was not: `stat` shows it."""
+        return self._publisher.dropped + self.unnamed
+
     # ---- within ------------------------------------------------------------------------------
 
     def _is_ours(self, connection: int) -> bool:

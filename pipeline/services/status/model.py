@@ -175,7 +175,8 @@ class Strategy:
     """One hosted strategy, over all of its processes.
 
     `phase` is what its process is doing (a method's name, import, waiting), `phase_s` for how
-    long; None without a process. `is_slow`: longer than its `report_after_s`.
+    long; None without a process. `is_slow`: longer than its `report_after_s`. `dropped`: what it
+    did not hand on, as it says itself.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Strategy:
     ticks: int
     events: int
     lost: int
+    dropped: int
     exceptions: int
     output_lines: int
     output_lines_dropped: int

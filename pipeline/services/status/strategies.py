@@ -37,6 +37,7 @@ def _strategy(paths: InstancePaths, process: Process, now: int) -> Strategy:
         ticks=int(record["ticks"]),
         events=int(record["events"]),
         lost=int(record["lost"]),
+        dropped=int(record["dropped"]),
         exceptions=int(record["exceptions"]),
         output_lines=int(record["output_lines"]),
         output_lines_dropped=int(record["output_lines_dropped"]),

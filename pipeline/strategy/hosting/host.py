@@ -63,6 +63,8 @@ class Host:
         self._pid = os.getpid()
         self._stop_at_ns: int | None = None
         self._callbacks: dict[str, Callable[..., object]] = {}
+        self._strategy: object = None
+        self._dropped_before = int(page.record["dropped"])
 
     @property
     def phase(self) -> HostPhase:
@@ -79,6 +81,7 @@ class Host:
         self._enter(HostPhase.INIT)
         strategy = cls(**self._hosting.params)
         self._callbacks = callbacks(strategy)
+        self._strategy = strategy
         with self._attach() as market:
             delivery = Delivery(market, self._page)
             self._page.set_state(State.LIVE, Reason.STARTED)
@@ -148,7 +151,14 @@ class Host:
         self._enter(phase)
         method(*arguments)
         self._page.record["calls"] += 1
+        self._note_dropped()
         self._enter(HostPhase.WAITING)
+
+    def _note_dropped(self) -> None:
+        """Show what a class that hands ticks on could not hand on, over all of its processes."""
+        dropped = getattr(self._strategy, "dropped", None)
+        if isinstance(dropped, int):
+            self._page.record["dropped"] = self._dropped_before + dropped
 
     def _enter(self, phase: HostPhase) -> None:
         now = monotonic_ns()

@@ -32,6 +32,10 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Be gone; more than once does no harm."""
         self._socket.close()
         self._context.term()
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipeline.cli.status_view import screen, whole
 from pipeline.core.clock import NS_PER_S, monotonic_ns
-from pipeline.core.enums import HostPhase, Role
+from pipeline.core.enums import HostPhase, Role, SegmentKind
 from pipeline.services.status import InstanceStatus, problems, snapshot
 from pipeline.services.status.recent import NOTHING
 from pipeline.services.status.strategies import read_strategies
@@ -57,3 +57,17 @@ def test_a_long_callback_is_seen_from_outside(status: InstanceStatus) -> None:
 def test_nothing_is_read_when_nothing_is_hosted(tmp_path: Path, status: InstanceStatus) -> None:
     others = [process for process in status.processes if process.role != "strategy"]
     assert read_strategies(InstancePaths("none", tmp_path), others, 0) == []
+
+
+def test_what_was_not_handed_on_has_a_column_where_there_is_any(
+    established: Established, status: InstanceStatus
+) -> None:
+    assert "printed dropped" not in " ".join(text(whole(status)).split())
+    record = Segment.attach(
+        established.paths.directory / "s0.status", SegmentKind.STRATEGY_STATUS, writable=True
+    ).record("StrategyStatusC")
+    record["dropped"] = 4321
+    (found,) = snapshot(established.paths).strategies
+    assert found.dropped == 4321
+    shown = " ".join(text(whole(snapshot(established.paths))).split())
+    assert "printed dropped" in shown and "4,321" in shown
