@@ -1,4 +1,4 @@
-"""Decoder and encoder, their tests once more under ASan and UBSan: the Cython shells too."""
+"""Decoder, encoder and lanes, their tests once more under ASan and UBSan: the Cython shells too."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ import sys, ext.decode, pytest
 assert ext.decode.__file__.startswith(sys.argv[1]), ext.decode.__file__
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
 """
-TESTS = (
+DECODING = (
     "tests/ext/test_decode.py",
     "tests/brokers/test_kite_decode.py",
     "tests/brokers/test_kite_property.py",
     "tests/ext/test_encode.py",
     "tests/ext/test_encode_clients.py",
 )
+
+#: Lanes that share instruments. Their deaths are of processes of another build.
+MOVING = ("tests/feed/test_moving.py", "tests/feed/test_moving_once.py", "-k", "not death and not committed")
 
 
 def libraries() -> str:
@@ -39,7 +42,8 @@ def libraries() -> str:
 
 @pytest.mark.full
 @pytest.mark.timeout(1500)
-def test_decoder_and_encoder_under_sanitizers() -> None:
+@pytest.mark.parametrize("tests", [DECODING, MOVING], ids=["decoding", "moving"])
+def test_no_report_under_sanitizers(tests: tuple[str, ...]) -> None:
     preload = libraries()
     root = build_root("sanitize")
     # PYTHONMALLOC: pools of small objects would hide what is read beside them. The interpreter
@@ -51,7 +55,7 @@ def test_decoder_and_encoder_under_sanitizers() -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     run = subprocess.run(
-        [sys.executable, "-c", RUN, str(root), *TESTS], cwd=ROOT, text=True,
+        [sys.executable, "-c", RUN, str(root), *tests], cwd=ROOT, text=True,
         env={**environment(root), **settings}, capture_output=True, check=False, timeout=600,
     )  # fmt: skip
     report = run.stdout[-3000:] + run.stderr[-3000:]
