@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.figures import count, latency
-from pipeline.services.status.model import Gateway
+from pipeline.services.control.screen.document import GATEWAY_CUTS
+from pipeline.services.status.model import Gateway, Latency
+from pipeline.services.status.recent import Recent
 
-_CUTS = ("cut_stalled", "cut_backlog", "cut_silent", "cut_protocol")
+NO_SAMPLES: Final = Latency(samples=0, p50_ns=0, p99_ns=0, p999_ns=0, max_ns=0)
 
 
-def table(gateway: Gateway) -> Table:
-    """Return one row: who is there, and what became of the messages."""
+def table(gateway: Gateway, recent: Recent | None = None) -> Table:
+    """Return one row: who is there, and what became of the messages.
+
+    With `recent` what is sent is a rate, and latencies are those of the last looks.
+    """
+    sent = "sent" if recent is None else "sent/s"
     found = Table(box=None, pad_edge=False, header_style="dim")
-    heads = ("gateway", "clients", "subs", "sent", "conflated", "dropped", "cut", "p50", "p99")
+    heads = ("gateway", "clients", "subs", sent, "conflated", "dropped", "cut", "p50", "p99")
     for place, head in enumerate(heads):
         found.add_column(head, justify="left" if place == 0 else "right", no_wrap=True)
-    counters, ages = gateway.counters, gateway.receive_to_send
-    cut = sum(counters[name] for name in _CUTS)
+    counters = gateway.counters
+    ages = gateway.receive_to_send if recent is None else recent.sent or NO_SAMPLES
+    total = counters["messages_sent"] if recent is None else recent.messages_per_s
+    cut = sum(counters[name] for name in GATEWAY_CUTS)
     found.add_row(
         f":{gateway.port}",
         f"{gateway.authenticated}/{gateway.clients}",
         count(gateway.subscriptions),
-        count(counters["messages_sent"]),
+        "-" if total is None else count(total),
         count(counters["messages_conflated"]),
         count(counters["messages_dropped"]),
         Text(str(cut), style="yellow" if cut else ""),
-        latency(ages.p50_ns) if ages.samples else "",
-        latency(ages.p99_ns) if ages.samples else "",
+        latency(ages.p50_ns) if ages.samples else "-",
+        latency(ages.p99_ns) if ages.samples else "-",
     )
     return found

@@ -36,7 +36,6 @@ _STATES: Final = {
 }  # fmt: skip
 _PROBLEMS_SHOWN: Final = 3
 _HAPPENINGS_SHOWN: Final = 12
-_NO_SAMPLES: Final = Latency(samples=0, p50_ns=0, p99_ns=0, p999_ns=0, max_ns=0)
 
 
 def whole(status: InstanceStatus) -> RenderableType:
@@ -75,7 +74,7 @@ def screen(
         if shown < total:
             parts.append(Text(f"and {total - shown} more", style="dim"))
     if status.gateway is not None:
-        parts += ["", gateway_view.table(status.gateway)]
+        parts += ["", gateway_view.table(status.gateway, recent)]
     return Group(*parts)
 
 
@@ -280,7 +279,7 @@ def _rings(
 def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
     table = _table("<decoder", "commits", "p50", "p99", "p99.9", "max")
     for row in rows:
-        found = recent.published.get(row.number, _NO_SAMPLES)
+        found = recent.published.get(row.number, gateway_view.NO_SAMPLES)
         largest = latency(found.max_ns) if found.samples else "-"
         table.add_row(f"d{row.number}", count(row.commits), *_percentiles(found), largest)
     return table
@@ -394,7 +393,7 @@ def _readers(rows: Sequence[Reader], recent: Recent, *, rates: bool) -> Table:
     for row in rows:
         key = row.name, row.pid
         ticks = recent.rates.delivered.get(key) if rates else row.delivered
-        taken = recent.delivered.get(key, _NO_SAMPLES) if rates else row.latency
+        taken = recent.delivered.get(key, gateway_view.NO_SAMPLES) if rates else row.latency
         table.add_row(
             row.name[:20],
             str(row.pid) if row.alive else Text(f"{row.pid} dead", style="red"),

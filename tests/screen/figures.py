@@ -52,6 +52,7 @@ def document(connections: int, count: int, elapsed_s: float) -> dict[str, Any]:
         "processes": [_process(n, name) for n, name in enumerate(
             [*(f"feed-{n}" for n in range(connections)), "decoder-0", "control", "gateway"]
         )],
+        "gateway": _gateway(count, elapsed_s),
         "pool": _pool(rows, count),
         "alerts": _alerts(now) if connections else {"open": [], "resolved": []},
         "happenings": _happenings(connections, now, elapsed_s),
@@ -77,6 +78,16 @@ def _connection(number: int, each: int, elapsed_s: float, now: int) -> dict[str,
         "tick_stream": {"capacity": 16_384, "behind": 0, "fill_percent": round(fill / 2, 2)},
         "reconnects": int(number == 1), "stalls": 0, "resets": int(number == 1), "errors": 0,
         "gaps": int(number == 1), "lost": 0,
+    }  # fmt: skip
+
+
+def _gateway(count: int, elapsed_s: float) -> dict[str, Any]:
+    return {
+        "pid": 4730, "alive": True, "port": 8765, "clients": 12, "authenticated": 12,
+        "subscriptions": 45 * 12, "instruments": count, "messages_per_s": 1200.0,
+        "messages": 1_000_000, "waiting": 0, "conflated": 14, "dropped": 0, "cut": 0,
+        "refused": 0, "lost": 0, "latency": _latency(elapsed_s + 5),
+        "latency_since_start": _latency(2),
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import SegmentKind
 from pipeline.core.errors import LayoutMismatch, SegmentError
 from pipeline.services.status.latencies import Counts, between
@@ -30,23 +31,28 @@ WINDOW: Final = 4
 
 
 class Look(NamedTuple):
-    """An instance at one moment, and its histograms: (n,) counts by decoder, by reader."""
+    """An instance at one moment, and its histograms: (n,) counts by decoder, by reader, and the
+    gateway's, None without one."""
 
     status: InstanceStatus
     published: Mapping[int, Counts]
     delivered: Mapping[tuple[str, int], Counts]
+    sent: Counts | None = None
 
 
 class Recent(NamedTuple):
     """What happened over a window of looks.
 
     `published`: receive to publish, by decoder number. `delivered`: receive to strategy, by reader
-    (name, pid). Without samples in the window a latency is all 0.
+    (name, pid). `sent`: receive to a gateway client's socket, and `messages_per_s` that it sends;
+    None without a gateway. Without samples in the window a latency is all 0.
     """
 
     rates: Rates
     published: Mapping[int, Latency]
     delivered: Mapping[tuple[str, int], Latency]
+    sent: Latency | None = None
+    messages_per_s: float | None = None
 
 
 #: Before there is a second look.
@@ -76,7 +82,7 @@ def take_look(paths: InstancePaths) -> Look:
         for page in read_pages(paths)
     }
     status = snapshot(paths)
-    return Look(status, _published(paths, status), delivered)
+    return Look(status, _published(paths, status), delivered, _sent(paths, status))
 
 
 def recent(before: Look, after: Look) -> Recent:
@@ -85,6 +91,10 @@ def recent(before: Look, after: Look) -> Recent:
         rates=rates(before.status, after.status),
         published=_between(before.published, after.published),
         delivered=_between(before.delivered, after.delivered),
+        sent=None
+        if before.sent is None or after.sent is None
+        else between(before.sent, after.sent),
+        messages_per_s=_messages_per_s(before.status, after.status),
     )
 
 
@@ -101,6 +111,24 @@ def _published(paths: InstancePaths, status: InstanceStatus) -> dict[int, Counts
             continue  # the instance ends at this moment
         found[decoder.number] = _copy(page.record("DecoderStatusC")["receive_to_publish"]["counts"])
     return found
+
+
+def _sent(paths: InstancePaths, status: InstanceStatus) -> Counts | None:
+    if status.gateway is None:
+        return None
+    try:
+        page = attach(paths, SegmentKind.GATEWAY_STATUS, 0)
+    except (FileNotFoundError, SegmentError, LayoutMismatch):
+        return None  # the instance ends at this moment
+    return _copy(page.record("GatewayStatusC")["receive_to_send"]["counts"])
+
+
+def _messages_per_s(before: InstanceStatus, after: InstanceStatus) -> float | None:
+    seconds = (after.taken_mono_ns - before.taken_mono_ns) / NS_PER_S
+    if before.gateway is None or after.gateway is None or seconds <= 0:
+        return None
+    sent = after.gateway.counters["messages_sent"] - before.gateway.counters["messages_sent"]
+    return sent / seconds
 
 
 def _copy(counts: Counts) -> Counts:

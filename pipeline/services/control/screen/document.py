@@ -13,6 +13,7 @@ from pipeline.services.status.health import problems
 from pipeline.services.status.model import (
     Connection,
     Decoder,
+    Gateway,
     InstanceStatus,
     Latency,
     Process,
@@ -26,6 +27,7 @@ FEED_ERRORS: Final = (
     "protocol_errors", "utf8_errors", "too_big", "slow_frames", "ping_floods", "server_errors",
     "handshake_failures",
 )  # fmt: skip
+GATEWAY_CUTS: Final = ("cut_stalled", "cut_backlog", "cut_silent", "cut_protocol")
 
 
 def state_document(status: InstanceStatus, recent: Recent) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def state_document(status: InstanceStatus, recent: Recent) -> dict[str, Any]:
         "decoders": [_decoder(one, recent) for one in status.decoders],
         "readers": [_reader(one, recent) for one in status.readers],
         "processes": [_process(one) for one in status.processes],
+        "gateway": None if status.gateway is None else _gateway(status.gateway, recent),
     }
 
 
@@ -164,6 +167,29 @@ def _process(one: Process) -> dict[str, Any]:
         "circuit_open": one.circuit_open,
         "last_exit_code": one.last_exit_code,
         "last_exit_reason": one.last_exit_reason,
+    }
+
+
+def _gateway(one: Gateway, recent: Recent) -> dict[str, Any]:
+    counted = one.counters
+    return {
+        "pid": one.pid,
+        "alive": one.alive,
+        "port": one.port,
+        "clients": one.clients,
+        "authenticated": one.authenticated,
+        "subscriptions": one.subscriptions,
+        "instruments": one.instruments,
+        "messages_per_s": recent.messages_per_s,
+        "messages": counted["messages_sent"],
+        "waiting": one.messages_waiting,
+        "conflated": counted["messages_conflated"],
+        "dropped": counted["messages_dropped"],
+        "cut": sum(counted[name] for name in GATEWAY_CUTS),
+        "refused": counted["refused"] + counted["keys_refused"],
+        "lost": counted["ticks_lost"],
+        "latency": _latency(recent.sent),
+        "latency_since_start": _latency(one.receive_to_send),
     }
 
 

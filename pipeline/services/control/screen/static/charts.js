@@ -65,6 +65,7 @@ export class Charts {
     const now = new Map([["decoders", worst(found.decoders.map((one) => one.latency))]]);
     for (const one of found.decoders) now.set(`to publish, decoder ${one.number}`, one.latency);
     for (const one of found.readers) now.set(`to strategy, ${one.name}`, one.latency);
+    if (found.gateway) now.set("to socket, gateway", found.gateway.latency);
     for (const [name, value] of now) {
       if (!this.latencies.has(name)) this.begin(name);
       this.latencies.get(name).forEach((row, at) => row.push(percentile(value, at)));

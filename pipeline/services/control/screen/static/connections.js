@@ -23,8 +23,10 @@ export class Connections {
     this.table = new Table(byId("connections-body"), "Connections", this.columns(), (one) => one.number,
       "No connection is open: nothing is subscribed. python -m pipeline sub add NAME NSE:INFY");
     const pair = byId("processes-body");
-    const [left, right] = [h("div", { class: "card" }), h("div", { class: "card" })];
-    pair.append(left, right);
+    const [left, right, below] = Array.from({ length: 3 }, () => h("div", { class: "card" }));
+    below.classList.add("whole");
+    pair.append(below, left, right);
+    this.gateway = new Table(below, "Gateway", GATEWAY, () => "gateway", "This instance has no gateway.");
     this.processes = new Table(left, "Processes", PROCESSES, (one) => one.name, "No process.");
     this.readers = new Table(right, "Readers", READERS, (one) => `${one.name} ${one.pid}`,
       "No strategy reads: pipeline.attach(NAME)");
@@ -68,6 +70,7 @@ export class Connections {
     this.table.show(found.connections);
     this.processes.show(found.processes);
     this.readers.show(found.readers);
+    this.gateway.show(found.gateway ? [found.gateway] : []);
   }
 }
 
@@ -80,6 +83,22 @@ const PROCESSES = [
   ["Restarts", (one) => nonzero(one.restarts)],
   ["Last exit", (one) => (one.last_exit_reason
     ? `${one.last_exit_code} ${words(one.last_exit_reason)}${one.circuit_open ? ", circuit open" : ""}` : "–"), true],
+];
+
+const GATEWAY = [
+  ["Gateway", (one) => `:${one.port}`, true],
+  ["State", (one) => one.alive ? { text: "runs", tone: "good" } : { text: "dead", tone: "bad" }, true],
+  ["Clients", (one) => ({ text: whole(one.clients), title: `${whole(one.authenticated)} have shown a key` })],
+  ["Subscriptions", (one) => whole(one.subscriptions)],
+  ["Instruments", (one) => whole(one.instruments)],
+  ["Messages/s", (one) => count(one.messages_per_s)],
+  ["Waiting", (one) => count(one.waiting)],
+  ["Conflated", (one) => ({ text: count(one.conflated), title: "replaced by newer ones, for slow clients" })],
+  ["Cut", (one) => nonzero(one.cut)],
+  ["Refused", (one) => nonzero(one.refused)],
+  ["Lost ticks", (one) => nonzero(one.lost, "bad")],
+  ["p50", (one) => latency(one.latency?.p50_ns)],
+  ["p99", (one) => latency(one.latency?.p99_ns)],
 ];
 
 const READERS = [

@@ -1,0 +1,89 @@
+"""The page over a whole instance: its own session, its own gateway, which is killed."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from pipeline.core.control import Act
+from pipeline.services.status import snapshot
+from pipeline.strategy.control_client import ControlClient
+from tests.screen.browser import Browser
+from tests.screen.test_page import FIGURES, LTP, PRICES, ROWS, until_prices_move
+from tests.system.gateway_rig import GatewayRun, gateway_config
+from tests.system.rig import Run, wait_for
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(240)]
+SUBSCRIBED = '[[subscription]]\nsimulated = { first = 0, count = 60 }\nmode = "full"\n'
+
+
+@pytest.fixture
+def run(tmp_path: Path, shm_root: Path) -> Iterator[Run]:
+    """A pool of one account that streams 60 instruments, with HTTP and a gateway."""
+    more = f"[api]\nport = 0\n{SUBSCRIBED}{gateway_config(tmp_path)}"
+    made = Run(tmp_path, shm_root, pool="", more=more)
+    try:
+        GatewayRun(made.start())
+        yield made
+    finally:
+        made.close()
+
+
+def address(run: Run) -> str:
+    """Return an address that lets a browser in, once."""
+
+    def printed() -> Any:
+        with ControlClient(run.paths.control_socket, client="test") as client:
+            client.hello()
+            return client.request(Act(action="enter"))
+
+    return str(printed()["url"])
+
+
+def is_served(url: str) -> bool:
+    """Whether the server lets anybody in: it starts after the pool."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except ConnectionError:
+        return False
+    finally:
+        connection.close()
+
+
+def gateway_pid(run: Run) -> int:
+    return next(p.pid for p in snapshot(run.paths).processes if p.role == "gateway" and p.alive)
+
+
+def test_the_page_shows_a_whole_instance_and_its_gateways_death(browser: Browser, run: Run) -> None:
+    wait_for(run.paths.control_socket.exists, "the control process to listen")
+    url = address(run)
+    wait_for(lambda: is_served(url), "the page to be served")
+    browser.open(url)
+    browser.until(f"{FIGURES}.includes('live since')")
+    browser.until(f"{PRICES}.includes('live since')")
+    until_prices_move(browser)
+    until_prices_move(browser, ROWS)
+    browser.until("document.querySelector('#detail .depth .price').innerText !== '–'")
+    browser.until("document.querySelector('#tab-all').innerText === 'All (60)'")
+    browser.until("document.querySelector('.candles canvas') !== null")
+    assert browser.complaints == []
+    pid = gateway_pid(run)
+    os.kill(pid, signal.SIGKILL)
+    browser.until("document.querySelector('#processes').innerText.includes('process killed')")
+    wait_for(lambda: gateway_pid(run) != pid, "a successor")
+    browser.until(f"{PRICES}.includes('live since')")
+    until_prices_move(browser, LTP)
+    assert run.stop() == 0
+    browser.until(f"/disconnected since \\d\\d:\\d\\d:\\d\\d/.test({FIGURES})")
+    browser.until(f"/disconnected since \\d\\d:\\d\\d:\\d\\d/.test({PRICES})")
+    browser.do("forgive")
