@@ -96,7 +96,9 @@ class Stage:
         page = Page()
 
         def file(request: Request) -> Response:
-            return page.answer(request.path_params.get("name", "index.html"), request)
+            name = request.path_params.get("name", "index.html")
+            gateway = f"ws://127.0.0.1:{self.gateway_port}"
+            return page.answer(name, gateway=gateway if name == "index.html" else None)
 
         routes = [
             Route("/", file), Route("/screen/state", self._state),

@@ -15,8 +15,10 @@ import pytest
 from pipeline.core.control import Act
 from pipeline.services.status import snapshot
 from pipeline.strategy.control_client import ControlClient
+from tests.screen import figures
 from tests.screen.browser import Browser
 from tests.screen.test_page import FIGURES, LTP, PRICES, ROWS, until_prices_move
+from tests.services.control.screen.test_document import keys
 from tests.system.gateway_rig import GatewayRun, gateway_config
 from tests.system.rig import Run, wait_for
 
@@ -76,6 +78,9 @@ def test_the_page_shows_a_whole_instance_and_its_gateways_death(browser: Browser
     browser.until("document.querySelector('#detail .depth .price').innerText !== '–'")
     browser.until("document.querySelector('#tab-all').innerText === 'All (60)'")
     browser.until("document.querySelector('.candles canvas') !== null")
+    state = browser.run("fetch('screen/state').then((answer) => answer.json())")
+    assert keys(state["gateway"]) == keys(figures.document(3, 60, 0.0)["gateway"])
+    assert state["gateway"]["clients"] == 1 and state["gateway"]["messages"] > 0
     assert browser.complaints == []
     pid = gateway_pid(run)
     os.kill(pid, signal.SIGKILL)

@@ -18,7 +18,7 @@ from pipeline.core.control import Act, AnyRequest, Ask, SetMode, Subscribe, Unsu
 from pipeline.core.secrets import Secret
 from pipeline.services.control.api.accounts import put_token
 from pipeline.services.control.api.answers import error_responses, json_answer, refusal
-from pipeline.services.control.api.entrance import Entrance
+from pipeline.services.control.api.entrance import Entrance, GatewayOf
 from pipeline.services.control.api.metrics import Metrics
 from pipeline.services.control.api.models import (
     ActBody,
@@ -27,6 +27,7 @@ from pipeline.services.control.api.models import (
     SubscribeBody,
     TokenBody,
 )
+from pipeline.services.control.api.openalgo.access import page_gateway
 from pipeline.services.control.api.openalgo.paths import add_openalgo
 from pipeline.services.control.api.openalgo.replies import failure, is_ours
 from pipeline.services.control.api.page import Page
@@ -57,9 +58,14 @@ def build_app(front: Front) -> FastAPI:
     app.add_exception_handler(HTTPException, _failed)
     app.include_router(_Paths(front).router())
     keys = add_openalgo(app, front)
-    app.include_router(Entrance(front.sessions, Page(), keys.forget).router())
+    app.include_router(Entrance(front.sessions, Page(), keys.forget, gateway_of(front)).router())
     app.include_router(ScreenPaths(front).router())
     return app
+
+
+def gateway_of(front: Front) -> GatewayOf:
+    """Return what says where a page of this instance connects to."""
+    return lambda host, secure: page_gateway(front.config, front.paths, host, secure=secure)
 
 
 class _Paths:

@@ -29,6 +29,8 @@ _NO_SESSION: Final = "There is no session: open the address that `python -m pipe
 
 
 Left = Callable[[Session], Awaitable[None]]
+#: The gateway's address for who calls us by that `Host`, by TLS or not; None without a gateway.
+GatewayOf = Callable[[str, bool], str | None]
 
 
 class TicketBody(Body):
@@ -38,12 +40,14 @@ class TicketBody(Body):
 
 
 class Entrance:
-    """The paths of sessions, and the page. `left` is told whose session has been ended."""
+    """The paths of sessions, and the page. `left` is told whose session has been ended;
+    `gateway_of` says where the page may connect to."""
 
-    def __init__(self, sessions: Sessions, page: Page, left: Left) -> None:
+    def __init__(self, sessions: Sessions, page: Page, left: Left, gateway_of: GatewayOf) -> None:
         self._sessions = sessions
         self._page = page
         self._left = left
+        self._gateway_of = gateway_of
 
     def router(self) -> APIRouter:
         """Return the paths."""
@@ -69,8 +73,10 @@ class Entrance:
 
     async def page(self, request: Request) -> Response:
         """The screen; for who has no session yet, the page that begins one."""
-        name = "index.html" if _who(request).is_known else "enter.html"
-        return self._page.answer(name)
+        if not _who(request).is_known:
+            return self._page.answer("enter.html")
+        gateway = self._gateway_of(request.headers.get("host", ""), is_secure(request))
+        return self._page.answer("index.html", gateway=gateway)
 
     async def script(self) -> Response:
         """What the page without a session runs."""

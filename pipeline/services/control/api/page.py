@@ -8,6 +8,7 @@ answered 304 while it is the same.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -27,11 +28,14 @@ _KINDS: Final = {
 #: Own files alone, no frames, no forms; connections to the gateway, which has a port of its own.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self' ws: wss:; manifest-src 'self'; "
+    "font-src 'self'; connect-src 'self'{}; manifest-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+#: What a policy can name: not an IPv6 address, which its grammar has no place for.
+_SOURCE: Final = re.compile(r"(wss?://[A-Za-z0-9.-]+(?::\d+)?)(?:/.*)?")
+_ANY_SOCKET: Final = " ws: wss:"
 HEADERS: Final = {
-    "content-security-policy": _POLICY,
+    "content-security-policy": _POLICY.format(""),
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -61,15 +65,28 @@ class Page:
         self._files = {name: _read(path) for name, path in {**screens, **own}.items()}
         self._files.setdefault("index.html", _file(_NO_SCREEN, ".html"))
 
-    def answer(self, name: str, request: Request | None = None) -> Response:
-        """Return a file's answer; KeyError for one that is not there."""
+    def answer(
+        self, name: str, request: Request | None = None, gateway: str | None = None
+    ) -> Response:
+        """Return a file's answer; KeyError for one that is not there.
+
+        gateway: the address (ws:// or wss://) that the page may connect to, besides ours.
+        """
         file = self._files[name]
         # The page at / is one of two, by the session: no copy of either is kept.
         caching = "no-store" if name.endswith(".html") else "no-cache"
         headers = {**HEADERS, "cache-control": caching, "etag": file.tag}
+        if gateway is not None:
+            headers["content-security-policy"] = policy(gateway)
         if request is not None and request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)
         return Response(file.content, headers=headers, media_type=file.kind)
+
+
+def policy(gateway: str) -> str:
+    """Return the policy of a page that connects to the gateway at that address."""
+    source = _SOURCE.fullmatch(gateway)
+    return _POLICY.format(_ANY_SOCKET if source is None else f" {source[1]}")
 
 
 def _read(path: Path) -> _File:

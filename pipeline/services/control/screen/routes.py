@@ -57,10 +57,22 @@ class ScreenPaths:
         who: Pass = request.scope["state"]["who"]
         return StateStream(self._screen, lambda: self._is_good(who))
 
-    async def instruments(self) -> Response:
-        """What the pool streams: token, exchange, symbol, connection, account of each."""
+    async def instruments(self, request: Request) -> Response:
+        """What the pool streams for who asks: token, exchange, symbol, connection, account."""
         rows = placed(self._front.answer(Ask(about="distribution")).result)
+        own = self._own_accounts(request.scope["state"]["who"])
+        rows = [row for row in rows if row.account in own]
         return _json(await asyncio.to_thread(self._listed, rows))
+
+    def _own_accounts(self, who: Pass) -> set[str]:
+        """Return the accounts whose prices a session is shown: those of its owner; of the token of
+        the instance, all."""
+        accounts = self._front.config.accounts
+        if who.session is None:
+            return {account.name for account in accounts}
+        name = who.session.account or accounts[0].name
+        owner = next(account.owner for account in accounts if account.name == name)
+        return {account.name for account in accounts if account.owner == owner}
 
     def _listed(self, rows: list[Placed]) -> bytes:
         try:

@@ -1,47 +1,35 @@
-"""The page's files: which are served, and what a browser is told of them."""
+"""The page's policy: it names the gateway and nobody else."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from starlette.requests import Request
 
-from pipeline.services.control.api.page import Page
-
-
-def _asked(tag: str) -> Request:
-    headers = [(b"if-none-match", tag.encode())]
-    return Request({"type": "http", "method": "GET", "path": "/", "headers": headers})
+from pipeline.services.control.api.page import HEADERS, Page, policy
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> Page:
-    (tmp_path / "index.html").write_text("<p>screen</p>")
-    (tmp_path / "part").mkdir()
-    (tmp_path / "part" / "chart.js").write_text("'use strict'")
-    (tmp_path / "module.py").write_text("import os")
-    return Page(tmp_path)
+@pytest.mark.parametrize(
+    ("gateway", "source"),
+    [
+        ("ws://127.0.0.1:8765", "ws://127.0.0.1:8765"),
+        ("ws://feed.example.com:8765", "ws://feed.example.com:8765"),
+        ("wss://feed.example.com/ws", "wss://feed.example.com"),
+        ("wss://feed.example.com:8443/ws", "wss://feed.example.com:8443"),
+        ("ws://[::1]:8765", "ws: wss:"),
+    ],
+)
+def test_the_gateway_is_named(gateway: str, source: str) -> None:
+    assert f"connect-src 'self' {source};" in policy(gateway)
 
 
-def test_files_of_a_page_are_served_and_no_others(page: Page) -> None:
-    assert set(page.names) == {"index.html", "part/chart.js"}
-    assert page.answer("index.html").body == b"<p>screen</p>"
-    with pytest.raises(KeyError):
-        page.answer("module.py")
+@pytest.mark.parametrize(
+    "hostile",
+    ["wss://a; script-src *", "wss://a 'unsafe-inline'", "ws://*", "https://a", "wss://a\r\nX: y"],
+)
+def test_a_host_that_somebody_sent_adds_nothing(hostile: str) -> None:
+    assert policy(hostile) == policy("ws://[::1]:1")
 
 
-def test_what_has_not_changed_is_not_sent_again(page: Page) -> None:
-    first = page.answer("part/chart.js")
-    assert first.status_code == 200 and first.headers["cache-control"] == "no-cache"
-    again = page.answer("part/chart.js", _asked(first.headers["etag"]))
-    assert again.status_code == 304 and again.body == b""
-    assert page.answer("part/chart.js", _asked('"other"')).status_code == 200
-
-
-def test_a_build_without_a_screen_says_so(tmp_path: Path) -> None:
-    assert b"no screen" in page_text(Page(tmp_path / "none"))
-
-
-def page_text(page: Page) -> bytes:
-    return bytes(page.answer("index.html").body)
+def test_other_files_connect_to_nobody() -> None:
+    assert "connect-src 'self';" in HEADERS["content-security-policy"]
+    answer = Page().answer("app.js")
+    assert answer.headers["content-security-policy"] == HEADERS["content-security-policy"]

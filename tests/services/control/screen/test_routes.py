@@ -6,10 +6,14 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipeline.services.control.api.guard import Pass
+from pipeline.services.control.api.session import Session
+from pipeline.services.control.screen.routes import ScreenPaths
 from pipeline.services.control.screen.stream import PAGES_MAX
 from tests.screen import figures
 from tests.services.control.api.served import TIMEOUT_S, Served
@@ -93,6 +97,19 @@ def test_instruments_without_a_list_are_told_without_names(served: Served) -> No
     found = served.get("/screen/instruments").body
     assert [row[:3] for row in found["rows"]] == [[1, "", ""], [2, "", ""], [3, "", ""]]
     assert found["unnamed"] == 3 and "instruments" in found["problem"]
+
+
+def test_a_session_is_shown_its_owners_instruments_alone() -> None:
+    accounts = [
+        SimpleNamespace(name=name, owner=owner)
+        for name, owner in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    front: Any = SimpleNamespace(config=SimpleNamespace(accounts=accounts), paths=None)
+    paths = ScreenPaths(front)
+    bob = Session(number="1", ends_ts_ns=1, account="b")
+    assert paths._own_accounts(Pass(session=bob)) == {"b"}
+    assert paths._own_accounts(Pass(session=Session(number="1", ends_ts_ns=1))) == {"a", "c"}
+    assert paths._own_accounts(Pass(bearer=True)) == {"a", "b", "c"}
 
 
 def test_a_number_that_is_none_is_refused(served: Served) -> None:

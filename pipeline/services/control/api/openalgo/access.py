@@ -80,6 +80,16 @@ def gateway_port(config: Config, paths: InstancePaths) -> int:
     return int(page.record["port"]) or config.gateway.port
 
 
+def page_gateway(
+    config: Config, paths: InstancePaths, asked_host: str, *, secure: bool
+) -> str | None:
+    """Return where a page connects to that was asked for by `asked_host`; None: no gateway."""
+    if config.gateway is None:
+        return None
+    port = gateway_port(config, paths)
+    return gateway_address(config.gateway.host, port, asked_host, secure=secure)
+
+
 def gateway_address(host: str, port: int, asked_host: str, *, secure: bool) -> str:
     """Return the gateway's address for who calls us by `asked_host`, a `Host` header.
 
