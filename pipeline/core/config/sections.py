@@ -578,7 +578,7 @@ class GatewayConfig:
     )
     stalled_after_s: float = key(
         Number(0.1, 3600), "time without taking a byte that waits for it until it is cut",
-        default=5.0,
+        default=4.0,
     )  # fmt: skip
     socket_bytes: int = key(
         Integer(4096, 64 * _MIB), "what the system keeps for a client that reads slowly",

@@ -25,7 +25,7 @@ from pipeline.services.gateway.outbox import Outbox, Sums
 from pipeline.services.gateway.server import Refused, Server
 from pipeline.services.gateway.session import Session
 
-_LOOK_AT_SOCKETS_NS: Final = NS_PER_S // 4
+_LOOK_AT_SOCKETS_NS: Final = NS_PER_S // 5
 _LOOK_AT_SILENCE_NS: Final = NS_PER_S
 #: Connections whose handshake is under way, beside all that may be.
 _HANDSHAKES_MAX: Final = 512
