@@ -41,7 +41,7 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     if any(f.subject in ("build", "packages") and f.level is Level.BAD for f in findings):
         return findings, None
     # Only now is it known that the compiled modules can be imported.
-    from pipeline.cli.doctor import memory
+    from pipeline.cli.doctor import gateway, memory
     from pipeline.shm.plan import plan_memory
 
     config, found = memory.read_config(config_path)
@@ -52,6 +52,7 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     root = Path(config.instance.shm_directory)
     findings += memory.check_room(where, plan, root)
     findings += memory.check_instances(where, root)
+    findings += gateway.check(config)
     return findings, plan
 
 
