@@ -25,7 +25,12 @@ DECODING = (
 )
 
 #: Lanes that share instruments. Their deaths are of processes of another build.
-MOVING = ("tests/feed/test_moving.py", "tests/feed/test_moving_once.py", "-k", "not death and not committed")
+MOVING = (
+    "tests/feed/test_moving.py",
+    "tests/feed/test_moving_once.py",
+    "-k",
+    "not death and not committed",
+)
 
 
 def libraries() -> str:

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from pipeline.cli.main import build
-from pipeline.core.config.sections import AccountConfig
+from pipeline.core.config.market import AccountConfig
 from pipeline.core.errors import AuthError, ConfigError
 from tests.conftest import ROOT
 

@@ -15,14 +15,10 @@ from typing import Final
 from pipeline.core.capacity import BrokerLimits, place
 from pipeline.core.config.demands import demands_of
 from pipeline.core.config.fields import shorten
-from pipeline.core.config.sections import (
-    SIMULATOR_KEYS,
-    SIMULATOR_URL,
-    TOKEN_HINT,
-    AccountConfig,
-    Config,
-    PoolConfig,
-)
+from pipeline.core.config.market import AccountConfig
+from pipeline.core.config.sections import Config
+from pipeline.core.config.services import PoolConfig
+from pipeline.core.config.terms import SIMULATOR_KEYS, SIMULATOR_URL, TOKEN_HINT
 from pipeline.core.errors import Problem
 
 CONNECTIONS_MAX: Final = 256

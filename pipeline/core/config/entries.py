@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from pipeline.core.config.arguments import check_arguments
 from pipeline.core.config.fields import shorten
-from pipeline.core.config.sections import StrategyConfig
+from pipeline.core.config.roles import StrategyConfig
 from pipeline.core.errors import Problem
 
 #: What is called on a strategy, and with how many arguments.

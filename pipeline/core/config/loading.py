@@ -14,8 +14,9 @@ from pipeline.core.config import presets
 from pipeline.core.config.checks import check
 from pipeline.core.config.entries import check_entry
 from pipeline.core.config.fields import InstrumentForm, Refused, shorten
+from pipeline.core.config.market import SubscriptionConfig
 from pipeline.core.config.reading import read_section
-from pipeline.core.config.sections import Config, SubscriptionConfig
+from pipeline.core.config.sections import Config
 from pipeline.core.errors import ConfigError, Problem, SecretError
 from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX, simulated_tokens
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.core.config import load, parse
 from pipeline.core.config.entries import check_entry
-from pipeline.core.config.sections import StrategyConfig
+from pipeline.core.config.roles import StrategyConfig
 from pipeline.core.config.text import as_dict, show
 from pipeline.core.errors import ConfigError, Problem
 from tests.core.config.test_loading import GOOD, LIMITS, only, problems
