@@ -21,6 +21,7 @@ ELSEWHERE = {
     "pipeline.cli.demo.folder": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.live": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.options": "tests/cli/demo/test_parts.py",
+    "pipeline.cli.demo.page": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.probe": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.readings": "tests/system/test_demo.py",
     "pipeline.cli.demo.scenario": "tests/cli/demo/test_parts.py",

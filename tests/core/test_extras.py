@@ -21,6 +21,12 @@ def test_every_extra_is_one_of_the_distribution() -> None:
         assert any(name in line for line in offered[extra]), package
 
 
+def test_the_demo_installs_what_its_page_needs() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        offered = tomllib.load(file)["project"]["optional-dependencies"]
+    assert offered["demo"] == [*offered["sim"], *offered["api"], *offered["gateway"]]
+
+
 def test_what_is_there_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(extras.EXTRA_OF, "json", "json")  # type: ignore[attr-defined]
     assert extras.import_extra("json", needed_by="this test") is json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,10 @@ def test_every_tick_is_accounted_for(arguments: list[str], tmp_path: Path) -> No
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads(result.stdout)
     assert report["passed"] and not report["leftovers"]
+    if "--instruments" in arguments and "6000" in arguments:  # the exchange waits for nobody
+        assert re.search(
+            r"in a browser: http://127\.0\.0\.1:\d+/#ticket=[\w-]{43}\n", result.stderr
+        )
     assert report["verdict"]["sent"] > 1000
     assert 0 < report["start_s"] < DEADLINE_S
     assert {gap["reason"] for gap in report["gaps"]} == {"RESET", "STALL"}

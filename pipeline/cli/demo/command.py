@@ -106,6 +106,8 @@ def _run(options: DemoOptions) -> int:
         with LiveView(options) as view:
             view.say("starting the exchange, the pipeline and two strategies ...")
             with Stage(options) as stage:
+                if stage.page:
+                    view.tell(f"in a browser: {stage.page}")
                 act = Act(stage, options, view.show)
                 act.play()
                 view.say("ending, and comparing the logs ...")

@@ -46,6 +46,10 @@ class LiveView:
         if self._live is not None:
             self._live.update(Text(text), refresh=True)
 
+    def tell(self, text: str) -> None:
+        """Write a line that stays, above the table if there is one."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def show(self, reading: Reading, elapsed_s: float, news: list[str]) -> None:
         """Show a reading, with rates against the one before."""
         self._first = self._first or reading

@@ -17,15 +17,57 @@ _KEYS: Final = ("demo", "demo2", "demo3")
 _CONNECTIONS_PER_KEY: Final = 3
 
 
-def config_text(options: DemoOptions, *, name: str, truth: Path) -> str:
-    """Return the TOML of a run: each connection with a third of its instruments in each mode."""
+#: The names of the exchange's instruments, and the keys of the page: in the demo's folder.
+LIST_NAME: Final = "list.sqlite"
+KEYS_NAME: Final = "keys.sqlite"
+#: A pool whose connections stay as they are: the faults are to be seen where they happen.
+_POOL: Final = """[pool]
+policy = "first_fit"
+instruments_per_connection = {}
+connections_per_key = {}
+headroom = 0.0
+redistribute_after_s = 3600.0
+rebalance_after_s = 86400.0
+shrink_after_s = 0.0
+homes_file = "homes.sqlite"
+
+[api]
+port = 0
+
+[gateway]
+port = 0
+keys_file = "{}"
+
+[instruments]
+file = "{}"
+"""
+
+
+def config_text(options: DemoOptions, *, name: str, truth: Path, page: bool = False) -> str:
+    """Return the TOML of a run: each connection with a third of its instruments in each mode.
+
+    page: with a control process that serves the screen, and a gateway for its prices.
+    """
     parts = [
         f'[instance]\nname = "{name}"\nlog_level = "error"\n',
         _simulator(options, truth),
         *_accounts(options.connections),
-        *_connections(options),
     ]
-    return "\n".join(parts)
+    if page:
+        most = instruments_per_connection(options)
+        parts.append(_POOL.format(most, _CONNECTIONS_PER_KEY, KEYS_NAME, LIST_NAME))
+    return "\n".join([*parts, *_connections(options, pooled=page)])
+
+
+def can_have_page(options: DemoOptions) -> bool:
+    """Whether a pool comes to the same connections: not while the exchange waits for a reader."""
+    most = instruments_per_connection(options)
+    return not options.is_load and -(-options.instruments // most) == options.connections
+
+
+def instruments_per_connection(options: DemoOptions) -> int:
+    """Return how many instruments the fullest connection has."""
+    return -(-options.instruments // options.connections)
 
 
 def _simulator(options: DemoOptions, truth: Path) -> str:
@@ -52,15 +94,17 @@ def _accounts(connections: int) -> Iterator[str]:
         yield f'[[account]]\nname = "{key}"\napi_key = "{key}"\nurl = "simulator"\n'
 
 
-def _connections(options: DemoOptions) -> Iterator[str]:
+def _connections(options: DemoOptions, *, pooled: bool) -> Iterator[str]:
     first = 0
     for number, count in enumerate(split(options.instruments, options.connections)):
-        yield f'[[connection]]\naccount = "{_KEYS[number // _CONNECTIONS_PER_KEY]}"\n'
+        if not pooled:
+            yield f'[[connection]]\naccount = "{_KEYS[number // _CONNECTIONS_PER_KEY]}"\n'
+        where = "" if pooled else f"connection = {number}\n"
         for mode, share in zip(MODES, split(count, len(MODES)), strict=True):
             if share:
                 yield (
                     f"[[subscription]]\nsimulated = {{ first = {first}, count = {share} }}\n"
-                    f'mode = "{mode}"\nconnection = {number}\n'
+                    f'mode = "{mode}"\n{where}'
                 )
             first += share
 

@@ -17,6 +17,7 @@ import psutil
 
 from pipeline.cli.demo.folder import InFolder
 from pipeline.cli.demo.options import DemoOptions
+from pipeline.cli.demo.page import has_page, page_address, write_list
 from pipeline.cli.demo.readings import Observer
 from pipeline.cli.demo.scenario import FAST, SLOW, TRUTH_NAME, config_text
 from pipeline.core.enums import InstanceState
@@ -55,6 +56,8 @@ class Stage(InFolder):
         self.processes: dict[str, Launched] = {}
         self._seen: set[psutil.Process] = set()
         self._port = 0
+        #: Where a browser sees this run; empty without a page.
+        self.page = ""
         #: From the command that started this process to the first tick that a strategy got.
         self.start_s = 0.0
 
@@ -66,7 +69,8 @@ class Stage(InFolder):
 
     def _start(self) -> None:
         config = self.folder / "demo.toml"
-        config.write_text(config_text(self.options, name=self.name, truth=self.folder / TRUTH_NAME))
+        page, truth = has_page(self.options), self.folder / TRUTH_NAME
+        config.write_text(config_text(self.options, name=self.name, truth=truth, page=page))
         log = (self.folder / "run.log").open("wb")
         with log:
             self.processes["supervisor"] = launch(
@@ -75,11 +79,15 @@ class Stage(InFolder):
             )  # fmt: skip
             self._start_probe(FAST, 0.0, log)
             self._start_probe(SLOW, SLOW_PAUSE_S, log)
+        if page:
+            write_list(self.folder, self.options)  # meanwhile: it is needed last of all
         wait_until(self._is_running, deadline_s=START_DEADLINE_S, what="the pipeline to start")
         own = {name: process.pid for name, process in self.processes.items()}
         self.observer = Observer(self.paths, own)
         self.control = ControlClient(self._control_path)
         wait_until(self._has_ticks, deadline_s=START_DEADLINE_S, what="the first tick")
+        if page:
+            self.page = page_address(self.paths)
         self.start_s = own_age_s()  # since the command: the script that prepares all is replaced
         self._note_family()
 

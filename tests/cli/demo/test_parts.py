@@ -20,9 +20,10 @@ from rich.console import Console
 from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
+from pipeline.cli.demo.page import has_page, page_address, write_list
 from pipeline.cli.demo.probe import Probe
 from pipeline.cli.demo.readings import Reading, reader_dict
-from pipeline.cli.demo.scenario import config_text, split
+from pipeline.cli.demo.scenario import LIST_NAME, can_have_page, config_text, split
 from pipeline.cli.demo.stage import Stage
 from pipeline.cli.demo.summary import print_text, reconnects
 from pipeline.cli.demo.verdict import judge
@@ -32,9 +33,11 @@ from pipeline.core.enums import Mode, Reason, State
 from pipeline.core.errors import ConfigError
 from pipeline.core.layout import tick_dtype
 from pipeline.core.plan import plan_topology
+from pipeline.instruments import load
 from pipeline.services.status import snapshot
 from pipeline.services.status.model import Latency, Reader
 from pipeline.shm import specs
+from pipeline.shm.names import InstancePaths
 from pipeline.shm.plan import plan_memory
 from pipeline.sim.truth import create_truth
 from pipeline.sim.verify import received_dtype
@@ -103,10 +106,43 @@ def test_the_scenario_is_a_config_that_passes_every_check(
     assert options.is_load == (rate is None or connections == 1)  # 10 a second each, at most
 
 
-def test_the_default_scenario_fits_64_mb_of_shared_memory(tmp_path: Path) -> None:
-    text = config_text(DemoOptions(), name="demo-1", truth=tmp_path / "truth.bin")
+@pytest.mark.parametrize("connections", [2, 3, 9])
+def test_with_a_page_a_pool_comes_to_the_same_connections(connections: int, tmp_path: Path) -> None:
+    options = DemoOptions(connections=connections, instruments=connections * 1000)
+    assert can_have_page(options)
+    text = config_text(options, name="demo-1", truth=tmp_path / "truth.bin", page=True)
+    config = parse(text, limits=broker_limits(), folder=tmp_path)
+    assert config.pool is not None and config.api is not None and config.gateway is not None
+    assert config.pool.instruments_per_connection == 1000
+    wanted = {token: s.mode for s in config.subscriptions for token in s.tokens}
+    assert len(wanted) == connections * 1000 and set(wanted.values()) == {"full", "quote", "ltp"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DemoOptions(rate=None), DemoOptions(rate=1e6),
+        DemoOptions(connections=3, instruments=4, rate=10.0),  # two connections would do
+    ],
+)  # fmt: skip
+def test_there_is_no_page_where_a_pool_would_do_it_otherwise(options: DemoOptions) -> None:
+    assert not has_page(options)
+
+
+def test_without_a_control_process_there_is_no_address(tmp_path: Path) -> None:
+    assert page_address(InstancePaths("demo-1", tmp_path)) == ""
+
+
+def test_the_page_knows_the_exchanges_instruments_by_name(tmp_path: Path) -> None:
+    write_list(tmp_path, DemoOptions(instruments=50))
+    assert len(load(tmp_path / LIST_NAME)) == 50
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_the_default_scenario_fits_64_mb_of_shared_memory(page: bool, tmp_path: Path) -> None:
+    text = config_text(DemoOptions(), name="demo-1", truth=tmp_path / "truth.bin", page=page)
     plan = plan_memory(parse(text, limits=broker_limits(), folder=tmp_path))
-    readers = 2 * specs.reader().file_bytes  # the two strategies
+    readers = 3 * specs.reader().file_bytes  # the two strategies, and the gateway
     assert plan.total_bytes + readers < 64_000_000
 
 
