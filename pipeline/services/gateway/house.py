@@ -27,6 +27,8 @@ from pipeline.services.gateway.session import Session
 
 _LOOK_AT_SOCKETS_NS: Final = NS_PER_S // 5
 _LOOK_AT_SILENCE_NS: Final = NS_PER_S
+#: Nobody looked for so long: this process had no core, or was stopped.
+_AWAY_NS: Final = NS_PER_S // 2
 #: Connections whose handshake is under way, beside all that may be.
 _HANDSHAKES_MAX: Final = 512
 _FORBIDDEN: Final = 403
@@ -95,9 +97,13 @@ class House:
         self._attended: dict[Client, None] = {}
         self._watched: dict[Client, None] = {}
         self._next_sockets_ns = self._next_silence_ns = 0
+        self._looked_ns = monotonic_ns()
 
     def look(self, now_ns: int) -> None:
         """Do what time asks for."""
+        if now_ns - self._looked_ns > _AWAY_NS:
+            self._grant(now_ns)
+        self._looked_ns = now_ns
         for client in list(self._attended):
             self._attend(client, now_ns)
         if now_ns >= self._next_sockets_ns:
@@ -106,6 +112,11 @@ class House:
         if now_ns >= self._next_silence_ns:
             self._next_silence_ns = now_ns + _LOOK_AT_SILENCE_NS
             self._look_at_silence(now_ns)
+
+    def _grant(self, now_ns: int) -> None:
+        """Begin everybody's time anew: it was us who were away, and heard nothing."""
+        for channel, client in self._clients.items():
+            client.progress_mono_ns = channel.seen_mono_ns = now_ns
 
     def release(self) -> None:
         """Send what a throttle held back."""

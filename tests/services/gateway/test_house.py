@@ -138,3 +138,15 @@ def test_beyond_loopback_only_if_the_file_says_so(host: str) -> None:
     with pytest.raises(ConfigError, match="reverse proxy"):
         parse(text, limits=LIMITS)
     assert parse(f"{text}allow_insecure = true\n", limits=LIMITS).gateway is not None
+
+
+def test_a_gateway_that_was_away_begins_everybodys_time_anew() -> None:
+    house = House(GatewayConfig(), object.__new__(Desk), Sums(), [])
+    client, socket = client_of()
+    house._clients[socket] = client
+    house._looked_ns = NS_PER_S
+    client.progress_mono_ns = socket.seen_mono_ns = 7
+    house.look(NS_PER_S + NS_PER_S // 4)
+    assert client.progress_mono_ns == socket.seen_mono_ns == 7
+    house.look(100 * NS_PER_S)
+    assert client.progress_mono_ns == socket.seen_mono_ns == 100 * NS_PER_S

@@ -354,4 +354,4 @@ def test_who_answers_no_ping_is_cut(tmp_path: Path, shares: list[Instrument]) ->
         assert not lively.closed.is_set()
         await ground.until(lambda: ground.page["cut_silent"] == 1, "the page to show it")
 
-    play(tmp_path, story, "ping_after_s = 0.2\nsilent_after_s = 0.5")
+    play(tmp_path, story, "ping_after_s = 0.2\nsilent_after_s = 1.5")
