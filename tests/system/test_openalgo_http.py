@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.cli import main
 from pipeline.core.enums import SegmentKind, State
 from pipeline.instruments import load
@@ -15,6 +17,7 @@ from pipeline.shm.segment import Segment
 from tests.services.control.api.served import Reply, call
 from tests.system.http_client import API, HttpClient
 from tests.system.rig import Run, wait_for
+from tests.system.test_owners import ALICE, OTHERS, TWO_DECODERS
 
 Make = Callable[..., Run]
 
@@ -48,11 +51,18 @@ class Browser:
         return cookie.partition("=")[2]
 
 
-def start(make_run: Make, folder: Path) -> tuple[Run, HttpClient]:
+def start(make_run: Make, folder: Path, more: str = "", **options: Any) -> tuple[Run, HttpClient]:
     line = ["instruments", "sync", "--simulated", "--file", str(folder / "list.sqlite")]
     assert main.run([*line, "--rows", "9000"]) == 0
-    run = make_run(pool=POOL, connections=90, more=API + MORE).start_and_wait()
-    return run, HttpClient(run)
+    run = make_run(pool=POOL, connections=90, more=API + MORE + more, **options)
+    return run.start_and_wait(), HttpClient(run)
+
+
+def address_of(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what `screen` prints."""
+    line = ["screen", run.paths.name, "--shm-directory", str(run.paths.root), *words]
+    assert main.run(line) == 0
+    return str(capsys.readouterr().out.splitlines()[-1])
 
 
 def quote(http: HttpClient, key: str, name: dict[str, str]) -> Reply:
@@ -66,7 +76,9 @@ def gateway_serves(run: Run) -> bool:
     return int(page.head["state"]) == State.LIVE
 
 
-def test_prices_keys_and_pages(make_run: Make, tmp_path: Path, capsys: Any) -> None:
+def test_prices_keys_and_pages(
+    make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run, http = start(make_run, tmp_path)
     key = KeyStore(tmp_path / "keys.sqlite").add("sdk", "exchange")
     # What nobody streams comes all the same, in full; so does what is asked for again.
@@ -81,8 +93,7 @@ def test_prices_keys_and_pages(make_run: Make, tmp_path: Path, capsys: Any) -> N
     assert token in [row["instrument_token"] for row in rows]
 
     wait_for(lambda: gateway_serves(run), "the gateway to serve")
-    assert main.run(["screen", run.paths.name, "--shm-directory", str(run.paths.root)]) == 0
-    address = capsys.readouterr().out.splitlines()[-1]
+    address = address_of(run, capsys)
     page = Browser(http)
     cookie = page.enter(address)
     config = page.call("GET", "/api/websocket/config").body
@@ -113,4 +124,39 @@ def test_prices_keys_and_pages(make_run: Make, tmp_path: Path, capsys: Any) -> N
     keys = [text.partition(".")[2] for text in (key, own, other)]
     for secret in (*keys, cookie, http.token, address.partition("#ticket=")[2].strip()):
         assert len(secret) > 20 and secret not in log
+    run.assert_nothing_left()
+
+
+def test_a_key_has_its_owners_prices_alone(
+    make_run: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, http = start(make_run, tmp_path, OTHERS + TWO_DECODERS, account=ALICE)
+    store = KeyStore(tmp_path / "keys.sqlite", {"exchange": "alice", "bobs": "bob"})
+    alice, bob = store.add("a", "exchange"), store.add("b", "bobs")
+    token = load(tmp_path / "list.sqlite").token("NSE:INFY")
+
+    def carriers() -> list[str]:
+        found = http.get("/pool/distribution")
+        return sorted(a for a, of in found.items() for held in of.values() if token in held)
+
+    wait_for(lambda: quote(http, alice, INFY).status == 200, "alice's first tick")
+    assert carriers() == ["exchange"]
+    page = Browser(http)
+    page.enter(address_of(run, capsys, "--account", "bobs"))
+    seen = "/api/websocket/market-data?symbol=INFY&exchange=NSE"
+    assert page.call("GET", seen).status == 404  # it ticks, but not for him
+    own = store.verify(page.call("GET", "/api/websocket/apikey").body["api_key"])
+    assert own is not None and (own.account, own.owner) == ("bobs", "bob")
+    assert page.call("GET", "/api/websocket/subscriptions").body["subscriptions"] == []
+
+    wait_for(lambda: quote(http, bob, INFY).status == 200, "bob's first tick")
+    assert carriers() == ["bobs", "exchange"]
+    assert page.call("GET", seen).status == 200
+    rows = http.get("/subscriptions?client=quotes")
+    assert sorted(row["owner"] for row in rows) == ["alice", "bob"]
+    wanted = {"symbols": [NIFTY], "mode": "LTP"}
+    assert page.call("POST", "/api/websocket/subscribe", wanted).body["status"] == "success"
+    (row,) = http.get("/subscriptions?client=websocket-api")
+    assert row["owner"] == "bob"
+    assert run.stop() == 0
     run.assert_nothing_left()
