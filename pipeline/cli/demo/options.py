@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pipeline.core.errors import ConfigError, Problem
@@ -21,6 +22,7 @@ SECONDS_MAX: Final = 86_400
 CONNECTIONS_MAX: Final = 9  # three API keys of the simulator with three connections each
 INSTRUMENTS_PER_CONNECTION_MAX: Final = 3000
 INTERVAL_S: Final = 0.1
+_EXAMPLES: Final = Path(__file__).parents[3] / "examples"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
     """Return a parser of the options that the command `demo` takes."""
     found = argparse.ArgumentParser(prog="demo", description="Show the whole pipeline at work.")
     defaults = DemoOptions()
+    found.add_argument("name", nargs="?", type=_written, choices=_names(), metavar="NAME")
+    found.add_argument("--list", action="store_true", help="name the demos there are")
     found.add_argument("--seconds", type=float, default=defaults.seconds)
     found.add_argument("--rate", default="18000", metavar="N|max")
     found.add_argument("--connections", type=int, default=defaults.connections)
@@ -95,9 +99,21 @@ def parser() -> argparse.ArgumentParser:
     return found
 
 
+def _names() -> list[str]:
+    """Return the demos by name that are here, found without a package."""
+    programs = sorted((_EXAMPLES / "pool").glob("*.py"))
+    return [*(path.stem for path in programs if path.stem != "show"), "gateway"]
+
+
+def _written(name: str) -> str:
+    return name.replace("-", "_")
+
+
 def check(arguments: Sequence[str]) -> int:
     """Tell what is wrong with a command line; return 0 or the exit code."""
     found = parser().parse_args(arguments)
+    if found.name is not None or found.list:
+        return 0  # of the rest only --seconds counts, and that is looked at when it runs
     try:
         DemoOptions(
             seconds=found.seconds,

@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from pipeline.brokers.registry import broker_limits
+from pipeline.cli.demo.examples import summaries
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.page import has_page, page_address, write_list
@@ -66,15 +67,26 @@ def test_options_are_checked_before_anything_is_installed(
         assert end.value.code == 2
 
 
-def test_checking_options_needs_no_package() -> None:
-    line = [sys.executable, "-S", "-m", "pipeline.cli.demo.options", "--connections", "2"]
+@pytest.mark.parametrize("arguments", [["--connections", "2"], ["gateway", "--seconds", "3"]])
+def test_checking_options_needs_no_package(arguments: list[str]) -> None:
+    line = [sys.executable, "-S", "-m", "pipeline.cli.demo.options", *arguments]
     subprocess.run(line, check=True, cwd=ROOT, timeout=60)
+
+
+def test_the_check_knows_the_demos_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in summaries():
+        assert check([name]) == check([name.replace("_", "-")]) == 0
+    assert check(["--list"]) == 0
+    with pytest.raises(SystemExit) as end:
+        check(["show"])
+    assert end.value.code == 2
+    assert "gateway" in capsys.readouterr().err
 
 
 def test_the_check_knows_the_options_of_the_command() -> None:
     command = typer.main.get_command(build(["demo"])).commands["demo"]  # type: ignore[attr-defined]
     known = {option for p in command.params for option in p.opts} - {"--help"}
-    known -= {"name", "--list"}  # of the demos by name, which the script does not run
+    known.remove("name")
     checked = {option for action in parser()._actions for option in action.option_strings}
     assert checked - {"-h", "--help", "--debug"} == known
     for param in command.params:
