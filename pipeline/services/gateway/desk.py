@@ -110,10 +110,10 @@ class Desk:
         work.add_done_callback(lambda done: self._checked(client, done))
 
     def _checked(self, client: Session, done: asyncio.Future[Principal | None]) -> None:
+        error = None if done.cancelled() else done.exception()
         here = self.clients.get(client)
         if here is None or done.cancelled():
             return
-        error = done.exception()
         if error is None:
             principal = done.result()
             self.keys_accepted += principal is not None

@@ -25,6 +25,8 @@ HANDSHAKE_WITHIN_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 4096
 #: Frame headers and what one read brings beyond a message that is as long as it may be.
 _READ_SLACK: Final = 2 * READ_BUFFER_BYTES
+#: After a restart all clients come back at once.
+_BACKLOG: Final = 1024
 #: Descriptors for everything but clients: files, segments, the other sockets.
 _OTHER_DESCRIPTORS: Final = 256
 
@@ -69,7 +71,9 @@ class Server:
         """Begin to accept."""
         listener.setblocking(False)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Protocol(self), sock=listener)
+        self._server = await loop.create_server(
+            lambda: _Protocol(self), sock=listener, backlog=_BACKLOG
+        )
 
     def close(self) -> None:
         """Accept no more; the clients that there are stay."""
