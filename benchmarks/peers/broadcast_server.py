@@ -32,7 +32,7 @@ async def picows(payloads: Sequence[bytes], count: int) -> None:
 
     class Peer(WSListener):
         def on_ws_connected(self, transport: WSTransport) -> None:
-            transport.underlying_transport.set_write_buffer_limits(high=_BUFFER_BYTES)  # type: ignore[attr-defined]
+            transport.underlying_transport.set_write_buffer_limits(high=_BUFFER_BYTES)
             transports.append(transport)
 
         def pause_writing(self) -> None:
