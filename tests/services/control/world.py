@@ -82,6 +82,9 @@ class World:
             return False
         before = self.tables[link.number]
         self._subscribe(link.number, link.rows.keys(), before.keys())
+        for token in link.rows.keys() & before.keys() & self.taken[link.number]:
+            if link.rows[token].owner_epoch != before[token].owner_epoch:
+                self.written_ns[link.number, token] = self.now_ns  # given anew: confirmed anew
         self.tables[link.number] = dict(link.rows)
         self.writes += 1
         return True
