@@ -6,7 +6,10 @@ no tick, no gap, no order. What fails for one moves among his own keys alone.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ from pipeline.shm.owners import Holders
 from pipeline.shm.tables import AssignmentTable
 from pipeline.strategy.control_client import ControlClient
 from pipeline.strategy.items import OrderUpdate
+from tests.system.gateway_rig import GatewayRun, connect, gateway_config, play
 from tests.system.judge import Witness, judge, judge_moves, run_dry
 from tests.system.rig import Run, wait_for
 from tests.system.test_pool import end, rows_of
@@ -270,4 +274,53 @@ def test_without_a_pool_both_have_the_same_from_the_config(make_run: Make) -> No
         verdict = judge(run, witness, connections=numbers[owner])
         assert verdict.lost == 0 and verdict.gaps == 0
         assert len(np.unique(witness.rows()["instrument_token"])) == 60
+    run.assert_nothing_left()
+
+
+def test_the_gateway_serves_each_key_from_its_owners_connections(
+    make_run: Make, tmp_path: Path
+) -> None:
+    """Two users want the same; what the broker denies one of them the other still has."""
+    more = FEED + OTHERS + TWO_DECODERS + gateway_config(tmp_path)
+    simulator = "rate = 9000.0\ninterval_s = 0.1"
+    options = {"account": ALICE, "more": more, "simulator": simulator, "count": 3000}
+    run = make_run(pool=POOL, **options).start()
+    gateway = GatewayRun(run)
+    keys = {"alice": gateway.key("a", "exchange"), "bob": gateway.key("b", "bobs")}
+
+    async def story() -> None:
+        clients = {}
+        for owner, key in keys.items():
+            client = clients[owner] = await connect(gateway.url, key)
+            client.send(action="subscribe", symbol="INFY", exchange="NSE", mode=3)
+            assert (await client.answer("subscribe"))["status"] == "success"
+            client.send(action="subscribe_orders")
+            assert (await client.answer("subscribe_orders"))["status"] == "success"
+        for client in clients.values():
+            await client.until(lambda c=client: len(c.ticks) > 3, "ticks")
+        counts = await asyncio.to_thread(subscribed, run)
+        assert counts["demo2"] == 1 and sum(counts.values()) == 2, counts
+        await asyncio.to_thread(ask_exchange, run, "order", key="demo2")
+        assert (await clients["bob"].answer("order_update"))["user_id"] == "b"
+        for key in KEYS["alice"]:
+            await asyncio.to_thread(
+                ask_exchange, run, "refuse", status=429, seconds=3600, key=key, retry_after_s=1
+            )
+            await asyncio.to_thread(ask_exchange, run, "reset", key=key)
+        await asyncio.to_thread(
+            wait_for, lambda: subscribed(run) == {"demo2": 1}, "alice to have none"
+        )
+        gone_ms = time.time_ns() // 1_000_000
+
+        def newest_ms(owner: str) -> int:
+            return max(int(tick["data"]["receive_timestamp"]) for tick in clients[owner].ticks)
+
+        await clients["bob"].until(lambda: newest_ms("bob") > gone_ms + 2000, "his to go on")
+        assert newest_ms("alice") < gone_ms + 1000
+        clients["alice"].send(action="ping")
+        await clients["alice"].answer("pong")
+        assert not any(message["type"] == "order_update" for message in clients["alice"].told)
+
+    play(story)
+    assert run.stop() == 0
     run.assert_nothing_left()
