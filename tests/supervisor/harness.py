@@ -138,7 +138,7 @@ class Instance:
         self.signal(signal.SIGTERM)
         return self.wait()
 
-    def want(self, *rows: tuple[int, int], spoil: str = "") -> None:
+    def want(self, *rows: tuple[int, int], spoil: str = "", nonsense: int = 9999) -> None:
         """Write the topology table as the control process does: (number, wanted) of each.
 
         `spoil` names a field to fill with nonsense.
@@ -149,7 +149,7 @@ class Instance:
         for row, (number, is_wanted) in zip(wanted, rows, strict=True):
             row["number"], row["wanted"], row["instruments_max"] = number, is_wanted, 100
             if spoil:
-                row[spoil] = 9999
+                row[spoil] = nonsense
         table.write(wanted)
         assert self.process is not None
         self.process.send_signal(signal.SIGUSR1)

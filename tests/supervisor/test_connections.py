@@ -177,6 +177,19 @@ def test_a_row_that_cannot_be_is_told_and_passed_over(instance: Instance, field:
     instance.assert_nothing_left()
 
 
+def test_a_decoder_of_another_owner_is_none(make_instance: Make) -> None:
+    other = '[[account]]\nname = "other"\nurl = "simulator"\napi_key = "demo2"\nowner = "other"\n'
+    instance = make_instance(connections=0, more=f"{POOL}{other}[decoder]\ncount = 2\n")
+    text = instance.config.read_text()
+    instance.config.write_text(text.replace("[rings]", 'owner = "default"\n[rings]'))
+    instance.start_and_wait(ROLES + 1)
+    instance.want((0, 1), spoil="decoder", nonsense=1)
+    wait_for(lambda: "decoder 1 is none of default's" in instance.log_text(), "the complaint")
+    assert instance.files_of(0) == []
+    assert instance.stop() == 0
+    instance.assert_nothing_left()
+
+
 def test_a_table_that_changes_often_is_followed_to_the_end(instance: Instance) -> None:
     instance.start_and_wait(ROLES)
     for number in range(6):
