@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +17,8 @@ import websocket
 
 from tests.clients.nginx import check, configure, free_port, nginx, serving
 from tests.feed.authority import Authority
+from tests.services.control.api.openalgo.house import House
+from tests.services.control.api.test_entrance import ticket
 from tests.system.gateway_rig import GatewayRun, gateway_config
 from tests.system.rig import Run
 
@@ -34,6 +40,47 @@ def test_nginx_takes_it(tmp_path: Path) -> None:
     nginx()
     _, changed = changes(tmp_path, port=free_port())
     assert "test is successful" in check(configure(tmp_path, changed))
+
+
+def test_a_browser_comes_in_through_tls(tmp_path: Path) -> None:
+    nginx()
+    (tmp_path / "nginx").mkdir()
+    house = House(tmp_path)
+    try:
+        house.ready()
+        port = free_port()
+        certificate, changed = changes(tmp_path / "nginx", port=port)
+        changed["server 127.0.0.1:8080"] = f"server 127.0.0.1:{house.port}"
+        with serving(configure(tmp_path / "nginx", changed), port):
+            ask = partial(_ask, port, certificate)
+            assert ask("GET", "/")[0] == 200
+            assert ask("GET", "/metrics")[0] == ask("GET", "/health")[0] == 404  # not for outside
+            body = json.dumps({"ticket": ticket(house)})
+            own = {"Origin": f"https://localhost:{port}", "Content-Type": "application/json"}
+            foreign = {**own, "Origin": "https://evil.example"}
+            assert ask("POST", "/auth/session", body, foreign)[0] == 401
+            status, _, cookie = ask("POST", "/auth/session", body, own)
+            assert status == 200 and cookie.endswith("; Secure")
+            _, config, _ = ask("GET", "/api/websocket/config", "", {"Cookie": cookie.split(";")[0]})
+        assert config["websocket_url"] == f"wss://localhost:{port}/ws" and config["is_secure"]
+    finally:
+        house.close()
+
+
+def _ask(
+    port: int, certificate: Path, method: str, path: str, body: str = "",
+    headers: dict[str, str] | None = None,
+) -> tuple[int, Any, str]:  # fmt: skip
+    """Return the status, the document if there is one, and the cookie that is set."""
+    context = ssl.create_default_context(cafile=str(certificate))
+    client = http.client.HTTPSConnection("localhost", port, timeout=30.0, context=context)
+    with closing(client):
+        client.request(method, path, body or None, headers or {})
+        answer = client.getresponse()
+        content = answer.read()
+        kind = answer.getheader("content-type") or ""
+        found = json.loads(content) if kind.startswith("application/json") else None
+        return answer.status, found, answer.getheader("set-cookie") or ""
 
 
 @pytest.mark.full

@@ -9,7 +9,8 @@ import numpy as np
 
 from ext.cells import Word
 from pipeline.core import layout
-from pipeline.core.enums import Mode, SegmentKind
+from pipeline.core.enums import Mode, Reason, SegmentKind
+from pipeline.core.exit_codes import ExitCode
 from pipeline.services.keys import KeyStore
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable
@@ -35,7 +36,8 @@ def tick_of(token: int, **fields: Any) -> np.void:
     tick = np.zeros(1, layout.tick_dtype)
     for name, value in {**FULL, "instrument_token": token, **fields}.items():
         tick[name] = value
-    return tick[0]
+    found: np.void = tick[0]
+    return found
 
 
 def write_latest(segment: Segment, slot: int, tick: np.void) -> None:
@@ -82,3 +84,8 @@ class House(Served):
         """Ask one of `/api/v1`."""
         given = {"apikey": self.key if key is None else key, **body}
         return self.post(f"/api/v1/{name}", given, token=None)
+
+    def close(self) -> None:
+        """End it, and the instance with it."""
+        super().close()
+        self.ground.instance.end(Reason.SHUTDOWN, ExitCode.DONE)
