@@ -23,11 +23,14 @@ export class Detail {
     this.step = recall("step", 5);
     this.build();
     watch.addEventListener("choose", () => this.open(watch.chosen));
+    watch.addEventListener("watched", () => this.showWatched());
     onPaint(() => this.paint());
   }
 
   build() {
     this.name = h("h3", {}, "No instrument chosen");
+    this.watcher = h("button", { type: "button", hidden: true,
+      onclick: () => this.watch.toggle(this.item) }, "☆ Watch");
     this.where = h("span", { class: "faint" });
     this.ltp = h("span", { class: "big number" }, "–");
     this.change = h("span", { class: "number change" });
@@ -45,7 +48,8 @@ export class Detail {
     this.noCandles = h("p", { class: "faint note empty" },
       "No candle yet. They are made here, from the ticks that come while the page is open.");
     byId("detail").append(
-      h("div", { class: "quote" }, h("div", {}, this.name, this.where),
+      h("div", { class: "quote" },
+        h("div", {}, h("div", { class: "title-line" }, this.name, this.watcher), this.where),
         h("div", { class: "right" }, this.ltp, this.change, this.age)),
       h("dl", { class: "figures" }, this.cells.map(({ cell }) => cell)),
       h("div", { class: "split" },
@@ -79,9 +83,18 @@ export class Detail {
       item.connection !== null && `connection ${item.connection}`, item.account];
     setText(this.where, parts.filter(Boolean).join(" · "));
     this.candles = this.prices.candlesOf(item.key);
+    this.showWatched();
     this.gateway.want("chosen", new Map(item.symbol ? [[item.key, DEPTH]] : []));
     this.chart.clear();
     this.paint();
+  }
+
+  showWatched() {
+    if (this.item === undefined) return;
+    const isWatched = this.watch.watched.has(this.item.key);
+    this.watcher.hidden = false;
+    setText(this.watcher, isWatched ? "★ Watched" : "☆ Watch");
+    setAttribute(this.watcher, "aria-pressed", String(isWatched));
   }
 
   setStep(seconds) {

@@ -20,6 +20,10 @@ export class State extends EventTarget {
 
   start() {
     this.open();
+    // Somebody who has come in again, in another tab, need not reload this one.
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && this.phase === "expired") this.look();
+    });
     setInterval(() => {
       if (this.phase === "live" && Date.now() - this.heard > SILENT_MS) this.again();
     }, 1000);
@@ -67,6 +71,10 @@ export class State extends EventTarget {
     const pause = RETRY_MS[Math.min(this.tries++, RETRY_MS.length - 1)];
     await new Promise((resolve) => setTimeout(resolve, pause));
     this.waiting = false;
+    await this.look();
+  }
+
+  async look() {
     try {
       const answer = await fetch("screen/state", { cache: "no-store" });
       if (answer.status === 401 || answer.status === 403) this.expire();

@@ -36,9 +36,13 @@ export class TimeLine {
       entry("bad", "failed"), entry("gap", "gap"), entry("alert", "alert"));
   }
 
+  /** Once for each document: nothing here moves in between. */
   paint() {
     const found = this.state.document;
-    if (!found?.connections) return;
+    const width = this.picture.parentElement.clientWidth;
+    const drawn = [found?.taken_ts_ns, this.minutes, width].join(" ");
+    if (!found?.connections || drawn === this.drawn) return;
+    this.drawn = drawn;
     const rows = [...this.state.happenings, ...alertRows(found.alerts)];
     this.none.hidden = rows.length > 0;
     this.drawLanes(found);

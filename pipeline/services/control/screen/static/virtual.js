@@ -4,10 +4,13 @@ import { h } from "./dom.js";
 
 const SPARE = 3;
 
-/** `make()` returns a row's element, `fill(element, item, index)` shows an item in it. */
+/**
+ * `make()` returns a row's element, `fill(element, item, index)` shows an item in it. Arrows choose,
+ * Space and Enter mark; `seen` is told which items are in sight.
+ */
 export class VirtualList {
-  constructor(box, { rowHeight, make, fill, choose, seen }) {
-    Object.assign(this, { box, rowHeight, make, fill, choose, seen });
+  constructor(box, { rowHeight, make, fill, choose, mark, seen }) {
+    Object.assign(this, { box, rowHeight, make, fill, choose, mark, seen });
     this.items = [];
     this.chosen = -1;
     this.rows = [];
@@ -76,6 +79,11 @@ export class VirtualList {
   }
 
   pressed(event) {
+    if ((event.key === " " || event.key === "Enter") && this.items[this.chosen]) {
+      event.preventDefault();
+      this.mark(this.items[this.chosen]);
+      return;
+    }
     const page = Math.max(1, Math.floor(this.box.clientHeight / this.rowHeight) - 1);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page,
       Home: -this.items.length, End: this.items.length };

@@ -25,6 +25,7 @@ export class WatchList extends EventTarget {
       make: () => this.makeRow(),
       fill: (row, item) => this.fillRow(row, item),
       choose: (item) => this.choose(item),
+      mark: (item) => this.toggle(item),
       seen: (items) => this.see(items),
     });
     this.place = "";
@@ -103,6 +104,7 @@ export class WatchList extends EventTarget {
     if (!this.watched.delete(item.key)) this.watched.add(item.key);
     remember(`watched.${this.place}`, [...this.watched]);
     this.refresh();
+    this.dispatchEvent(new Event("watched"));
   }
 
   paint() {
@@ -110,7 +112,7 @@ export class WatchList extends EventTarget {
   }
 
   makeRow() {
-    const star = h("button", { type: "button", class: "star", tabindex: "-1" });
+    const star = h("button", { type: "button", class: "star", tabindex: "-1", "aria-hidden": "true" });
     const row = h("div", {}, star,
       h("span", { class: "who" }, h("b"), h("small")),
       h("span", { class: "number ltp" }), h("span", { class: "number change" }));
@@ -126,8 +128,8 @@ export class WatchList extends EventTarget {
     const isWatched = this.watched.has(item.key);
     const shown = item.symbol || `token ${item.token}`;
     setText(star, isWatched ? "★" : "☆");
-    setAttribute(star, "aria-label", `${isWatched ? "Stop watching" : "Watch"} ${shown}`);
-    setAttribute(star, "aria-pressed", isWatched);
+    setAttribute(star, "title", `${isWatched ? "Stop watching" : "Watch"} ${shown}`);
+    setAttribute(star, "data-on", isWatched);
     setText(name, shown);
     const at = item.connection === null ? "not streamed" : `c${item.connection}`;
     const live = this.gateway.phase === "live";
