@@ -38,13 +38,13 @@ def run(tmp_path: Path, shm_root: Path) -> Iterator[Run]:
         made.close()
 
 
-def address(run: Run) -> str:
-    """Return an address that lets a browser in, once."""
+def address(run: Run, account: str | None = None) -> str:
+    """Return an address that lets a browser in, once; to an account's prices."""
 
     def printed() -> Any:
         with ControlClient(run.paths.control_socket, client="test") as client:
             client.hello()
-            return client.request(Act(action="enter"))
+            return client.request(Act(action="enter", account=account))
 
     return str(printed()["url"])
 
@@ -92,3 +92,20 @@ def test_the_page_shows_a_whole_instance_and_its_gateways_death(browser: Browser
     browser.until(f"/disconnected since \\d\\d:\\d\\d:\\d\\d/.test({FIGURES})")
     browser.until(f"/disconnected since \\d\\d:\\d\\d:\\d\\d/.test({PRICES})")
     browser.do("forgive")
+
+
+def test_another_address_is_taken_in_the_same_tab(browser: Browser, run: Run) -> None:
+    wait_for(run.paths.control_socket.exists, "the control process to listen")
+    url = address(run)
+    wait_for(lambda: is_served(url), "the page to be served")
+    browser.open(url)
+    browser.until(f"{FIGURES}.includes('live since')")
+    account = "fetch('/auth/session').then((r) => r.json()).then((s) => s.account)"
+    assert browser.run(account) is None
+    fragment = address(run, "exchange").partition("#")[2]
+    browser.run(f"void (location.hash = '{fragment}')")
+    browser.until("location.hash === ''")
+    browser.until(f"{account}.then((name) => name === 'exchange')")
+    browser.until(f"{FIGURES}.includes('live since')")
+    assert browser.complaints == []
+    assert run.stop() == 0
