@@ -142,7 +142,7 @@ def test_there_is_no_page_where_a_pool_would_do_it_otherwise(options: DemoOption
 
 
 def test_without_a_control_process_there_is_no_address(tmp_path: Path) -> None:
-    assert page_address(InstancePaths("demo-1", tmp_path)) == ""
+    assert page_address(InstancePaths("demo-1", tmp_path), patience_s=0.0) == ""
 
 
 def test_the_page_knows_the_exchanges_instruments_by_name(tmp_path: Path) -> None:

@@ -35,6 +35,9 @@ class Pool:
         rows = [{"instrument": token, "text": "no room"} for token in self.refused]
         return Answer(result={"refused": rows})
 
+    def flat(self, kind: type[Subscribe] | type[Unsubscribe]) -> list[Any]:
+        return sorted(token for row in self.tokens(kind) for token in row)
+
     def tokens(self, kind: type[Subscribe] | type[Unsubscribe]) -> list[list[Any]]:
         return [r.instruments for _, r in self.asked if isinstance(r, kind)]
 
@@ -104,13 +107,16 @@ def test_demand_ends_when_nobody_asks_again(instance: FakeInstance) -> None:
         await prices.read("alice", [5])
         await prices.read("alice", [5, 6])
         await prices.read("bob", [5])
-        while sum(map(len, pool.tokens(Unsubscribe))) < 3:
+        while pool.flat(Unsubscribe) != pool.flat(Subscribe):
             await asyncio.sleep(0.001)
+        assert set(pool.flat(Subscribe)) == {5, 6}
+        before = len(pool.asked)
         await prices.read("alice", [5])
+        owner, request = pool.asked[before]
+        assert owner == "alice" and isinstance(request, Subscribe)
 
     asyncio.run(asyncio.wait_for(ask(), 30.0))
-    assert pool.tokens(Subscribe)[0] == [5] and pool.tokens(Subscribe)[-1] == [5]
-    assert sorted(t for row in pool.tokens(Unsubscribe) for t in row) == [5, 5, 6]
+    assert {owner for owner, _ in pool.asked} == {"alice", "bob"}
 
 
 def test_many_who_wait_do_not_make_the_rest_wait(instance: FakeInstance) -> None:
