@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +16,8 @@ from tests.conftest import ROOT
 
 FOLDER: Final = Path(__file__).parent
 CHROMIUMS: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-INSTALL_S: Final = 120
+INSTALL_S: Final = 60
+AGAIN_S: Final = 600
 
 
 class NoBrowser(Exception):
@@ -95,20 +99,35 @@ def _find(*names: str) -> str:
 
 
 def _install() -> str:
-    """Return playwright's folder; one process at a time gets it, the others find it there."""
+    """Return playwright's folder; one process at a time gets it, the others find it there.
+
+    Where it cannot be had, nobody tries again for a while: no package index may mean a long wait.
+    """
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)
+    failed = folder / "browser.failed"
     with (folder / "browser.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            done = subprocess.run(
-                [FOLDER / "install.sh"], capture_output=True, text=True, check=False,
-                timeout=INSTALL_S, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise NoBrowser("the page needs playwright-core to be tested: npm is silent") from None
-    if done.returncode:
-        raise NoBrowser(
-            f"the page needs playwright-core to be tested: {done.stderr.strip()[-200:]}"
-        )
-    return done.stdout.strip().splitlines()[-1]
+        if failed.exists() and time.time() - failed.stat().st_mtime < AGAIN_S:
+            raise NoBrowser(failed.read_text())
+        told, problem = _run_installer()
+        if problem:
+            failed.write_text(f"the page needs playwright-core to be tested: {problem}")
+            raise NoBrowser(failed.read_text())
+        failed.unlink(missing_ok=True)
+    return told.strip().splitlines()[-1]
+
+
+def _run_installer() -> tuple[str, str]:
+    """Return what the installer printed, and what is wrong, if anything."""
+    installer = subprocess.Popen(
+        [FOLDER / "install.sh"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        told, complaint = installer.communicate(timeout=INSTALL_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(installer.pid, signal.SIGKILL)
+        installer.communicate()
+        return "", f"npm got nothing in {INSTALL_S} s"
+    return told, " ".join(complaint.split())[:200] or "npm failed" if installer.returncode else ""

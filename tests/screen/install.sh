@@ -9,6 +9,7 @@ folder="$root/build/browser"
 if [ ! -d "$folder/node_modules/playwright-core" ]; then
     command -v npm >/dev/null || { echo "npm is missing (apt-get install npm)" >&2; exit 1; }
     mkdir -p "$folder"
-    npm install --no-audit --no-fund --loglevel=error --prefix "$folder" playwright-core@1.65.1 >&2
+    npm install --no-audit --no-fund --loglevel=error --fetch-retries=0 --fetch-timeout=30000 \
+        --prefix "$folder" playwright-core@1.65.1 >&2
 fi
 echo "$folder"

@@ -4,6 +4,8 @@ import { onTheme, colour } from "./theme.js";
 
 /* global uPlot */
 
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+
 export const timeInIndia = (s) => uPlot.tzDate(new Date(s * 1000), "Asia/Kolkata");
 
 /** Axes, grid and size that all charts have. */
@@ -17,8 +19,8 @@ export function common(box, { height, y }) {
     tzDate: timeInIndia,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    axes: [{ ...axis, space: 70, values: hours, size: 26 }, { ...axis, ...y, size: 58, gap: 3 }],
-    padding: [8, 10, 0, 0],
+    axes: [{ ...axis, space: 76, values: hours, incrs: STEPS_S, size: 26 }, { ...axis, ...y, size: 58, gap: 3 }],
+    padding: [8, 28, 0, 0],
   };
 }
 
