@@ -161,8 +161,11 @@ def _pool_line(pool: PoolView | None) -> list[Text]:
     figures = pool.figures
     text = Text(f"pool {figures['state']} {figures['score']:.0f} of 100", no_wrap=True)
     text.stylize("green" if figures["state"] == "healthy" else "yellow")
-    for name in ("desired", "assigned", "confirmed", "orphaned", "moving"):
+    for name in ("desired", "assigned", "confirmed"):
         text.append(f"  {name} {figures[name]:,}", style="dim")
+    for name in ("orphaned", "moving"):
+        if figures[name]:
+            text.append(f"  {name} {figures[name]:,}", style="yellow")
     return [text]
 
 

@@ -94,6 +94,7 @@ def test_the_plan_and_alerts_of_a_pool_are_shown(served: Served, tmp_path: Path)
     made.beat()
     stats = served.get("/advanced/websocket-pool/stats").body
     health = served.get("/health").body
+    stats["pool"] |= dict.fromkeys(("desired", "assigned", "confirmed", "orphaned"), 18_000)
     alert = {"subject": "connection 7", "text": "its feed gives no sign of life"}
     view = PoolView(pool_document(stats, health), [alert])
     look = take_look(made.paths)
@@ -101,5 +102,6 @@ def test_the_plan_and_alerts_of_a_pool_are_shown(served: Served, tmp_path: Path)
     assert shown[1].startswith(f"pool {health['state']} ")
     assert "! connection 7: its feed gives no sign of life" in shown[2]
     assert any(line.startswith("account") and "waiting" in line for line in shown)
+    assert shown[1].endswith("orphaned 18,000")
     assert all(len(line) <= 80 for line in shown)
     made.end()
