@@ -46,7 +46,7 @@ class Session:
     ) -> None:
         self.market = market
         self.inbox = Inbox(market, from_start=own is not None)
-        self.story = Story(len(market.connections()), tries_max=tries_max)
+        self.story = Story((info.number for info in market.connections()), tries_max=tries_max)
         self.ended = threading.Event()
         #: What is wanted of an instance that is not ours; compared when it is another mapping.
         self.wanted: Mapping[int, Mode] = {}

@@ -7,7 +7,7 @@ was one too many. A refused TCP connection gives neither `on_error` nor `on_clos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -48,13 +48,14 @@ class Ending(NamedTuple):
 class Story:
     """What a user is called back with, from the state changes of all connections of one ticker.
 
-    The ticker counts as connected while every connection is open; those of a pool come and go.
+    The ticker counts as connected while every connection is open: `connections` are the numbers of
+    those that there are at first; those of a pool come and go.
     `tries_max` failed attempts in a row are made up for; 0 when there shall be no attempt at all.
     After `over` nothing follows.
     """
 
-    def __init__(self, connections: int, *, tries_max: int) -> None:
-        self._known = set(range(connections))
+    def __init__(self, connections: Iterable[int], *, tries_max: int) -> None:
+        self._known = set(connections)
         self._tries_max = tries_max
         self._open: set[int] = set()
         self._tries: dict[int, int] = {}

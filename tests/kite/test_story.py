@@ -31,7 +31,7 @@ def told(story: Story, *changes: StateChange, words: str = "") -> list[Call]:
 
 
 def test_a_quiet_life() -> None:
-    story = Story(1, tries_max=3)
+    story = Story(range(1), tries_max=3)
     calls = told(
         story,
         change(State.CONNECTING, Reason.STARTED),
@@ -45,7 +45,7 @@ def test_a_quiet_life() -> None:
 
 
 def test_the_first_loss_is_not_yet_a_retry() -> None:
-    story = Story(1, tries_max=3)
+    story = Story(range(1), tries_max=3)
     assert told(story, connected(), lost()) == [Call("connect"), *DROPPED]
     assert not story.connected
     assert told(story, lost(Reason.CONNECT_FAILED)) == [Call("reconnect", (1,))]
@@ -54,7 +54,7 @@ def test_the_first_loss_is_not_yet_a_retry() -> None:
 
 
 def test_the_connections_of_a_pool_come_and_go() -> None:
-    story = Story(0, tries_max=3)
+    story = Story(range(0), tries_max=3)
     assert list(story.join_pool()) == [Call("connect")]
     assert list(story.join_pool()) == []
     assert told(story, connected(0), connected(5)) == []
@@ -70,14 +70,14 @@ def test_the_connections_of_a_pool_come_and_go() -> None:
     [(1001, "bye", (1001, "bye")), (1000, "", (1000, None)), (1005, "", (None, None))],
 )
 def test_an_orderly_close_is_no_error(detail: int, words: str, expected: tuple[object]) -> None:
-    story = Story(1, tries_max=3)
+    story = Story(range(1), tries_max=3)
     told(story, connected())
     calls = told(story, lost(Reason.CLOSE_FRAME, detail), words=words)
     assert calls == [Call("close", expected)]
 
 
 def test_retries_are_exhausted() -> None:
-    story = Story(1, tries_max=1)
+    story = Story(range(1), tries_max=1)
     assert told(story, lost(Reason.CONNECT_FAILED)) == []
     assert not story.over
     calls = told(story, lost(Reason.RESOLVE_FAILED))
@@ -87,7 +87,7 @@ def test_retries_are_exhausted() -> None:
 
 
 def test_without_retrying_a_loss_is_the_end() -> None:
-    story = Story(1, tries_max=3)
+    story = Story(range(1), tries_max=3)
     story.retrying = False
     assert told(story, connected(), lost()) == [Call("connect"), *DROPPED]
     assert story.over
@@ -95,20 +95,20 @@ def test_without_retrying_a_loss_is_the_end() -> None:
 
 def test_a_rejected_token_is_the_end() -> None:
     text = "connection was closed uncleanly (WebSocket connection upgrade failed (403 - Forbidden))"
-    story = Story(1, tries_max=50)
+    story = Story(range(1), tries_max=50)
     calls = told(story, change(State.AUTH_EXPIRED, Reason.AUTH_REJECTED, 403))
     assert calls == [Call("error", (1006, text)), Call("close", (1006, text)), Call("noreconnect")]
 
 
 def test_waiting_for_a_turn_is_no_attempt() -> None:
-    story = Story(1, tries_max=0)
+    story = Story(range(1), tries_max=0)
     assert told(story, change(State.LIMITED, Reason.RATE_LIMITED)) == []
     calls = told(story, change(State.LIMITED, Reason.RATE_LIMITED, 429))
     assert [call.name for call in calls] == ["error", "close", "noreconnect"]
 
 
 def test_a_killed_feed_and_an_unknown_status_have_their_words() -> None:
-    story = Story(1, tries_max=9)
+    story = Story(range(1), tries_max=9)
     told(story, connected())
     text = "connection was closed uncleanly (process killed)"
     assert told(story, lost(Reason.PROCESS_KILLED, -9))[1] == Call("close", (1006, text))
@@ -116,7 +116,7 @@ def test_a_killed_feed_and_an_unknown_status_have_their_words() -> None:
 
 
 def test_several_connections_are_connected_when_all_are() -> None:
-    story = Story(2, tries_max=3)
+    story = Story(range(2), tries_max=3)
     assert told(story, connected(0)) == []
     assert told(story, connected(1)) == [Call("connect")]
     assert told(story, lost(connection=1), lost(connection=0)) == DROPPED
@@ -125,8 +125,14 @@ def test_several_connections_are_connected_when_all_are() -> None:
 
 
 def test_the_end_is_told_to_whom_is_connected() -> None:
-    story = Story(1, tries_max=3)
+    story = Story(range(1), tries_max=3)
     assert list(story.join(0)) == [Call("connect")]
     ending = Ending(1000, "enough", clean=True)
     assert list(story.finish(ending)) == [Call("close", (1000, "enough"))]
     assert list(story.finish(ending)) == []
+
+
+def test_connections_are_those_that_there_are_whatever_their_numbers() -> None:
+    story = Story([3, 5], tries_max=3)
+    assert list(story.join(5)) == [] and not story.connected
+    assert [call.name for call in story.join(3)] == ["connect"] and story.connected

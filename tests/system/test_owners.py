@@ -19,6 +19,8 @@ import pipeline
 from pipeline.core.control import Subscribe
 from pipeline.core.enums import SegmentKind, State
 from pipeline.core.errors import RequestRefused
+from pipeline.core.instruments import simulated_tokens
+from pipeline.kite import KiteTicker
 from pipeline.shm.owners import Holders
 from pipeline.shm.tables import AssignmentTable
 from pipeline.strategy.control_client import ControlClient
@@ -251,17 +253,37 @@ instruments_max = 100
 """
 
 
-def test_without_a_pool_both_have_the_same_from_the_config(make_run: Make) -> None:
-    subscriptions = "".join(
-        f'[[subscription]]\nsimulated = {{ first = {first}, count = 60 }}\nmode = "full"\n'
+HOSTED = """
+from pathlib import Path
+class Recorder:
+    def __init__(self, folder):
+        self.log = (Path(folder) / "mine.log").open("a", buffering=1)
+    def on_ticks(self, ticks):
+        self.log.write("".join(f"{number} " for number in ticks["connection"]) + "\\n")
+"""
+FOLDER = 'params = {{ folder = "{}" }}\n'
+
+
+def both_want(count: int, step: int) -> str:
+    """Return subscriptions of so many instruments for each, the second's so much further on."""
+    return "".join(
+        f'[[subscription]]\nsimulated = {{ first = {first}, count = {count} }}\nmode = "full"\n'
         f'owner = "{owner}"\n'
-        for first, owner in ((0, "alice"), (30, "bob"))
+        for first, owner in ((0, "alice"), (step, "bob"))
     )
-    more = OTHERS + TWO_DECODERS + STATIC + subscriptions
-    run = make_run(connections=0, account=ALICE, more=more)
-    run.connections, run.instruments = 2, 100
+
+
+def make_static(run: Run, instruments: int) -> None:
+    """Have a run know of the two connections that are written out."""
+    run.connections, run.instruments = 2, instruments
     text = run.config.read_text()
-    run.config.write_text(text.replace("instruments = 0", "instruments = 100"))
+    run.config.write_text(text.replace("instruments = 0", f"instruments = {instruments}"))
+
+
+def test_without_a_pool_both_have_the_same_from_the_config(make_run: Make) -> None:
+    more = OTHERS + TWO_DECODERS + STATIC + both_want(60, 30)
+    run = make_run(connections=0, account=ALICE, more=more)
+    make_static(run, instruments=100)
     witnesses = {owner: Witness(run, owner, owner=owner) for owner in OWNERS}
     run.start_and_wait()
     run_dry(run, *witnesses.values())
@@ -274,6 +296,35 @@ def test_without_a_pool_both_have_the_same_from_the_config(make_run: Make) -> No
         verdict = judge(run, witness, connections=numbers[owner])
         assert verdict.lost == 0 and verdict.gaps == 0
         assert len(np.unique(witness.rows()["instrument_token"])) == 60
+    run.assert_nothing_left()
+
+
+def test_a_hosted_strategy_and_a_ticker_of_an_owner_see_his_connection_alone(
+    make_run: Make, tmp_path: Path, shm_root: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(HOSTED)
+    strategy = f'[[strategy]]\nentry = "mine:Recorder"\nowner = "bob"\n{FOLDER.format(tmp_path)}'
+    more = OTHERS + TWO_DECODERS + STATIC + both_want(10, 0) + strategy
+    run = make_run(connections=0, account=ALICE, more=more)
+    make_static(run, instruments=20)
+    run.start_and_wait()
+    seen: list[int] = []
+    ticker = KiteTicker("key", "", instance="system", shm_directory=shm_root, owner="bob")
+    ticker.on_ticks = lambda ws, ticks: seen.extend(tick["instrument_token"] for tick in ticks)
+    ticker.on_connect = lambda ws, response: ws.subscribe(list(simulated_tokens(0, 10)))
+    ticker.connect(threaded=True)
+    try:
+        wait_for(lambda: len(set(seen)) == 10, "the ticker's ticks")
+        assert ticker._session is not None
+        assert list(ticker._session.market.attachment.streams) == [1]
+        logged = tmp_path / "mine.log"
+        wait_for(lambda: logged.exists() and len(logged.read_text().split()) > 20, "the strategy's")
+        assert set(logged.read_text().split()) == {"1"}
+    finally:
+        ticker.stop()
+        assert ticker.websocket_thread is not None
+        ticker.websocket_thread.join(60)
+    assert run.stop() == 0
     run.assert_nothing_left()
 
 
