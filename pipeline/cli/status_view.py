@@ -159,13 +159,13 @@ def _pool_line(pool: PoolView | None) -> list[Text]:
     if pool.problem:
         return [Text(f"pool: {pool.problem}", style="yellow", no_wrap=True, overflow="ellipsis")]
     figures = pool.figures
-    text = Text(f"pool {figures['state']} {figures['score']:.0f} of 100", no_wrap=True)
+    text = Text(f"pool {figures['state']} {figures['score']:.0f}/100", no_wrap=True)
     text.stylize("green" if figures["state"] == "healthy" else "yellow")
-    for name in ("desired", "assigned", "confirmed"):
-        text.append(f"  {name} {figures[name]:,}", style="dim")
-    for name in ("orphaned", "moving"):
+    for name in ("orphaned", "moving"):  # first: a narrow terminal cuts the end off
         if figures[name]:
-            text.append(f"  {name} {figures[name]:,}", style="yellow")
+            text.append(f"  {name} {count(figures[name])}", style="yellow")
+    for name in ("desired", "confirmed"):
+        text.append(f"  {name} {count(figures[name])}", style="dim")
     return [text]
 
 

@@ -102,6 +102,6 @@ def test_the_plan_and_alerts_of_a_pool_are_shown(served: Served, tmp_path: Path)
     assert shown[1].startswith(f"pool {health['state']} ")
     assert "! connection 7: its feed gives no sign of life" in shown[2]
     assert any(line.startswith("account") and "waiting" in line for line in shown)
-    assert shown[1].endswith("orphaned 18,000")
+    assert "  orphaned 18.0k  desired 18.0k  confirmed 18.0k" in shown[1]
     assert all(len(line) <= 80 for line in shown)
     made.end()
