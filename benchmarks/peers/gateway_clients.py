@@ -112,7 +112,8 @@ async def connect(spec: dict[str, Any], group: dict[str, Any], number: int) -> C
 
 def summary(clients: list[Client], begun_ns: int, seconds: float) -> dict[str, Any]:
     """Return what a window brought to the clients of one kind."""
-    ages = np.concatenate([np.frombuffer(c.ages, np.int64) for c in clients] or [np.zeros(0, np.int64)])
+    none = np.zeros(0, np.int64)
+    ages = np.concatenate([none, *(np.frombuffer(c.ages, np.int64) for c in clients)])
     found = np.percentile(ages / 1e6, (50, 99)).tolist() if len(ages) else [0.0, 0.0]
     closed = [(c.closed_ns - begun_ns) / 1e9 for c in clients if c.closed_ns]
     return {

@@ -268,6 +268,7 @@ def flood(bench: Bench) -> None:
         others = run.clients(
             bench.children, group(idle, [], kind="idle"), group(50, [], kind="flood")
         )
+        time.sleep(bench.pick(tiny=0.0, quick=1.0, full=1.0))  # they are all here, and quiet
         done: list[Any] = []
         thread = threading.Thread(
             target=lambda: done.append(
