@@ -1,7 +1,7 @@
 // The pool plan: what each connection of each account carries, and what there is room for.
 
 import { byId, h, keepChildren, setAttribute, setText } from "./dom.js";
-import { plural, whole } from "./figures.js";
+import { plural, whole, words } from "./figures.js";
 import { onPaint } from "./pace.js";
 
 export class Plan {
@@ -57,7 +57,7 @@ function fillSeat(seat, one, account, states) {
   setAttribute(meter, "aria-label", `${one.free ? "free connection" : `connection ${one.number}`}: instruments`);
   setAttribute(meter, "data-tone", used >= capacity ? "warn" : "good");
   meter.firstElementChild.style.width = `${capacity ? Math.min(100, (100 * used) / capacity) : 0}%`;
-  const more = one.draining ? " · draining" : state && state !== "LIVE" ? ` · ${state.toLowerCase()}` : "";
+  const more = one.draining ? " · draining" : state && state !== "LIVE" ? ` · ${words(state)}` : "";
   setText(text, one.free ? `room for ${whole(capacity)}` : `${whole(used)} of ${whole(capacity)}${more}${modes(one)}`);
 }
 

@@ -74,7 +74,10 @@ function states(happenings, connection, end) {
   const rows = happenings.filter((row) => row.kind === "state" && row.connection === connection.number);
   const spans = rows.map((row, at) => ({ state: row.state, reason: row.reason, from: row.end_ts_ns,
     to: rows[at + 1]?.end_ts_ns ?? end }));
-  if (!spans.length && connection.since_ts_ns) {
+  // What the stream has not told, or tells no more: the page of the feed says how it is now.
+  const last = spans.at(-1);
+  if (last?.state !== connection.state && connection.since_ts_ns > (last?.from ?? 0)) {
+    if (last !== undefined) last.to = connection.since_ts_ns;
     spans.push({ state: connection.state, reason: connection.reason, from: connection.since_ts_ns, to: end });
   }
   return spans;
