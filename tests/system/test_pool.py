@@ -128,14 +128,15 @@ def test_a_dead_control_process_costs_not_one_tick(make_run: Make) -> None:
 
 
 def test_an_outage_moves_its_instruments_and_the_others_lose_nothing(make_run: Make) -> None:
-    pool = "instruments_per_connection = 200\nopen = 'all'\nredistribute_after_s = 0.5"
+    pool = "instruments_per_connection = 200\nopen = 'all'\nredistribute_after_s = 1.5"
     more = "[feed]\nbackoff_max_s = 0.5\nbackoff_min_s = 0.2\n"
     run = make_run(pool=pool, more=more).start_and_wait()
     tokens = simulated_tokens(0, 300)
     with PoolClient(run, "t") as client:
         client.subscribe(tokens)
         complete(run, 300)
-        assert [len(rows) for rows in rows_of(run).values()] == [100, 100, 100]
+        # On a busy machine a feed may be silent for so long that it is taken for gone already.
+        wait_for(lambda: {len(rows) for rows in rows_of(run).values()} == {100}, "an even spread")
         pid = run.kill("feed 1", signal.SIGSTOP)
         wait_for(lambda: len(rows_of(run)[1]) == 0, "its instruments to move")
         wait_for(lambda: run.is_complete(0) and run.is_complete(2), "the others to have them")
