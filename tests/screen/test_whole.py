@@ -18,7 +18,6 @@ from pipeline.strategy.control_client import ControlClient
 from tests.screen import figures
 from tests.screen.browser import Browser
 from tests.screen.test_page import FIGURES, LTP, PRICES, ROWS, until_prices_move
-from tests.services.control.screen.test_document import keys
 from tests.system.gateway_rig import GatewayRun, gateway_config
 from tests.system.rig import Run, wait_for
 
@@ -63,7 +62,9 @@ def is_served(url: str) -> bool:
 
 
 def gateway_pid(run: Run) -> int:
-    return next(p.pid for p in snapshot(run.paths).processes if p.role == "gateway" and p.alive)
+    """Return the living gateway's pid, 0 while there is none."""
+    rows = snapshot(run.paths).processes
+    return next((p.pid for p in rows if p.role == "gateway" and p.alive), 0)
 
 
 def test_the_page_shows_a_whole_instance_and_its_gateways_death(browser: Browser, run: Run) -> None:
@@ -78,14 +79,15 @@ def test_the_page_shows_a_whole_instance_and_its_gateways_death(browser: Browser
     browser.until("document.querySelector('#detail .depth .price').innerText !== '–'")
     browser.until("document.querySelector('#tab-all').innerText === 'All (60)'")
     browser.until("document.querySelector('.candles canvas') !== null")
-    state = browser.run("fetch('screen/state').then((answer) => answer.json())")
-    assert keys(state["gateway"]) == keys(figures.document(3, 60, 0.0)["gateway"])
-    assert state["gateway"]["clients"] == 1 and state["gateway"]["messages"] > 0
+    asked = "fetch('screen/state').then((answer) => answer.json())"
+    busy = "found.gateway.clients === 1 && found.gateway.messages > 0"  # told 4 times a second
+    browser.until(f"{asked}.then((found) => {busy})")
+    assert browser.run(asked)["gateway"].keys() == figures.document(3, 60, 0.0)["gateway"].keys()
     assert browser.complaints == []
     pid = gateway_pid(run)
     os.kill(pid, signal.SIGKILL)
     browser.until("document.querySelector('#processes').innerText.includes('process killed')")
-    wait_for(lambda: gateway_pid(run) != pid, "a successor")
+    wait_for(lambda: gateway_pid(run) not in (0, pid), "a successor")
     browser.until(f"{PRICES}.includes('live since')")
     until_prices_move(browser, LTP)
     assert run.stop() == 0
