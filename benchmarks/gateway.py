@@ -56,6 +56,7 @@ file = "tokens.txt"
 mode = "full"
 [rings]
 packets_per_instrument_per_s = {packets}
+tick_records = {records}
 [instruments]
 file = "list.sqlite"
 [gateway]
@@ -66,16 +67,24 @@ keys_file = "keys.sqlite"
 
 Symbol = tuple[str, str]
 
+#: The reader that the exchange waits for when the rate is not given: all clients together.
+_GATE: Final = "clients"
+_GATED_RECORDS: Final = 1024
+#: Ticks that the exchange is ahead of the slowest client at most: half a tick stream.
+AHEAD_TICKS: Final = _GATED_RECORDS // 2
+_TICK_RECORDS: Final = 16_384
+
 
 class GatewayRun:
-    """A context: an instance whose gateway answers. `rate` None: as fast as the gateway reads."""
+    """A context: an instance whose gateway answers. `rate` None: as fast as its clients receive."""
 
     def __init__(
         self, *, instruments: int, rate: float | None, per_frame: int = 100, more: str = ""
     ) -> None:
         self.count = instruments
         self._rate = '"max"' if rate is None else rate
-        self._gate = "gateway" if rate is None else ""
+        self._gate = _GATE if rate is None else ""
+        self._records = _GATED_RECORDS if rate is None else _TICK_RECORDS
         self._per_frame = per_frame
         self._more = more
         self._stack = ExitStack()
@@ -112,7 +121,7 @@ class GatewayRun:
                 instance=INSTANCE, shm=shm, listed=LISTED, rate=self._rate, gate=self._gate,
                 per_frame=self._per_frame, count=self.count, more=self._more,
                 # Frame rings that hold what the gate lets ahead, however few instruments.
-                packets=max(10.0, 24_000 / self.count),
+                packets=max(10.0, 24_000 / self.count), records=self._records,
             )
         )  # fmt: skip
 
@@ -137,6 +146,9 @@ class GatewayRun:
     def clients(self, children: Children, *groups: Mapping[str, Any], ages: bool = True) -> Asked:
         """Start a process of clients; return it when all have what they asked for."""
         spec = {"url": self.url, "key": self.key, "groups": groups, "ages": ages}
+        if self._gate:
+            shm = self.paths.root
+            spec["gate"] = {"directory": str(shm), "instance": INSTANCE, "name": self._gate}
         return ask_clients(children, self.folder, spec)
 
     def counts(self) -> dict[str, int]:

@@ -1,10 +1,11 @@
 """Broadcasts the lines of a file to so many clients, as fast as all of them take it.
 
-    python -m benchmarks.peers.broadcast_server KIND FILE CLIENTS
+    python -m benchmarks.peers.broadcast_server KIND FILE CLIENTS BUFFER_BYTES
 
 KIND is picows (a send of each message to each client, pausing while any socket is full), websockets
 (its `broadcast`, pausing in the same way) or gather (an awaited send to each client at once, as
-servers often do it). Prints its port; begins when all clients are there.
+servers often do it). BUFFER_BYTES may wait for a client in this process. Prints its port; begins
+when all clients are there.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from typing import Any, Final
 
 #: Messages between two turns of the event loop.
 _TURN: Final = 16
-_BUFFER_BYTES: Final = 64 * 1024
 
 
-async def picows(payloads: Sequence[bytes], count: int) -> None:
+async def picows(payloads: Sequence[bytes], count: int, buffer_bytes: int) -> None:
     """A bare broadcast over picows."""
     from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
@@ -32,7 +32,7 @@ async def picows(payloads: Sequence[bytes], count: int) -> None:
 
     class Peer(WSListener):
         def on_ws_connected(self, transport: WSTransport) -> None:
-            transport.underlying_transport.set_write_buffer_limits(high=_BUFFER_BYTES)
+            transport.underlying_transport.set_write_buffer_limits(high=buffer_bytes)
             transports.append(transport)
 
         def pause_writing(self) -> None:
@@ -59,7 +59,9 @@ async def picows(payloads: Sequence[bytes], count: int) -> None:
             await asyncio.sleep(0)
 
 
-async def websockets(payloads: Sequence[bytes], count: int, *, gather: bool) -> None:
+async def websockets(
+    payloads: Sequence[bytes], count: int, buffer_bytes: int, *, gather: bool
+) -> None:
     """`broadcast` of the package websockets, or an awaited `send` to all at once."""
     from websockets.asyncio.server import ServerConnection, broadcast, serve
 
@@ -71,7 +73,7 @@ async def websockets(payloads: Sequence[bytes], count: int, *, gather: bool) -> 
         await connection.wait_closed()
         connections.discard(connection)
 
-    server = await serve(handler, "127.0.0.1", 0, compression=None, write_limit=_BUFFER_BYTES)
+    server = await serve(handler, "127.0.0.1", 0, compression=None, write_limit=buffer_bytes)
     print(next(iter(server.sockets)).getsockname()[1], flush=True)
     while len(connections) < count:
         await asyncio.sleep(0.01)
@@ -81,7 +83,7 @@ async def websockets(payloads: Sequence[bytes], count: int, *, gather: bool) -> 
             continue
         broadcast(connections, text)
         if number % _TURN == 0:
-            while any(_buffered(connection) > _BUFFER_BYTES for connection in connections):
+            while any(_buffered(connection) > buffer_bytes for connection in connections):
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
 
@@ -92,12 +94,12 @@ def _buffered(connection: Any) -> int:
 
 def main() -> None:
     """Serve until killed."""
-    kind, file, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    kind, file, count, buffer_bytes = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:5])
     payloads = file.read_bytes().splitlines()
     if kind == "picows":
-        asyncio.run(picows(payloads, count))
+        asyncio.run(picows(payloads, count, buffer_bytes))
     else:
-        asyncio.run(websockets(payloads, count, gather=kind == "gather"))
+        asyncio.run(websockets(payloads, count, buffer_bytes, gather=kind == "gather"))
 
 
 if __name__ == "__main__":

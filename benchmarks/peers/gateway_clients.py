@@ -4,9 +4,14 @@
 
 SPEC is a file of JSON: url, key (none for servers without a protocol), ages (false: only count) and
 groups of {count, kind, mode, symbols}: kind is fast, slow, stalled or idle, symbols a list for each
-client in turn. Prints a line when all have what they asked for, and then answers
-`window SECONDS [FILE]` with what a window brought; FILE gets (exchange:symbol, volume, monotonic
-ns) of every message.
+client in turn; and gate, {directory, instance, name} of the reader that these clients are to the
+exchange, which then sends no more than all of them have received. Prints a line when all have what
+they asked for, and then answers
+
+- `window SECONDS [FILE]` with what a window brought; FILE gets (exchange:symbol, volume, monotonic
+  ns) of every message,
+- `keep COUNT FILE` with how many messages are in FILE now, as they came, one to a line,
+- `leave` with how many messages some client is missing, when all is taken and nothing more comes.
 
 Slow clients read 10 ms in each half second, stalled ones nothing from the first window on. Of a
 group of kind flood, `count` connections are begun each second of a window, which never say a word.
@@ -20,16 +25,23 @@ import resource
 import sys
 import time
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from benchmarks.peers.taken import Taken
+
 _STAMP: Final = b'"receive_timestamp":'
 _MS: Final = 1_000_000
 _SLOW_PAUSE_S: Final = 0.5
 _SLOW_READ_S: Final = 0.01
+#: Each client tells so seldom how far it is: far less than may be under way.
+_TELL_EVERY: Final = 32
+_SETTLED_S: Final = 0.4
+_LEAVE_WITHIN_S: Final = 10.0
 _TEXT: Any = WSMsgType.TEXT
 _CLOSE: Any = WSMsgType.CLOSE
 
@@ -40,7 +52,8 @@ class Client(WSListener):
     def __init__(self, kind: str, *, ages: bool) -> None:
         self.kind = kind
         self.transport: WSTransport
-        self.messages = 0
+        self.received = 0
+        self.received_before = 0
         self.acks = 0
         self.ages = array("q")
         self.noted: list[tuple[int, bytes]] | None = None
@@ -49,6 +62,12 @@ class Client(WSListener):
         self.closed_ns = 0
         self.wants_ages = ages
         self.counts_only = False
+        self.tell: Callable[[], object] = _nothing
+
+    @property
+    def messages(self) -> int:
+        """How many came in this window."""
+        return self.received - self.received_before
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == _CLOSE:
@@ -56,14 +75,16 @@ class Client(WSListener):
             return
         if frame.msg_type != _TEXT:
             return
-        self.messages += 1
+        self.received += 1
+        if not self.received % _TELL_EVERY:
+            self.tell()
         if self.counts_only:
             return
         now_ns = time.monotonic_ns()
         payload = frame.get_payload_as_bytes()
         at = payload.find(_STAMP)
         if at < 0:
-            self.messages -= 1
+            self.received -= 1
             self.acks += payload.startswith((b'{"type":"auth"', b'{"type":"subscribe"'))
             self.acks += payload.startswith((b'{"type": "auth"', b'{"type": "subscribe"'))
             return
@@ -81,7 +102,7 @@ class Client(WSListener):
     def begin(self) -> None:
         """Forget what was before."""
         self.counts_only = not self.wants_ages
-        self.messages = self.gap_ns = 0
+        self.received_before, self.gap_ns = self.received, 0
         self.last_ns = time.monotonic_ns()
         self.ages = array("q")
 
@@ -180,6 +201,48 @@ def save(clients: list[Client], file: str) -> None:
     np.savez(file, keys=np.array(keys), volumes=np.array(volumes), times=np.array(times))
 
 
+async def keep(client: Client, count: int, file: str) -> dict[str, Any]:
+    """Write a client's next messages, one to a line."""
+    client.noted, client.counts_only = [], False
+    while len(client.noted) < count:
+        if client.closed_ns:
+            raise RuntimeError("the server closed a client whose messages were to be kept")
+        await asyncio.sleep(0.005)
+    client.counts_only = not client.wants_ages
+    payloads, client.noted = [payload for _, payload in client.noted[:count]], None
+    Path(file).write_bytes(b"\n".join(payloads))
+    return {"kept": len(payloads)}
+
+
+async def leave(taken: Taken) -> dict[str, Any]:
+    """Stop the source, take what is under way, and say whether anybody is missing any of it."""
+    taken.close()
+    published, settled_s, end_s = -1, 0.0, time.monotonic() + _LEAVE_WITHIN_S
+    while time.monotonic() < end_s:
+        now_s = time.monotonic()
+        if taken.missing or taken.published != published:
+            published, settled_s = taken.published, now_s
+        elif now_s - settled_s > _SETTLED_S:
+            break
+        await asyncio.sleep(0.01)
+    return {"missing": taken.missing}
+
+
+async def answer(
+    clients: list[Client], taken: Taken | None, question: str, arguments: list[str]
+) -> dict[str, Any]:
+    """Do what was asked, and return what is to be said."""
+    if question == "keep":
+        return await keep(clients[0], int(arguments[0]), arguments[1])
+    if question == "leave" and taken is not None:
+        return await leave(taken)
+    return await window(clients, float(arguments[0]), arguments[1] if arguments[1:] else None)
+
+
+def _nothing() -> None:
+    """What a client tells that gates nothing."""
+
+
 async def main() -> None:
     """Connect, then answer questions until nobody asks any more."""
     spec = json.loads(Path(sys.argv[1]).read_text())
@@ -192,19 +255,23 @@ async def main() -> None:
         for start in range(0, group["count"], 50):
             numbers = range(start, min(start + 50, group["count"]))
             clients += await asyncio.gather(*(connect(spec, group, n) for n in numbers))
+    taken = None
+    if gate := spec.get("gate"):
+        taken = Taken(Path(gate["directory"]), gate["instance"], gate["name"], clients)
+        for client in clients:
+            client.tell, client.counts_only = taken.note, not client.wants_ages
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
     while line := await loop.run_in_executor(None, sys.stdin.readline):
-        _, seconds, *file = line.split()
+        question, *arguments = line.split()
         if not tasks:
             tasks = [loop.create_task(read_slowly(c)) for c in clients if c.kind == "slow"]
             tasks += [loop.create_task(flood(spec["url"], per_s)) for per_s in floods]
             for client in clients:
                 if client.kind == "stalled":
                     client.transport.underlying_transport.pause_reading()
-        found = await window(clients, float(seconds), file[0] if file else None)
-        print(json.dumps(found), flush=True)
+        print(json.dumps(await answer(clients, taken, question, arguments)), flush=True)
 
 
 if __name__ == "__main__":

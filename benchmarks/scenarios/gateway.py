@@ -5,7 +5,7 @@
 A regression here makes every chart and script lag, or lets one client's stall reach another's. The
 clients share the cores. Latency is from the return of the read that brought a tick's packet to the
 client's callback, joined by instrument and volume with what a reader beside had; elsewhere it is
-from the message's own stamp, in whole milliseconds. Peers get the same bytes in the same run.
+from the message's own stamp, in whole milliseconds. Peers send the same bytes in the same run.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 import pipeline
-from benchmarks.gateway import GatewayRun, Symbol, ask_clients, joined_ages_ms
+from benchmarks.gateway import AHEAD_TICKS, GatewayRun, Symbol, ask_clients, joined_ages_ms
 from benchmarks.harness.bench import Bench, Case, Quantity, Scenario
+from benchmarks.harness.children import Asked
 from benchmarks.harness.figure import OURS, Goal
-from ext.encode import MarketEncoder
-from pipeline.core import layout
-from pipeline.core.enums import Mode
 from pipeline.core.errors import InstanceEnded
 
 PICOWS: Final = "bare picows broadcast"
@@ -33,6 +30,8 @@ GATHER: Final = "websockets, gather over sends"
 _AHEAD: Final = {PICOWS: 0.85, WEBSOCKETS: 1.0, GATHER: 1.0}
 QUOTE: Final = 2
 CLIENTS: Final = 20
+#: May wait for a client, in every server: more than the exchange is ahead of any client.
+_BUFFER_BYTES: Final = AHEAD_TICKS * 1024
 _ANSWER_S: Final = 60.0
 _MIB: Final = 2**20
 
@@ -97,85 +96,87 @@ def latency(bench: Bench) -> None:
 # ---- throughput ---------------------------------------------------------------------------------
 
 
-def _payloads(file: Path, symbols: list[Symbol]) -> None:
-    """Write messages such as the gateway sends, all different, one to a line."""
-    encoder, rng = MarketEncoder(), np.random.default_rng(1)
-    ticks = np.zeros(2048, layout.tick_dtype)
-    ticks["mode"] = Mode.FULL
-    for field in ("last_price", "open", "high", "low", "close", "average_traded_price"):
-        ticks[field] = rng.integers(1000, 400_000, len(ticks)) / 100
-    for field in ("volume_traded", "total_buy_quantity", "total_sell_quantity"):
-        ticks[field] = rng.integers(1, 1 << 31, len(ticks))
-    ticks["receive_ts_ns"] = ticks["exchange_ts_ns"] = time.time_ns()
-    ticks["sequence"] = 1
-    lines = []
-    for i in range(len(ticks)):
-        key = i % len(symbols)
-        if key not in encoder:
-            encoder.name(key, symbols[key][1], symbols[key][0], "zerodha")
-        lines.append(encoder.message(ticks, i, QUOTE, key))
-    file.write_bytes(b"\n".join(lines))
+class Delivery:
+    """Messages that reach all clients, ours and the peers': the same ones, and none of them less.
 
+    The exchange sends no more than the slowest client has had, so that nothing need be conflated;
+    what the gateway sent is kept in a file first, which is what the peers broadcast.
+    """
 
-def _ours(bench: Bench, run: GatewayRun, clients: Any, seconds: float) -> dict[str, float]:
-    before, cpu_s = run.counts(), sum(run.process.cpu_times()[:2])
-    found = clients.answer(f"window {seconds}", timeout_s=_ANSWER_S)
-    after = run.counts()
-    conflated = after["messages_conflated"] - before["messages_conflated"]
-    offered = after["messages_offered"] - before["messages_offered"]
-    taken_s = sum(run.process.cpu_times()[:2]) - cpu_s
-    bench.remarks.append(
-        f"ours: {conflated:,} of {offered:,} messages were replaced by newer ones; "
-        f"{100 * taken_s / seconds:.0f} % of a core for the gateway"
-    )
-    return {"rate": float(found["fast"]["per_s"])}
+    def __init__(self, bench: Bench, run: GatewayRun) -> None:
+        self._bench = bench
+        self._run = run
+        self._file = run.folder / "payloads"
+        self._seconds = bench.pick(tiny=0.3, quick=1.5, full=3.0)
+        self._clients: Asked
+        self._begin()
+        count = bench.pick(tiny=256, quick=2048, full=2048)
+        self._clients.answer(f"keep {count} {self._file}", timeout_s=_ANSWER_S)
+        self._leave()
+        self.message_bytes = len(self._file.read_bytes()) // count
 
+    def _begin(self) -> None:
+        ours = group(CLIENTS, [self._run.symbols])
+        self._clients = self._run.clients(self._bench.children, ours, ages=False)
 
-def _peer(bench: Bench, kind: str, file: Path, seconds: float) -> dict[str, float]:
-    line = ["-m", "benchmarks.peers.broadcast_server", kind, str(file), str(CLIENTS)]
-    server = bench.children.start(line, piped=True)
-    port = bench.children.first_line(server)
-    spec = {"url": f"ws://127.0.0.1:{port}", "groups": [group(CLIENTS, [])]}
-    clients = ask_clients(bench.children, file.parent, spec)
-    clients.answer("window 0.3", timeout_s=_ANSWER_S)
-    found = clients.answer(f"window {seconds}", timeout_s=_ANSWER_S)
-    bench.children.stop(server)
-    clients.end()
-    return {"rate": float(found["fast"]["per_s"])}
+    def _leave(self) -> None:
+        """Stop the source; raise RuntimeError unless every client had every tick once."""
+        missing = self._clients.answer("leave", timeout_s=_ANSWER_S)["missing"]
+        self._clients.end()
+        counts = self._run.counts()
+        lost = {name: counts[f"messages_{name}"] for name in ("conflated", "dropped")}
+        if missing or any(lost.values()):
+            raise RuntimeError(f"clients miss {missing} messages, the gateway's counts say {lost}")
+
+    def ours(self) -> dict[str, float]:
+        """Return what the gateway delivered in a second."""
+        self._begin()
+        self._clients.answer("window 0.3", timeout_s=_ANSWER_S)
+        cpu_s = sum(self._run.process.cpu_times()[:2])
+        found = self._clients.answer(f"window {self._seconds}", timeout_s=_ANSWER_S)
+        taken_s = sum(self._run.process.cpu_times()[:2]) - cpu_s
+        self._leave()
+        share = 100 * taken_s / self._seconds
+        self._bench.remarks.append(f"ours: {share:.0f} % of a core for the gateway")
+        return {"rate": float(found["fast"]["per_s"])}
+
+    def peer(self, kind: str) -> dict[str, float]:
+        """Return what a broadcast server delivered in a second."""
+        children = self._bench.children
+        line = ["-m", "benchmarks.peers.broadcast_server", kind, str(self._file), str(CLIENTS)]
+        server = children.start([*line, str(_BUFFER_BYTES)], piped=True)
+        port = children.first_line(server)
+        spec = {"url": f"ws://127.0.0.1:{port}", "groups": [group(CLIENTS, [])]}
+        clients = ask_clients(children, self._run.folder, spec)
+        clients.answer("window 0.3", timeout_s=_ANSWER_S)
+        found = clients.answer(f"window {self._seconds}", timeout_s=_ANSWER_S)
+        children.stop(server)
+        clients.end()
+        return {"rate": float(found["fast"]["per_s"])}
 
 
 def throughput(bench: Bench) -> None:
-    """Measure messages that reach 20 clients, beside three broadcast servers."""
-    seconds = bench.pick(tiny=0.3, quick=1.5, full=3.0)
-    name = f"messages to {CLIENTS} clients, of some 500 bytes"
-    with GatewayRun(instruments=100, rate=None) as run:
-        file = run.folder / "payloads"
-        _payloads(file, run.symbols)
-
-        def ours() -> dict[str, float]:
-            clients = run.clients(bench.children, group(CLIENTS, [run.symbols]), ages=False)
-            clients.answer("window 0.3", timeout_s=_ANSWER_S)
-            try:
-                return _ours(bench, run, clients, seconds)
-            finally:
-                clients.end()
-
-        cases = [Case(name=OURS, measure=ours)] + [
-            Case(name=said, measure=partial(_peer, bench, kind, file, seconds), package=package)
-            for said, kind, package in (
-                (PICOWS, "picows", "picows"),
-                (WEBSOCKETS, "websockets", "websockets"),
-                (GATHER, "gather", "websockets"),
-            )
+    """Measure messages that reach 20 clients, all of them, beside three broadcast servers."""
+    with GatewayRun(instruments=100, rate=None, more=f"buffer_bytes = {_BUFFER_BYTES}") as run:
+        delivery = Delivery(bench, run)
+        peers = (
+            (PICOWS, "picows", "picows"),
+            (WEBSOCKETS, "websockets", "websockets"),
+            (GATHER, "gather", "websockets"),
+        )
+        cases = [Case(name=OURS, measure=delivery.ours)] + [
+            Case(name=said, measure=partial(delivery.peer, kind), package=package)
+            for said, kind, package in peers
         ]
         quantity = Quantity(
-            key="rate",
-            group=name,
-            unit="messages/s",
-            higher_is_better=True,
-            goal=Goal(ahead=_AHEAD),
-        )
+            key="rate", unit="messages/s", higher_is_better=True, goal=Goal(ahead=_AHEAD),
+            group=f"the same messages to {CLIENTS} clients, none left out",
+        )  # fmt: skip
         bench.compare(cases, [quantity], rounds=bench.pick(tiny=1, quick=2, full=5))
+        bench.remarks.append(
+            f"messages of {delivery.message_bytes} bytes; ours come from an exchange by way of "
+            "feed, decoder and gateway, the peers' from a file"
+        )
 
 
 # ---- clients that are trouble -------------------------------------------------------------------

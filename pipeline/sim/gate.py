@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 _UNGATED: Final = 1 << 62
 _WAIT_S: Final = 0.0002
+_ABSENT_WAIT_S: Final = 0.02
 _WORTHWHILE: Final = 8
 _IDLE_WAITS: Final = 3
 _STUCK_S: Final = 2.0
@@ -63,6 +64,7 @@ class Gate:
         self._reader = reader
         self._accounts: dict[int, _Account] = {}
         self._waiting = False
+        self._absent = False
         self.reopened = 0
 
     def begin_turn(self) -> None:
@@ -80,7 +82,8 @@ class Gate:
         """
         if client.connection < 0:
             return _UNGATED
-        budget = self._budget(client, time.monotonic()) if self._reader.attached() else 0
+        self._absent = not self._reader.attached()
+        budget = 0 if self._absent else self._budget(client, time.monotonic())
         self._waiting = self._waiting and budget == 0
         return budget
 
@@ -112,4 +115,6 @@ class Gate:
 
     def wait_s(self) -> float:
         """Return how long to wait before asking again."""
-        return _WAIT_S if self._waiting else 0.0
+        if not self._waiting:
+            return 0.0
+        return _ABSENT_WAIT_S if self._absent else _WAIT_S

@@ -110,7 +110,9 @@ def test_the_gate_keeps_sent_minus_delivered_within_the_window() -> None:
     gate.begin_turn()
     assert gate.budget(client) == 0 and gate.wait_s() > 0
     reader.there = True
+    absent_s = gate.wait_s()
     assert gate.budget(client) == 0  # it has no cursor for this connection yet
+    assert absent_s > 10 * gate.wait_s() > 0  # who waits for somebody to come is in no hurry
     reader.passed = 5000
     assert gate.budget(client) == 100 and gate.wait_s() == 0
     client.packets_queued = 70
