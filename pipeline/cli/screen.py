@@ -19,7 +19,7 @@ from pipeline.core.control import Act
 def command(
     instance: Instance = None,
     account: Annotated[
-        str | None, typer.Option(help="whose prices it shows; without it the first one's")
+        str | None, typer.Option(help="show its owner's part alone; without it everything")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,

@@ -36,6 +36,7 @@ def document(connections: int, count: int, elapsed_s: float) -> dict[str, Any]:
             "shm_bytes": 47_000_000, "deaths": 1,
         },
         "taken_ts_ns": now,
+        "owner": None,
         "interval_s": 0.5,
         "problems": [],
         "connections": rows,

@@ -16,6 +16,10 @@ from typing import Any, Final, NamedTuple
 RESOLVED_MAX: Final = 200
 
 
+#: Kind, subject, owner.
+FactKey = tuple[str, str, str]
+
+
 class Severity(StrEnum):
     """How bad it is."""
 
@@ -25,12 +29,25 @@ class Severity(StrEnum):
 
 
 class Fact(NamedTuple):
-    """Something that is not as it should be; `kind` and `subject` together say what."""
+    """Something that is not as it should be; `kind` and `subject` together say what.
+
+    `owner`: of whose connections it tells; empty where that is everybody's.
+    """
 
     kind: str
     subject: str
     severity: Severity
     text: str
+    owner: str = ""
+
+    @property
+    def key(self) -> FactKey:
+        """Which fact it is: it may come to have another text, or another severity."""
+        return self.kind, self.subject, self.owner
+
+    def is_for(self, owner: str | None) -> bool:
+        """Whether it is told to an owner; None is told everything."""
+        return not self.owner or owner in (None, self.owner)
 
 
 @dataclass
@@ -46,8 +63,10 @@ class Alert:
         """Return the alert in JSON's types."""
         return {
             "id": self.number,
-            **self.fact._asdict(),
+            "kind": self.fact.kind,
+            "subject": self.fact.subject,
             "severity": str(self.fact.severity),
+            "text": self.fact.text,
             "since_ts_ns": self.since_ts_ns,
             "resolved": bool(self.resolved_ts_ns),
             "resolved_ts_ns": self.resolved_ts_ns or None,
@@ -59,12 +78,12 @@ class Alerts:
 
     def __init__(self, tell: Callable[[Alert], None] = lambda _: None) -> None:
         self._tell = tell
-        self._open: dict[tuple[str, str], Alert] = {}
+        self._open: dict[FactKey, Alert] = {}
         self._resolved: deque[Alert] = deque(maxlen=RESOLVED_MAX)
         self._count = 0
 
-    def follow(self, facts: Mapping[tuple[str, str], Fact], now_ts_ns: int) -> None:
-        """Take in all facts that hold now, by (kind, subject)."""
+    def follow(self, facts: Mapping[FactKey, Fact], now_ts_ns: int) -> None:
+        """Take in all facts that hold now, by their keys."""
         for key in self._open.keys() - facts.keys():
             alert = self._open.pop(key)
             alert.resolved_ts_ns = now_ts_ns
@@ -83,10 +102,14 @@ class Alerts:
         """Those that hold, the oldest first."""
         return sorted(self._open.values(), key=lambda alert: alert.number)
 
-    def document(self) -> dict[str, Any]:
-        """Return all alerts: open ones, then resolved ones, the newest first in each."""
+    def document(self, owner: str | None = None) -> dict[str, Any]:
+        """Return all alerts: open ones, then resolved ones, the newest first in each.
+
+        owner: those of his connections and of everybody's alone.
+        """
         resolved = sorted(self._resolved, key=lambda alert: -alert.resolved_ts_ns)
+        found = {"open": reversed(self.open), "resolved": resolved}
         return {
-            "open": [alert.document() for alert in reversed(self.open)],
-            "resolved": [alert.document() for alert in resolved],
+            name: [alert.document() for alert in alerts if alert.fact.is_for(owner)]
+            for name, alerts in found.items()
         }

@@ -47,12 +47,12 @@ class Desk:
     def questions(self, owner: str | None = None) -> Mapping[str, Question]:
         """Return what `Ask` may be about, for an owner, or for who sees everything.
 
-        How well the instance is (health, alerts, calls of the REST) is the same for all.
+        Calls of the broker's REST are told to all.
         """
         return {
             "stats": lambda ask: self.stats(ask.account, owner),
-            "health": lambda _: self.health(),
-            "alerts": lambda _: self.alerts(),
+            "health": lambda _: self.health(owner=owner),
+            "alerts": lambda _: self.alerts(owner),
             "distribution": lambda _: self._distribution(owner),
             "rate_limit_stats": lambda _: self._governor().stats(),
             "rate_limit_config": lambda _: self._governor().config(),
@@ -68,14 +68,14 @@ class Desk:
             return self._stats.everything(owner)
         return self._stats.account(account, owner)
 
-    def health(self, *, brief: bool = False) -> dict[str, Any]:
-        """Return the health document, or only what anybody may know."""
+    def health(self, *, brief: bool = False, owner: str | None = None) -> dict[str, Any]:
+        """Return the health document, or only what anybody may know; `owner`: of his pool."""
         self._refresh()
-        return self._health.brief() if brief else self._health.document()
+        return self._health.brief() if brief else self._health.document(owner)
 
-    def alerts(self) -> dict[str, Any]:
+    def alerts(self, owner: str | None = None) -> dict[str, Any]:
         """Return what a person should know of, as of the last look: open, and resolved."""
-        return self._alerts.document()
+        return self._alerts.document(owner)
 
     def _distribution(self, owner: str | None) -> dict[str, dict[str, list[int]]]:
         """Return which instruments each connection of each account is assigned."""

@@ -63,7 +63,7 @@ class Documents:
         self.desk = Desk(
             config, pools,
             Stats(config, pools, self.watch, limits),
-            Health(pools.values(), self.watch, self.alerts, lambda: real_ns() - started_ts_ns),
+            Health(pools, self.watch, self.alerts, lambda: real_ns() - started_ts_ns),
             self.alerts, self.refresh,
         )  # fmt: skip
         self._told_ns = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from pipeline.core.enums import State
-from pipeline.services.control.alerts import Fact, Severity
+from pipeline.services.control.alerts import Fact, FactKey, Severity
 from pipeline.services.control.links import Link
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.readings import Reading
@@ -27,14 +27,18 @@ _STATES: Final = {
 }
 
 
-def facts(pools: Mapping[str, Pool], watch: Watch) -> Mapping[tuple[str, str], Fact]:
-    """Return what is not as it should be in the owners' pools, by (kind, subject)."""
-    found = list(_decoders(watch))
+def facts(pools: Mapping[str, Pool], watch: Watch) -> Mapping[FactKey, Fact]:
+    """Return what is not as it should be in the owners' pools, by the facts' keys."""
+    found = []
     for owner, pool in pools.items():
-        found += _orphans(pool, f"pool of {owner}" if len(pools) > 1 else "pool")
-        found += _limits(pool)
-        found += _connections(pool, watch)
-    return {(fact.kind, fact.subject): fact for fact in found}
+        own = [
+            *_decoders(pool, watch),
+            *_orphans(pool, f"pool of {owner}" if len(pools) > 1 else "pool"),
+            *_limits(pool),
+            *_connections(pool, watch),
+        ]
+        found += [fact._replace(owner=owner) for fact in own]
+    return {fact.key: fact for fact in found}
 
 
 def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
@@ -62,9 +66,9 @@ def _limits(pool: Pool) -> Iterator[Fact]:
         yield Fact("over_limit", f"connection {number}", Severity.WARNING, text)
 
 
-def _decoders(watch: Watch) -> Iterator[Fact]:
+def _decoders(pool: Pool, watch: Watch) -> Iterator[Fact]:
     for reading in watch.decoders:
-        if reading.hung:
+        if reading.hung and reading.number in pool.assigned.slots:
             text = "it gives no sign of life, and nothing of its connections is published"
             yield Fact("decoder_hung", f"decoder {reading.number}", Severity.ERROR, text)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pipeline.core.config import Config
 from pipeline.core.control import Answer, AnyRequest, Problem
 from pipeline.instruments.catalogue import Catalogue
-from pipeline.services.control.api.session import Sessions
+from pipeline.services.control.api.session import Session, Sessions
 from pipeline.services.control.desk import Desk
 from pipeline.services.control.events import Hub
 from pipeline.services.control.loading import Ready, at_once
@@ -54,17 +54,27 @@ class Front:
         """How many requests of a client were refused, by the problem's code."""
         return self._router.refusals
 
-    def stats(self) -> dict[str, Any]:
-        """Return the stats of all accounts."""
-        return self._desk.stats()
+    def stats(self, owner: str | None = None) -> dict[str, Any]:
+        """Return the stats of all accounts, or of an owner's."""
+        return self._desk.stats(owner=owner)
 
-    def health(self, *, brief: bool) -> dict[str, Any]:
+    def health(self, *, brief: bool = False, owner: str | None = None) -> dict[str, Any]:
         """Return the health document, or only the state."""
-        return self._desk.health(brief=brief)
+        return self._desk.health(brief=brief, owner=owner)
 
-    def alerts(self) -> dict[str, Any]:
+    def alerts(self, owner: str | None = None) -> dict[str, Any]:
         """Return the alerts, open and resolved."""
-        return self._desk.alerts()
+        return self._desk.alerts(owner)
+
+    def part_of(self, session: Session | None) -> str | None:
+        """Return whose part alone a session is shown; None: it is let see and do everything.
+
+        One that an address with an account began has that account's owner's part. One of a plain
+        address is the instance's user, and so is who has the token.
+        """
+        if session is None or not session.account or len(self.config.owners) == 1:
+            return None
+        return self.config.account(session.account).owner
 
     def answer(self, request: AnyRequest, owner: str | None = None) -> Answer:
         """Answer a question, or do something to the pool of an owner, or of all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pipeline.core.clock import NS_PER_S
@@ -15,12 +15,12 @@ BAD: Final = frozenset({"critical"})
 
 
 class Health:
-    """Makes the document of an instance's pools; `uptime_ns` says how long it has been there."""
+    """Makes the document of the owners' pools; `uptime_ns`: how long their instance is there."""
 
     def __init__(
-        self, pools: Iterable[Pool], watch: Watch, alerts: Alerts, uptime_ns: Callable[[], int]
+        self, pools: Mapping[str, Pool], watch: Watch, alerts: Alerts, uptime_ns: Callable[[], int]
     ) -> None:
-        self._pools = list(pools)
+        self._pools = dict(pools)
         self._watch = watch
         self._alerts = alerts
         self._uptime_ns = uptime_ns
@@ -29,28 +29,37 @@ class Health:
         """Return what anybody may know: the state, and nothing of accounts or instruments."""
         return {"status": str(self._watch.health.state)}
 
-    def document(self) -> dict[str, Any]:
-        """Return score, state and connections. Errors count for a minute, then they are past."""
-        found = self._watch.health
-        readings = self._watch.readings.values()
+    def document(self, owner: str | None = None) -> dict[str, Any]:
+        """Return score, state and connections. Errors count for a minute, then they are past.
+
+        owner: of his connections alone.
+        """
+        pools = [pool for name, pool in self._pools.items() if owner in (None, name)]
+        own = None if owner is None else {number for pool in pools for number in pool.links}
+        found = self._watch.health_of(own)
+        readings = [r for n, r in self._watch.readings.items() if own is None or n in own]
         return {
-            **self.brief(),
+            "status": str(found.state),
             "score": round(found.score, 1),
             "state": str(found.state),
             "is_healthy": found.is_healthy,
             "is_degraded": found.is_degraded,
             "is_critical": found.is_critical,
             "health_percentage": round(found.percentage, 1),
-            "total_connections": sum(len(pool.links) for pool in self._pools),
+            "total_connections": sum(len(pool.links) for pool in pools),
             "healthy_connections": len(found.healthy),
             "unhealthy_connections": list(found.unhealthy),
             "active_message_flows": found.active_message_flows,
-            "total_instruments": sum(len(pool.ledger.desired) for pool in self._pools),
-            "orphaned": sum(len(pool.orphans) for pool in self._pools),
+            "total_instruments": sum(len(pool.ledger.desired) for pool in pools),
+            "orphaned": sum(len(pool.orphans) for pool in pools),
             "unconfirmed": sum(len(reading.unconfirmed) for reading in readings),
             "total_messages": sum(totals(reading)["frames"] for reading in readings),
             "total_errors": sum(totals(reading)["errors"] for reading in readings),
-            "recent_errors": sum(h.errors_per_min for h in self._watch.histories.values()),
+            "recent_errors": sum(
+                h.errors_per_min
+                for n, h in self._watch.histories.items()
+                if own is None or n in own
+            ),
             "uptime_s": round(self._uptime_ns() / NS_PER_S, 1),
             "connections": [
                 {
@@ -61,5 +70,5 @@ class Health:
                 }
                 for one in found.connections
             ],
-            "alerts": [alert.document() for alert in reversed(self._alerts.open)],
+            "alerts": self._alerts.document(owner)["open"],
         }

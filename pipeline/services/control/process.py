@@ -85,7 +85,7 @@ class Control:
         self._loading = NameLoading(self._names)
         self._saving = Aside()
         self.sessions = Sessions(paths.name, paths.secrets / "sessions.json")
-        self.sessions.restore(real_ns())
+        self.sessions.restore(real_ns(), {account.name for account in config.accounts})
         self.router = self._open(listener)
         self._wake = asyncio.Event()
         self.host = self._make_host(listener)

@@ -7,7 +7,7 @@ nothing. What documents, metrics, alerts and the pool itself say of health comes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -145,6 +145,7 @@ class Watch:
         self.readings: dict[int, Reading] = {}
         self.decoders: list[DecoderReading] = []
         self.histories: dict[int, History] = {}
+        self._judged: list[Vitals] = []
         self.health: PoolHealth = judge_health(())
 
     def look(self, now_ns: int, capacities: Mapping[int, int], *, every_ns: int = LOOK_NS) -> bool:
@@ -166,14 +167,19 @@ class Watch:
                 del self.readings[number]  # it is being taken away at this moment
             else:
                 history.note(reading, now_ns)
-        self.health = judge_health(
-            [
-                self._vitals(reading, capacities[number], now_ns)
-                for number, reading in self.readings.items()
-                if number in capacities
-            ]
-        )
+        self._judged = [
+            self._vitals(reading, capacities[number], now_ns)
+            for number, reading in self.readings.items()
+            if number in capacities
+        ]
+        self.health = judge_health(self._judged)
         return True
+
+    def health_of(self, numbers: Container[int] | None) -> PoolHealth:
+        """Return the health of some connections, judged beside each other; None: of all."""
+        if numbers is None:
+            return self.health
+        return judge_health([found for found in self._judged if found.number in numbers])
 
     def score(self, number: int) -> ConnectionHealth | None:
         """Return a connection's health, None while nothing is known of it."""

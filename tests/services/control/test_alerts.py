@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.services.control.alerts import RESOLVED_MAX, Alert, Alerts, Fact, Severity
+from pipeline.services.control.alerts import RESOLVED_MAX, Alert, Alerts, Fact, FactKey, Severity
 
 
-def _facts(*names: str, text: str = "x") -> dict[tuple[str, str], Fact]:
-    return {("down", name): Fact("down", name, Severity.ERROR, text) for name in names}
+def _facts(*names: str, text: str = "x", owner: str = "") -> dict[FactKey, Fact]:
+    found = [Fact("down", name, Severity.ERROR, text, owner) for name in names]
+    return {fact.key: fact for fact in found}
 
 
 def test_a_fact_opens_one_alert_and_its_end_resolves_it() -> None:
@@ -45,3 +46,17 @@ def test_the_past_is_bounded() -> None:
         alerts.follow(_facts(str(now)), now)
     document = alerts.document()
     assert len(document["open"]) == 1 and len(document["resolved"]) == RESOLVED_MAX
+
+
+def test_an_owner_is_told_of_his_own_and_of_everybodys() -> None:
+    alerts = Alerts()
+    hers, his, all_theirs = (_facts(n, owner=o) for n, o in (("a", "x"), ("a", "y"), ("b", "")))
+    alerts.follow(hers | his | all_theirs, 1)
+    alerts.follow(his | all_theirs, 2)
+
+    def told(owner: str | None) -> list[list[int]]:
+        return [[row["id"] for row in rows] for rows in alerts.document(owner).values()]
+
+    assert told(None) == [[3, 2], [1]]
+    assert told("x") == [[3], [1]] and told("y") == [[3, 2], []]
+    assert "owner" not in alerts.document()["open"][0]

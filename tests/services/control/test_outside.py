@@ -32,9 +32,11 @@ class Ground:
         topology = plan_topology(self.config)
         make_segments(self.instance, plan_segments(topology), topology, gated=False)
 
-    def open(self, number: int) -> None:
+    def open(self, number: int, *, account: int = 0, decoder: int = 0) -> None:
         """Make a connection, as the supervisor does."""
-        plan = plan_connection(self.config, number, account=0, decoder=0, instruments_max=10)
+        plan = plan_connection(
+            self.config, number, account=account, decoder=decoder, instruments_max=10
+        )
         entries = make_connection(self.instance, plan, slots=30)
         self.instance.set_manifest([*self.instance.manifest, *entries])
 

@@ -38,6 +38,9 @@ ENTRANCE: Final = frozenset({"/", "/auth/session", "/auth/enter.js"})
 ENTERING: Final = ("POST", "/auth/session")
 #: Below it the key is in the body.
 KEYED: Final = "/api/v1/"
+#: What a session may ask for that is shown one owner's part alone; each answers with that.
+PARTIAL: Final = ("/", "/health")
+PARTIAL_BELOW: Final = ("/auth/", "/screen/", "/api/websocket/")
 BODY_BYTES_MAX: Final = LINE_BYTES_MAX
 #: From those who have shown nothing yet: 3,000 symbols take 170 KB.
 STRANGER_BYTES_MAX: Final = 2**20
@@ -90,8 +93,9 @@ class Guard:
     """Lets through to an app what may pass; until it is open, and once closed, 503 to all."""
 
     def __init__(
-        self, token: Secret, changes_per_s: float, *, sessions: Sessions, origins: Origins
-    ) -> None:
+        self, token: Secret, changes_per_s: float, *, sessions: Sessions, origins: Origins,
+        part_of: Callable[[Session], str | None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._app: Asgi | None = None
         self._closed = "The control process is starting"
         self._expected = b"Bearer " + token.reveal().encode()
@@ -100,6 +104,7 @@ class Guard:
         self._questions = Allowance(KEYED_PER_S)
         self._sessions = sessions
         self._origins = origins
+        self._part_of = part_of
 
     def open(self, app: Asgi) -> None:
         """Let requests in, to this app."""
@@ -119,7 +124,8 @@ class Guard:
             await answer(send, *_told(scope, refusal))
             return
         assert app is not None, "without one everything is refused"
-        scope.setdefault("state", {}).update(known=who.is_known, who=who)
+        whole = who.is_known and not self._has_part(who)
+        scope.setdefault("state", {}).update(known=whole, who=who)
         most = BODY_BYTES_MAX if who.is_known else STRANGER_BYTES_MAX
         left = most
 
@@ -167,10 +173,16 @@ class Guard:
             return None  # there is no session yet that a csrf token could be of
         if who.session is None:
             return _nobody()
+        if self._has_part(who) and not (path in PARTIAL or path.startswith(PARTIAL_BELOW)):
+            return _not_his()
         if changes and not _has_csrf_token(scope, who):
             text = "GET /auth/csrf-token has the token that is missing in the header X-CSRFToken"
             return 403, {"detail": text}, {}
         return None
+
+    def _has_part(self, who: Pass) -> bool:
+        """Whether it is a session that is shown one owner's part alone."""
+        return who.session is not None and self._part_of(who.session) is not None
 
     def _too_much(self, scope: Scope, who: Pass) -> Refusal | None:
         most = BODY_BYTES_MAX if who.is_known else STRANGER_BYTES_MAX
@@ -210,6 +222,14 @@ def _nobody() -> Refusal:
         "browser comes in by the address that `python -m pipeline screen` prints"
     )
     return 401, {"detail": text}, {"WWW-Authenticate": "Bearer"}
+
+
+def _not_his() -> Refusal:
+    text = (
+        "This session is shown one owner's part of the instance: what is all owners' takes the "
+        "bearer token, or an address that `python -m pipeline screen` prints without --account"
+    )
+    return 403, {"detail": text}, {}
 
 
 def _wrong_host(host: str) -> Refusal:

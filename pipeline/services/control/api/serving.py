@@ -32,7 +32,7 @@ def make_server(front: Front, *, end_s: int) -> tuple[Guard, Server]:
     assert settings is not None
     guard = Guard(
         own_token(front.paths), settings.changes_per_s, sessions=front.sessions,
-        origins=Origins([settings.host, *settings.hosts]),
+        origins=Origins([settings.host, *settings.hosts]), part_of=front.part_of,
     )  # fmt: skip
     config = uvicorn.Config(
         guard,

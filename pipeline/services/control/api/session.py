@@ -13,7 +13,7 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +35,8 @@ _log = logging.getLogger(__name__)
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who came by a printed address, until a moment; `number` is a digest, no secret.
 
-    `account`: whose owner's data it may have; empty for the first one's. `key_id`: of its page's
-    API key.
+    `account`: whose owner's part it is shown; empty: all of the instance, with the prices of the
+    first one's. `key_id`: of its page's API key.
     """
 
     number: str
@@ -67,8 +67,8 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._complained = False
 
-    def restore(self, now: int) -> None:
-        """Go on with the sessions that the file has."""
+    def restore(self, now: int, accounts: Container[str]) -> None:
+        """Go on with the sessions that the file has; not with those of accounts that are gone."""
         try:
             found = _decode(self._file.read_bytes())
         except FileNotFoundError:
@@ -77,6 +77,9 @@ class Sessions:
             self._complain(f"cannot be read, whoever was signed in is not any more: {error}")
             return
         self._sessions = {one.number: one for one in found if one.ends_ts_ns > now}
+        for number, one in list(self._sessions.items()):
+            if one.account and one.account not in accounts:
+                del self._sessions[number]
 
     def issue_ticket(self, now: int, account: str = "") -> str:
         """Return a ticket that is good once, for `TICKET_S`."""

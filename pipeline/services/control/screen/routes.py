@@ -46,16 +46,16 @@ class ScreenPaths:
         router.add_api_route("/screen/instruments", self.instruments)
         return router
 
-    async def state(self, after: int = Query(0, ge=0, le=2**53)) -> Response:
+    async def state(self, request: Request, after: int = Query(0, ge=0, le=2**53)) -> Response:
         """What the screen shows, once; `happenings` are those after that number."""
-        return _json(_ENCODE(await self._screen.document(after)))
+        return _json(_ENCODE(await self._screen.document(after, self._part_of(request))))
 
     async def events(self, request: Request) -> Response:
         """The same again and again: server-sent events."""
         if self._screen.pages >= PAGES_MAX:
             raise HTTPException(503, f"{PAGES_MAX} pages look already: close one")
         who: Pass = request.scope["state"]["who"]
-        return StateStream(self._screen, lambda: self._is_good(who))
+        return StateStream(self._screen, self._part_of(request), lambda: self._is_good(who))
 
     async def instruments(self, request: Request) -> Response:
         """What the pool streams for who asks: token, exchange, symbol, connection, account."""
@@ -63,6 +63,10 @@ class ScreenPaths:
         own = self._own_accounts(request.scope["state"]["who"])
         rows = [row for row in rows if row.account in own]
         return _json(await asyncio.to_thread(self._listed, rows))
+
+    def _part_of(self, request: Request) -> str | None:
+        who: Pass = request.scope["state"]["who"]
+        return self._front.part_of(who.session)
 
     def _own_accounts(self, who: Pass) -> set[str]:
         """Return the accounts whose prices a session is shown: those of its owner; of the token of

@@ -29,13 +29,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class StateStream(Response):
-    """Tells one page the state until it goes; `may_go_on` is asked each time."""
+    """Tells one page the state, or an owner's part of it, for as long as it `may_go_on`."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, screen: Screen, may_go_on: Callable[[], bool]) -> None:
+    def __init__(self, screen: Screen, owner: str | None, may_go_on: Callable[[], bool]) -> None:
         super().__init__()
         self._screen = screen
+        self._owner = owner
         self._may_go_on = may_go_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +59,7 @@ class StateStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         after = 0
         while self._may_go_on():
-            document = await self._screen.document(after)
+            document = await self._screen.document(after, self._owner)
             after = max((row["number"] for row in document["happenings"]), default=after)
             await self._write(send, b"data: " + _encode(document) + b"\n\n")
             await asyncio.sleep(INTERVAL_S)

@@ -87,11 +87,14 @@ def test_sessions_outlive_the_process_and_their_file_tells_nothing(tmp_path: Pat
     assert entered.value not in text and ticket not in text
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     second = Sessions("test", file)
-    second.restore(NOW)
+    second.restore(NOW, {"a"})
     assert second.find(entered.value, NOW) == entered.session
     assert second.find(other.value, NOW) is None
+    moved = Sessions("test", file)
+    moved.restore(NOW, {"b"})
+    assert moved.find(entered.value, NOW) is None, "its account is gone"
     third = Sessions("test", file)
-    third.restore(NOW + SESSION_S * NS_PER_S)
+    third.restore(NOW + SESSION_S * NS_PER_S, {"a"})
     assert third.find(entered.value, NOW) is None
 
 
@@ -102,7 +105,7 @@ def test_a_broken_file_is_told_and_passed_over(
     file = tmp_path / "sessions.json"
     file.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        Sessions("test", file).restore(NOW)
+        Sessions("test", file).restore(NOW, {"a"})
     assert "sessions.json" in caplog.text
 
 
@@ -110,7 +113,7 @@ def test_a_folder_that_is_gone_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sessions = Sessions("test", tmp_path / "gone" / "sessions.json")
-    sessions.restore(NOW)
+    sessions.restore(NOW, {"a"})
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             assert sessions.enter(sessions.issue_ticket(NOW), NOW) is not None

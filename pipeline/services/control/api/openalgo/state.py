@@ -1,6 +1,7 @@
 """How well the streaming is, as OpenAlgo's health page has it. Floor 4; pure.
 
-Orders belong on fresh prices: trading is called safe only while data comes.
+Orders belong on fresh prices: trading is called safe only while data comes, and while every
+connection that carries instruments is there: one that flows says nothing of what another carries.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ _MS_PER_S: Final = 1000.0
 Document = Mapping[str, Any]
 
 
-def health_document(stats: Document, gateway: Mapping[str, int], uptime_s: float) -> dict[str, Any]:
-    """Return the health page's document, from the pool's stats and the gateway's counts."""
+def health_document(stats: Document, subscribers: int, uptime_s: float) -> dict[str, Any]:
+    """Return the health page's document, from the stats of an owner's accounts."""
     connections = _connections(stats)
     connected = any(one["connected"] for one in connections)
     rejected = [one for one in connections if one.get("state") == "AUTH_EXPIRED"]
@@ -32,7 +33,7 @@ def health_document(stats: Document, gateway: Mapping[str, int], uptime_s: float
         "data_flow_healthy": flowing,
         "last_data_age_seconds": age_s,
         "cache_size": stats["pool"]["confirmed"],
-        "total_subscribers": gateway.get("authenticated", 0),
+        "total_subscribers": subscribers,
         "critical_subscribers": 0,
         "total_updates_processed": _sum(totals, "ticks"),
         "validation_errors": _sum(totals, "drops"),
@@ -61,7 +62,10 @@ def _reason(connections: list[Document], connected: bool, flowing: bool) -> str:
         return "Nothing is subscribed to"
     if not connected:
         return "No connection to the broker"
-    return "" if flowing else f"No data for {FRESH_S:g} s"
+    if not flowing:
+        return f"No data for {FRESH_S:g} s"
+    silent = sum(one["subscribed_tokens"] for one in connections if not one["connected"])
+    return f"No connection for {silent} of the instruments" if silent else ""
 
 
 def _sum(totals: Iterable[Document], name: str) -> int:

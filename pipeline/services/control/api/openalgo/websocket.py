@@ -44,6 +44,7 @@ _REVOKED: Final = (
     "The key of this page was revoked: come in again, by the address that "
     "`python -m pipeline screen` prints"
 )
+_NOT_HIS: Final = "The gateway's counts are those of all owners' clients together"
 _NO_SESSION: Final = "A key is given to a page that has a session"
 
 
@@ -107,24 +108,26 @@ class WebSocketPaths:
 
     async def status(self, request: Request) -> Response:
         """Whether there is a connection to the broker, and what is on it."""
-        found = self._health()
+        found = self._health(request)
         names = ("connected", "authenticated", "total_subscribers", "cache_size")
         return success(
             **{name: found[name] for name in names}, broker=self._broker(self._account(request)),
         )  # fmt: skip
 
-    async def health(self) -> Response:
+    async def health(self, request: Request) -> Response:
         """How well the streaming is, and whether prices are fresh enough to trade on."""
-        return json_answer(self._health())
+        return json_answer(self._health(request))
 
-    async def trade_safe(self) -> Response:
+    async def trade_safe(self, request: Request) -> Response:
         """Whether prices are fresh enough to trade on."""
-        found = self._health()
+        found = self._health(request)
         names = ("trade_management_safe", "trade_management_reason", "last_data_age_seconds")
         return success(**{name: found[name] for name in names})
 
-    async def metrics(self) -> Response:
-        """The gateway's counts."""
+    async def metrics(self, request: Request) -> Response:
+        """The gateway's counts, of the clients of all owners."""
+        if self._front.part_of(who_asks(request).session) is not None:
+            raise Failed(403, _NOT_HIS)
         return success(metrics=access.gateway_counts(self._front.paths))
 
     async def subscriptions(self, request: Request) -> Response:
@@ -199,10 +202,15 @@ class WebSocketPaths:
 
     # ---- inside -----------------------------------------------------------------------------
 
-    def _health(self) -> dict[str, Any]:
-        front = self._front
-        uptime_s = front.health(brief=False)["uptime_s"]
-        return health_document(front.stats(), access.gateway_counts(front.paths), uptime_s)
+    def _health(self, request: Request) -> dict[str, Any]:
+        """Return how well the streaming is of the owner whose prices who asks would trade on."""
+        front, owner = self._front, self._owner(request)
+        stats = front.stats(owner)
+        if front.part_of(who_asks(request).session) is None:
+            subscribers = access.gateway_counts(front.paths).get("authenticated", 0)
+        else:
+            subscribers = stats["pool"]["clients"]
+        return health_document(stats, subscribers, front.health()["uptime_s"])
 
     def _account(self, request: Request) -> str:
         session = who_asks(request).session

@@ -32,7 +32,9 @@ export class Summary {
     setText(byId("instance-state"), fresh ? text : `was ${text}`);
     const tone = !fresh ? "idle" : instance.live && instance.state === "RUNNING" ? "good" : "bad";
     setAttribute(byId("instance-state"), "data-tone", tone);
-    setText(byId("uptime"), `up ${duration(instance.uptime_s)} · ${mebibytes(instance.shm_bytes)} shared`);
+    const whose = found.owner ? ` · the part of ${found.owner}` : "";
+    setText(byId("uptime"),
+      `up ${duration(instance.uptime_s)} · ${mebibytes(instance.shm_bytes)} shared${whose}`);
   }
 
   paintLine(id, [tone, text]) {

@@ -69,14 +69,14 @@ def test_after_a_restart_the_page_gets_another_key_and_the_old_one_ends(tmp_path
 
     first = asyncio.run(key_of(sessions))
     restarted = Sessions("test", file)
-    restarted.restore(real_ns())
+    restarted.restore(real_ns(), {"a"})
     second = asyncio.run(key_of(restarted))
     assert first is not None and second is not None and first != second
     assert store.verify(first) is None and store.verify(second) is not None
     assert first not in file.read_text() and second not in file.read_text()
     assert store.revoke(second.partition(".")[0])
     again = Sessions("test", file)
-    again.restore(real_ns())
+    again.restore(real_ns(), {"a"})
     assert asyncio.run(key_of(again)) is None
 
 

@@ -18,7 +18,8 @@ def _stats(*connections: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection(age_ms: float | None, *, connected: bool = True, **more: Any) -> dict[str, Any]:
-    return {"connected": connected, "last_data_age_ms": age_ms, "reconnects": 3, **more}
+    known = {"connected": connected, "last_data_age_ms": age_ms, "reconnects": 3}
+    return {**known, "subscribed_tokens": 40, **more}
 
 
 @pytest.mark.parametrize(
@@ -34,16 +35,25 @@ def _connection(age_ms: float | None, *, connected: bool = True, **more: Any) ->
 def test_trading_is_safe_while_data_comes(
     connections: list[dict[str, Any]], status: str, reason: str
 ) -> None:
-    found = health_document(_stats(*connections), {"authenticated": 5}, 1.25)
+    found = health_document(_stats(*connections), 5, 1.25)
     assert (found["status"], found["trade_management_reason"]) == (status, reason)
     assert found["trade_management_safe"] is found["healthy"] is (status == "healthy")
 
 
+def test_trading_is_not_safe_while_a_connection_with_instruments_is_away() -> None:
+    flows = _connection(20.0)
+    found = health_document(_stats(flows, _connection(20.0, connected=False)), 5, 1.25)
+    assert found["healthy"] and not found["trade_management_safe"]
+    reason = "No connection for 40 of the instruments"
+    assert found["trade_management_reason"] == found["message"] == reason
+    away = _connection(20.0, connected=False, subscribed_tokens=0)
+    assert health_document(_stats(flows, away), 5, 1.25)["trade_management_safe"]
+
+
 def test_counts_are_those_of_all_accounts() -> None:
     connections = _connection(20.0), _connection(None, state="AUTH_EXPIRED")
-    found = health_document(_stats(*connections), {"authenticated": 5}, 1.25)
+    found = health_document(_stats(*connections), 5, 1.25)
     names = ("total_updates_processed", "validation_errors", "stale_data_events")
     assert [found[name] for name in names] == [18, 4, 2]
     assert found["reconnect_count"] == 6 and found["last_data_age_seconds"] == 0.02
     assert found["total_subscribers"] == 5 and not found["authenticated"]
-    assert health_document(_stats(), {}, 0.0)["total_subscribers"] == 0
