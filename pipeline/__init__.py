@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from pipeline.core.errors import Overrun as OverrunError
     from pipeline.core.layout import tick_dtype
+    from pipeline.core.version import VERSION as __version__
     from pipeline.instruments.lookup import find
     from pipeline.strategy.conversions import to_arrow, to_pandas, to_polars
     from pipeline.strategy.demand import SubscribeResult
@@ -73,6 +74,7 @@ __all__ = [
     "TaggedTicks",
     "Ticks",
     "UnknownInstruments",
+    "__version__",
     "attach",
     "decode_frame",
     "find",
@@ -111,6 +113,7 @@ _HOMES = {
     "TaggedTicks": "pipeline.strategy.items",
     "Ticks": "pipeline.strategy.items",
     "UnknownInstruments": _ERRORS,
+    "__version__": "pipeline.core.version",
     "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
     "find": "pipeline.instruments.lookup",
@@ -121,7 +124,7 @@ _HOMES = {
     "to_polars": "pipeline.strategy.conversions",
 }
 #: The error of a reader that was lapped; `Overrun` is what a stream yields in its place.
-_OTHER_NAMES = {"OverrunError": "Overrun"}
+_OTHER_NAMES = {"OverrunError": "Overrun", "__version__": "VERSION"}
 
 
 def __getattr__(name: str) -> Any:

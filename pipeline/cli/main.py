@@ -92,6 +92,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     """Return the app with every command that exists; only the named one is imported."""
     import typer
 
+    from pipeline.cli.options import options
+
     app = typer.Typer(
         help="Market data from brokers' WebSocket feeds, as numpy arrays, across processes.",
         epilog="--debug, anywhere on the line, shows tracebacks.",
@@ -100,7 +102,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     # Without a callback typer would take an app of one command for that command.
-    app.callback()(_no_options)
+    app.callback()(options)
     named = next((word for word in arguments if not word.startswith("-")), "")
     for name, entry in COMMANDS.items():
         if not exists(entry):
@@ -122,10 +124,6 @@ def _load(entry: Entry) -> typer.Typer:
     module, _, name = entry.target.partition(":")
     command: typer.Typer = getattr(importlib.import_module(module), name)
     return command
-
-
-def _no_options() -> None:
-    """Take the place of options that all commands would share."""
 
 
 def _not_loaded() -> None:

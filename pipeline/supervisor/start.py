@@ -133,8 +133,8 @@ def _introduce(
         for row in plan.rows()[:_KINDS_SHOWN]
     )
     _log.info(
-        f"shared memory: {plan.total_bytes / _MIB:.1f} MiB ({largest}, ...) of "
-        f"{free_bytes(root) / _MIB:.0f} MiB left in {root}"
+        f"shared memory: {plan.total_bytes / _MIB:.1f} MiB ({largest}, ...); "
+        f"{free_bytes(root) / _MIB:.0f} MiB are left in {root}"
     )
     if listener is not None:
         _log.info(f"simulated exchange: {establish.exchange_url(config, listener)}")

@@ -65,6 +65,10 @@ def test_fingerprint_follows_the_description() -> None:
     assert layout.describe().startswith(f"layout version {layout.layout_version}\n")
 
 
+def test_the_changelog_names_the_fingerprint_of_this_layout() -> None:
+    assert f"`{layout.fingerprint:016x}`" in (ROOT / "CHANGELOG.md").read_text()
+
+
 def test_unreadable_members_are_refused(generator: ModuleType) -> None:
     with pytest.raises(ValueError, match="cannot read"):
         generator.parse("typedef struct { int *pointer; } BadC;")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.version import VERSION
 from tests.architecture.tree import below, tracked
 from tests.conftest import ROOT
 
@@ -132,6 +133,8 @@ def use(folder: Path, cwd: Path) -> None:
     assert all(str(folder.parent) in path for path in good(python, "-c", where, cwd=cwd).split())
     assert "[instance]" in good(python, "-m", "pipeline", "config", "reference", cwd=cwd)
     assert "Usage" in good(folder / "tickrail", "--help", cwd=cwd)
+    version = good(python, "-c", "import tickrail; print(tickrail.__version__)", cwd=cwd).strip()
+    assert version == VERSION and version in good(folder / "tickrail", "--version", cwd=cwd)
     config = cwd / "sim.toml"
     name = f"wheel-{os.getpid()}"
     text = (ROOT / "examples" / "config" / "sim.toml").read_text()
