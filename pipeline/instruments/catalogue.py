@@ -110,6 +110,12 @@ class Catalogue:
         """Return OpenAlgo's `EXCHANGE:SYMBOL` of a listed instrument."""
         return self._texts[1][self._tokens[instrument.instrument_token]]
 
+    def of_exchange(self, exchange: str) -> Iterator[Instrument]:
+        """Yield the instruments of an exchange of OpenAlgo's (NSE_INDEX), in the list's order."""
+        begin = f"{exchange}:"
+        names = self._texts[1]
+        return (self._make(row) for row, name in enumerate(names) if name.startswith(begin))
+
     def near(self, form: object, limit: int = 3) -> tuple[str, ...]:
         """Return listed names that look like a form of one instrument, nearest first."""
         return self._near.find(form, limit) if isinstance(form, str) and "@" not in form else ()

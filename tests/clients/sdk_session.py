@@ -37,7 +37,8 @@ def main():
             options = arguments.pop(0)  # what the HTTP half takes by name
         if name == "subscribe_orders":
             options = {"on_order_update": lambda message: tell("order", message)}
-        tell("answer", getattr(client, name)(*arguments, **options))
+        answer = getattr(client, name)(*arguments, **options)
+        tell("answer", answer.to_dict("records") if hasattr(answer, "to_dict") else answer)
     client.disconnect()
 
 

@@ -211,6 +211,8 @@ def test_the_http_half_answers(generation: int, make_run: Make, tmp_path: Path) 
         assert (len(depth["bids"]), len(depth["asks"])) == (5, 5)
         assert session.call("symbol", INFY)["data"]["token"]
         assert session.call("search", {"query": "INFY", "exchange": "NSE"})["status"] == "success"
+        listed = session.call("instruments", {"exchange": "NSE"})
+        assert {("NSE", "INFY")} <= {(row["exchange"], row["symbol"]) for row in listed}
         assert session.call("intervals")["status"] == "success"
         history = {**INFY, "interval": "1m", "start_date": "2025-01-01", "end_date": "2025-01-02"}
         assert session.call("history", history)["status"] == "error"

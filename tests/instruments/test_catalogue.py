@@ -190,3 +190,11 @@ def test_threads_may_share_one(catalogue: Catalogue) -> None:
 def test_a_missing_list_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(NoInstruments, match="python -m pipeline instruments sync --csv FILE"):
         load(tmp_path / "none.sqlite")
+
+
+def test_an_exchange_is_that_of_openalgos_name(catalogue: Catalogue) -> None:
+    names = [catalogue.openalgo_key(one) for one in catalogue.of_exchange("NSE_INDEX")]
+    assert "NSE_INDEX:NIFTY" in names and all(name.startswith("NSE_INDEX:") for name in names)
+    exchanges = {catalogue.openalgo_key(one).partition(":")[0] for one in catalogue}
+    counts = [len(list(catalogue.of_exchange(exchange))) for exchange in exchanges]
+    assert sum(counts) == len(catalogue) and list(catalogue.of_exchange("NS")) == []

@@ -189,7 +189,7 @@ class Guard:
         length = _header(scope, b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > most:
             return _too_long(most)
-        if scope["method"] in _SAFE:
+        if scope["method"] in _SAFE and not scope["path"].startswith(KEYED):
             return None
         allowance, hint = self._changes, ": see [api] changes_per_s"
         if scope["path"].startswith(KEYED):

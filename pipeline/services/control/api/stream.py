@@ -5,18 +5,16 @@ A listener that does not read is cut off: by its full queue, or by a write that 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pipeline.services.control.api.lasting import while_there, write
 from pipeline.services.control.events import Hub, Listener
 
-#: A comment is sent after so long without an event; a write takes at most so long.
+#: A comment is sent after so long without an event.
 QUIET_S: Final = 10.0
-WRITE_S: Final = 5.0
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -35,30 +33,15 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the listener."""
-        gone = asyncio.ensure_future(_until_gone(receive))
-        tell = asyncio.ensure_future(self._tell(send))
         try:
-            await asyncio.wait((gone, tell), return_when=asyncio.FIRST_COMPLETED)
+            await while_there(receive, self._tell(send))
         finally:
             self._hub.leave(self._listener)
-            for task in (gone, tell):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TimeoutError, OSError):
-                    await task
 
     async def _tell(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await self._write(send, b": listening\n\n", more=True)
+        await write(send, b": listening\n\n")
         while not self._listener.lagged:
             events = await self._listener.take(QUIET_S)
-            await self._write(send, events or b": quiet\n\n", more=True)
-        await self._write(send, b"event: lagged\ndata: {}\n\n", more=False)
-
-    async def _write(self, send: Send, body: bytes, *, more: bool) -> None:
-        async with asyncio.timeout(WRITE_S):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            await write(send, events or b": quiet\n\n")
+        await write(send, b"event: lagged\ndata: {}\n\n", more=False)

@@ -6,7 +6,6 @@ A page that does not read is cut off by a write that takes too long; nobody wait
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -14,12 +13,12 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pipeline.services.control.api.lasting import while_there, write
 from pipeline.services.control.screen.screen import Screen
 from pipeline.services.status.recent import INTERVAL_S
 
 #: Pages that look at the same time.
 PAGES_MAX: Final = 16
-WRITE_S: Final = 5.0
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -42,18 +41,10 @@ class StateStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page."""
         self._screen.pages += 1
-        tasks = (
-            asyncio.ensure_future(_until_gone(receive)),
-            asyncio.ensure_future(self._tell(send)),
-        )
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await while_there(receive, self._tell(send))
         finally:
             self._screen.pages -= 1
-            for task in tasks:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TimeoutError, OSError):
-                    await task
 
     async def _tell(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -61,15 +52,6 @@ class StateStream(Response):
         while self._may_go_on():
             document = await self._screen.document(after, self._owner)
             after = max((row["number"] for row in document["happenings"]), default=after)
-            await self._write(send, b"data: " + _encode(document) + b"\n\n")
+            await write(send, b"data: " + _encode(document) + b"\n\n")
             await asyncio.sleep(INTERVAL_S)
-        await self._write(send, b"event: expired\ndata: {}\n\n", more=False)
-
-    async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(WRITE_S):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        await write(send, b"event: expired\ndata: {}\n\n", more=False)

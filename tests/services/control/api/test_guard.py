@@ -6,8 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.core.clock import NS_PER_S
 from pipeline.core.secrets import Secret
+from pipeline.services.control.api import guard as guard_module
 from pipeline.services.control.api.guard import Allowance, Guard, Message, Receive, Scope, Send
 from pipeline.services.control.api.origin import Origins
 from pipeline.services.control.api.session import Sessions
@@ -89,3 +92,13 @@ def test_a_long_body_is_refused_by_its_header() -> None:
     key = f"Bearer {TOKEN}"
     assert _ask(guard, "POST", authorization=key, content_length="9" * 5000)["status"] == 413
     assert _ask(guard, "POST", authorization=key, content_length="x")["status"] == 204
+
+
+def test_questions_with_a_key_are_counted_whatever_their_method(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard_module, "KEYED_PER_S", 2.0)
+    guard = _guard()
+    guard.open(_app)
+    codes = [_ask(guard, method, "/api/v1/x")["status"] for method in ("GET", "POST", "GET")]
+    assert codes == [204, 204, 429]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pipeline.services.control.api import stream
+from pipeline.services.control.api import lasting, stream
 from pipeline.services.control.api.guard import Message
 from pipeline.services.control.api.stream import EventStream
 from pipeline.services.control.events import QUEUE_MAX, Hub
@@ -61,7 +61,7 @@ def test_what_is_published_is_sent_until_the_caller_goes() -> None:
 
 
 def test_one_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "WRITE_S", 0.01)
+    monkeypatch.setattr(lasting, "WRITE_S", 0.01)
 
     async def run() -> None:
         hub = Hub()

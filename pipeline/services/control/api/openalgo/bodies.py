@@ -50,6 +50,13 @@ class SearchBody(KeyBody):
     exchange: Exchange | None = None
 
 
+class ListBody(KeyBody):
+    """The list of an exchange, or of all."""
+
+    exchange: Exchange | None = None
+    format: Literal["json", "csv"] = "json"
+
+
 class ExpiryBody(InstrumentBody):
     """An underlying, and which of its derivatives."""
 

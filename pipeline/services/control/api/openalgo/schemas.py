@@ -64,6 +64,7 @@ V1: Final[dict[str, Any]] = {
     "depth": answer({"data": _DEPTH}),
     "symbol": answer({"data": _ROW}),
     "search": answer({"message": TEXT, "data": list_of(_ROW)}),
+    "instruments": answer({"message": TEXT, "data": list_of(_ROW)}),
     "expiry": answer({"message": TEXT, "data": list_of(TEXT)}),
     "intervals": answer({"data": record({name: list_of(TEXT) for name in _NAMES})}),
     "ping": answer({"data": record({"message": TEXT, "broker": TEXT})}),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from pipeline.core.enums import Mode
@@ -22,6 +22,7 @@ from pipeline.services.control.api.openalgo.bodies import (
     InstrumentsBody,
     Item,
     KeyBody,
+    ListBody,
     SearchBody,
 )
 from pipeline.services.control.api.openalgo.documents import (
@@ -29,6 +30,7 @@ from pipeline.services.control.api.openalgo.documents import (
     has_ticked,
     quote_document,
 )
+from pipeline.services.control.api.openalgo.download import Downloads
 from pipeline.services.control.api.openalgo.keyed import Doorkeeper
 from pipeline.services.control.api.openalgo.prices import Found, Prices
 from pipeline.services.control.api.openalgo.replies import Failed, failures, shown, success
@@ -59,18 +61,21 @@ class V1Paths:
         self._prices = prices
         self._catalogue = catalogue
         self._broker = broker
+        self._downloads = Downloads()
 
     def router(self) -> APIRouter:
         """Return the paths."""
         router = APIRouter(prefix="/api/v1", tags=["openalgo"])
         paths = (
             self.ping, self.quotes, self.multiquotes, self.depth, self.symbol, self.search,
-            self.expiry, self.intervals, self.history,
+            self.expiry, self.instruments, self.intervals, self.history,
         )  # fmt: skip
         for path in paths:
             name = path.__name__
             responses = {**V1[name], **failures(400, 403, 404, 409, 429, 503)}
             router.add_api_route(f"/{name}", path, methods=["POST"], responses=responses)
+        responses = {**V1["instruments"], **failures(400, 403, 404, 429, 503)}
+        router.add_api_route("/instruments", self.instruments_by_query, responses=responses)
         return router
 
     # ---- prices -----------------------------------------------------------------------------
@@ -137,6 +142,15 @@ class V1Paths:
             raise Failed(404, f"No {kind} of {_name(body)} are listed")
         symbol = f"{shown(body.symbol)} {kind} in {body.exchange}"
         return success(message=f"Found {len(days)} expiry dates for {symbol}", data=days)
+
+    async def instruments(self, body: ListBody) -> Response:
+        """All rows, of one exchange if it is given."""
+        await self._admit(body)
+        return self._downloads.answer(await self._load(), body.exchange or "", body.format)
+
+    async def instruments_by_query(self, body: Annotated[ListBody, Query()]) -> Response:
+        """The same, as OpenAlgo's client asks for it: with the key in the address."""
+        return await self.instruments(body)
 
     # ---- the rest ---------------------------------------------------------------------------
 

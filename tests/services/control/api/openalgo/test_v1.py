@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -24,7 +26,8 @@ def side(*levels: tuple[float, int]) -> list[dict[str, float | int]]:
 
 
 NAMES = (
-    "quotes", "multiquotes", "depth", "symbol", "search", "expiry", "intervals", "ping", "history",
+    "quotes", "multiquotes", "depth", "symbol", "search", "expiry", "instruments", "intervals",
+    "ping", "history",
 )  # fmt: skip
 MORE = {
     **INFY, "symbols": [INFY], "query": "INFY", "instrumenttype": "options", "interval": "D",
@@ -211,3 +214,36 @@ def test_what_has_no_room_says_so(house: House) -> None:
     refused = next(row for row in results if "cannot be" in row["error"])
     reply = house.ask("quotes", symbol=refused["symbol"], exchange=refused["exchange"])
     assert reply.status == 409 and reply.body["status"] == "error"
+
+
+def test_the_list_of_an_exchange_is_all_of_its_rows(house: House) -> None:
+    reply = house.ask("instruments", exchange="NSE_INDEX")
+    assert reply.status == 200 and reply.headers["content-type"] == "application/json"
+    rows = reply.body["data"]
+    assert reply.body["status"] == "success" and len(rows) > 1
+    assert reply.body["message"] == f"Found {len(rows)} instruments"
+    assert {row["exchange"] for row in rows} == {"NSE_INDEX"}
+    nifty = house.ask("symbol", symbol="NIFTY", exchange="NSE_INDEX").body["data"]
+    golden([row for row in rows if row["symbol"] == "NIFTY"], [nifty])
+    everything = house.ask("instruments").body["data"]
+    assert len(everything) > len(rows) and nifty in everything
+    assert house.ask("instruments", exchange="CRYPTO").body["data"] == []
+
+
+def test_the_list_is_asked_for_as_openalgos_client_does(house: House) -> None:
+    asked = house.ask("instruments", exchange="NSE").body
+    path = f"/api/v1/instruments?apikey={house.key}&exchange=NSE"
+    reply = house.get(path, token=None)
+    assert reply.status == 200 and reply.body == asked
+    assert house.get("/api/v1/instruments?apikey=wrong", token=None).status == 403
+    assert house.get("/api/v1/instruments", token=None).status == 400
+    assert house.get(f"{path}&format=xml", token=None).status == 400
+
+
+def test_the_list_as_csv(house: House) -> None:
+    asked = house.ask("instruments", exchange="NSE").body["data"]
+    reply = house.ask("instruments", exchange="NSE", format="csv")
+    assert reply.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(reply.body)))
+    assert [row["symbol"] for row in rows] == [row["symbol"] for row in asked]
+    assert list(rows[0]) == list(asked[0])
