@@ -21,6 +21,9 @@ from pipeline.core.enums import Mode
 #: Longer lines are refused: 100,000 instruments with names take about 3 MiB.
 LINE_BYTES_MAX: Final = 16 * 2**20
 
+#: A request names no more than these, or than the pool can carry, if that is more.
+INSTRUMENTS_MAX: Final = 100_000
+
 #: By this signal the supervisor is told that the topology table has changed; the table says how.
 TOPOLOGY_CHANGED: Final = signal.SIGUSR1
 

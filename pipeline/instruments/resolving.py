@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SpotPrice = Callable[[int], float | None]
 
 _NEAR_SHOWN: Final = 3
+#: Of so many unknown forms at most it is said what looks like them: that is a millisecond or two
+#: each, and somebody may come with thousands of yesterday's options.
+NEAR_FORMS_MAX: Final = 20
 _DAYS_SHOWN: Final = 6
 
 
@@ -52,7 +55,7 @@ class Resolved(NamedTuple):
     """What forms stand for.
 
     tokens: each once, in the order of the forms. single: {form: token} of the forms that name one
-    instrument. unknown: the forms that stand for nothing.
+    instrument. unknown: the forms that stand for nothing; the first NEAR_FORMS_MAX have near names.
     """
 
     tokens: tuple[int, ...]
@@ -104,7 +107,7 @@ def resolve(
         try:
             work.expand(form, parse_form(form))
         except BadForm as error:
-            near = catalogue.near(form)
+            near = work.near(form)
             allowed = "" if near else f"; expected {error.allowed}"
             work.unknown.append(Unknown(str(form), f"found {error.found}{allowed}", near))
         except _Nothing as nothing:
@@ -133,12 +136,18 @@ class _Resolving:
         self.unknown: list[Unknown] = []
         self.expanded: list[Expansion] = []
         self.single: dict[str | int, int] = {}
+        self._near_left = NEAR_FORMS_MAX
+
+    def near(self, form: str | int) -> tuple[str, ...]:
+        """Return listed names that look like a form; of the first so many forms alone."""
+        self._near_left -= 1
+        return self.catalogue.near(form) if self._near_left >= 0 else ()
 
     def expand(self, form: str | int, parsed: Form) -> None:
         """Add what a form of many stands for; raise _Nothing when that is nothing."""
         if isinstance(parsed, Single):
             day = self.catalogue.info.day
-            raise _Nothing(f"not in the list of {day}", self.catalogue.near(form))
+            raise _Nothing(f"not in the list of {day}", self.near(form))
         expansion = self._expand(parsed)._replace(form=str(form))
         self.expanded.append(expansion)
         self.tokens |= dict.fromkeys(found.instrument_token for found in expansion.instruments)
@@ -175,7 +184,9 @@ class _Resolving:
     def _no_chain(self, form: Options | Futures) -> _Nothing:
         what = "futures" if isinstance(form, Futures) else "options"
         known = self.catalogue.underlyings(form.exchange)
-        near = difflib.get_close_matches(form.underlying.upper(), known, _NEAR_SHOWN, 0.5)
+        self._near_left -= 1
+        wanted = form.underlying.upper() if self._near_left >= 0 else ""
+        near = difflib.get_close_matches(wanted, known, _NEAR_SHOWN, 0.5) if wanted else []
         return _Nothing(
             f"no {what} of {form.underlying} on {form.exchange} in the list of "
             f"{self.catalogue.info.day}",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import UnknownInstruments
 from pipeline.instruments import Catalogue
+from pipeline.instruments.resolving import NEAR_FORMS_MAX
 from pipeline.planning.window import OptionRow, WindowPolicy, plan_window
 from tests.instruments.lists import DAY, STRIKES, WEEKS, stored
 
@@ -101,6 +102,18 @@ def test_each_token_once_in_the_order_of_the_forms(catalogue: Catalogue) -> None
     assert resolved.single == {
         "NSE:INFY": 408065, 408065: 408065, "NSE_INDEX:NIFTY": 256265, "265": 265,
     }  # fmt: skip
+
+
+def test_thousands_of_unknown_names_cost_no_search_each(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole list of yesterday's options would keep everybody else waiting for seconds."""
+    searched: list[object] = []
+    monkeypatch.setattr(Catalogue, "near", lambda _, form: searched.append(form) or ("NSE:INFY",))
+    wrong = [f"NSE:GONE{number}" for number in range(3000)]
+    resolved = catalogue.resolve([*wrong, *(f"?{number}" for number in range(3000))], today=DAY)
+    assert len(resolved.unknown) == 6000 and searched == wrong[:NEAR_FORMS_MAX]
+    assert [bool(u.near) for u in resolved.unknown[: NEAR_FORMS_MAX + 1]][-2:] == [True, False]
 
 
 def test_everything_unknown_is_told_at_once(catalogue: Catalogue) -> None:

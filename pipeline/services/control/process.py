@@ -38,8 +38,10 @@ BUSY_TURN_S: Final = 0.02
 CALM_TURN_S: Final = 0.25
 
 SAVE_NS: Final = 10 * NS_PER_S
-#: What loading the instrument list may take before this process counts as hung.
+#: What loading the instrument list, or a database that somebody holds, may take before this
+#: process counts as hung; and what the answer to a large request may.
 LIST_LOAD_NS: Final = 30 * NS_PER_S
+ANSWER_NS: Final = 10 * NS_PER_S
 _NO_PACKAGES: Final = (
     "[api] is in the config, and a package for it is missing: control.sock serves alone; "
     "for HTTP: pip install 'tickrail[api]'"
@@ -70,6 +72,7 @@ class Control:
         self.page.begin(Role.CONTROL)
         tally, outside, topology = Tally(), Outside(paths), plan_topology(config)
         now_ns = monotonic_ns()
+        self.page.beat(now_ns, now_ns + LIST_LOAD_NS)
         pools = {
             owner: Pool(config, topology, outside, now_ns, owner=owner, tally=tally)
             for owner in config.owners
@@ -106,7 +109,12 @@ class Control:
         for tenant in self.tenants:
             tenant.open(self._names, desk, about=about, actions={"enter": self._enter})
         commands = {tenant.owner: tenant.commands for tenant in self.tenants}
-        return Router(commands, about=about, questions=desk.questions())
+        return Router(commands, about=about, questions=desk.questions(), begin=self._begin_answer)
+
+    def _begin_answer(self) -> None:
+        """Be alive, however many requests come one after the other."""
+        now_ns = monotonic_ns()
+        self.page.beat(now_ns, now_ns + ANSWER_NS)
 
     def _make_host(self, listener: socket.socket | None) -> Host | None:
         if listener is None:

@@ -12,7 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pipeline.core.control import Act, Answer, AnyRequest, Ask, Declare, Hello, Problem
+from pipeline.core.control import (
+    INSTRUMENTS_MAX,
+    Act,
+    Answer,
+    AnyRequest,
+    Ask,
+    Declare,
+    Hello,
+    Problem,
+    SetMode,
+    Subscribe,
+    Unsubscribe,
+)
 from pipeline.services.control.commands import Commands, Refused
 from pipeline.services.control.ledger import Ledger
 
@@ -23,14 +35,16 @@ _LISTS: Final = ("clients", "subscriptions", "windows")
 class Router:
     """The commands of all owners, by name; `answer` never raises for what a client says.
 
-    `about` and `questions` are for who names no owner.
+    `about` and `questions` are for who names no owner. `begin` is called before each request is
+    answered, which may take its time.
     """
 
     def __init__(
         self, commands: Mapping[str, Commands], *, about: Mapping[str, Any],
-        questions: Mapping[str, Callable[[Ask], Any]],
+        questions: Mapping[str, Callable[[Ask], Any]], begin: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._commands = dict(commands)
+        self._begin = begin
         self._about = {**about, "owner": None}
         self._questions = dict(questions)
         self._nobodys = Ledger()
@@ -63,13 +77,14 @@ class Router:
 
     def answer(self, client: str, request: AnyRequest, owner: str | None = None) -> Answer:
         """Do what a client asks for, or say why not."""
-        problem = self.problem_with(owner)
+        self._begin()
         commands = self._of(owner)
-        if commands is not None:
+        problem = self.problem_with(owner) or _too_many(request, commands)
+        if commands is not None and problem is None:
             return commands.answer(client, request)
         try:
             if problem is not None:
-                raise Refused(problem.code, problem.text)
+                raise Refused(problem.code, problem.text, problem.detail)
             return Answer(id=request.id, result=self._of_all(client, request))
         except Refused as refused:
             self._refusals[refused.problem.code] += 1
@@ -133,6 +148,32 @@ class Router:
             text = f"connection {connection} does not exist; there are: {numbers}"
             raise Refused("conflict", text)
         return links[connection].do(client, request)
+
+
+def _too_many(request: AnyRequest, commands: Commands | None) -> Problem | None:
+    """Return what is wrong with a request that would keep everybody else waiting for seconds."""
+    count = _count(request)
+    if count <= INSTRUMENTS_MAX:
+        return None
+    keys = () if commands is None else commands.pool.assigned.keys
+    room = sum(key.connections_max * key.instruments_per_connection for key in keys)
+    most = max(INSTRUMENTS_MAX, room)
+    if count <= most:
+        return None
+    text = f"{count} instruments in one request: expected at most {most}; ask in parts"
+    detail = {"requested": count, "accepted": 0, "available": most}
+    return Problem(code="bad_request", text=text, detail=detail)
+
+
+def _count(request: AnyRequest) -> int:
+    match request:
+        case Declare():
+            parts = (*request.wants.values(), *request.follow.values())
+            return sum(len(part) for part in parts)
+        case Subscribe() | SetMode() | Unsubscribe():
+            return len(request.instruments)
+        case _:
+            return 0
 
 
 def _page(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.control import (
+    INSTRUMENTS_MAX,
     Act,
     AnyRequest,
     Ask,
@@ -77,6 +78,44 @@ def test_who_wants_something_names_an_owner(realm: Realm, request_: AnyRequest) 
     assert "name one with owner: alice, bob" in refusal(realm, request_)
     assert "expected one of alice, bob" in refusal(realm, request_, "carol")
     assert realm.router.refusals == {"bad_request": 2}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Subscribe(instruments=[1] * (INSTRUMENTS_MAX + 1), partial=True),
+        Unsubscribe(instruments=[1] * (INSTRUMENTS_MAX + 1)),
+        SetMode(instruments=[1] * (INSTRUMENTS_MAX + 1), mode="ltp"),
+        Declare(wants={"full": [1] * INSTRUMENTS_MAX, "ltp": [2]}),
+    ],
+    ids=["subscribe", "unsubscribe", "mode", "declare"],
+)
+@pytest.mark.parametrize("owner", [*OWNERS, None])
+def test_who_asks_for_too_many_at_once_keeps_nobody_waiting(
+    realm: Realm, request_: AnyRequest, owner: str | None
+) -> None:
+    answer = realm.router.answer("t", request_, owner)
+    assert answer.problem is not None and answer.problem.code == "bad_request"
+    assert answer.problem.detail["requested"] == INSTRUMENTS_MAX + 1
+    assert "ask in parts" in answer.problem.text
+    assert not any(pool.ledger.desired for pool in realm.pools.values())
+
+
+def test_as_many_as_may_be_are_taken_as_far_as_there_is_room() -> None:
+    pool = "instruments_per_connection = 3000\nconnections_per_key = 3"
+    realm = Realm(owners_config(pool))
+    assert sum(k.connections_max for k in realm.pools["alice"].assigned.keys) == 6
+    realm.router.ledger("alice").join("t")
+    many = list(range(1, INSTRUMENTS_MAX + 1))
+    assert ask(realm, Declare(wants={"full": many}), "alice")["accepted"] == 18_000
+
+
+def test_an_answer_begins_with_a_sign_of_life(realm: Realm) -> None:
+    signs: list[int] = []
+    router = Router(realm.commands, about={}, questions={}, begin=lambda: signs.append(1))
+    router.answer("t", Subscribe(instruments=[1]), "alice")
+    router.answer("t", Subscribe(instruments=[1]), "nobody")
+    assert len(signs) == 2
 
 
 def test_an_only_owner_need_not_be_named() -> None:

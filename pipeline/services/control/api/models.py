@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-INSTRUMENTS_MAX = 100_000
+from pipeline.core.control import INSTRUMENTS_MAX
 
 Instrument = (
     Annotated[StrictInt, Field(ge=1, le=2**32 - 1)]
