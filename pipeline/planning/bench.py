@@ -228,7 +228,7 @@ class Bench:
         new = NewConnection(key.view.account, -1 - len(self.opened), place, decoder)
         view = ConnectionView(
             number=new.ref, account=new.account, decoder=decoder, seat=place,
-            capacity=key.view.instruments_per_connection,
+            capacity=key.view.instruments_per_connection, weight=self.policy.weight(place),
         )  # fmt: skip
         seat = Seat(view, key, len(self.seats))
         key.seats_taken.add(place)

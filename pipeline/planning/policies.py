@@ -79,6 +79,11 @@ class PlacementPolicy:
     expected_packets_per_s: float = 1.0  # of an instrument that was not measured
     weighted_spread_max: float = 0.10
     packet_bytes: Mapping[Mode, int] = field(default_factory=lambda: PACKET_BYTES)
+    weights: tuple[float, ...] = ()  # of a key's connections, by their seat; 1 beyond
+
+    def weight(self, seat: int) -> float:
+        """Return what the connection on a seat of its key is to carry, beside the others."""
+        return self.weights[seat] if seat < len(self.weights) else 1.0
 
     @property
     def effective_spread(self) -> Spread:

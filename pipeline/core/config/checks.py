@@ -16,6 +16,7 @@ from pipeline.core.capacity import BrokerLimits, place
 from pipeline.core.config.demands import demands_of
 from pipeline.core.config.fields import shorten
 from pipeline.core.config.market import AccountConfig
+from pipeline.core.config.pool_checks import check_placement
 from pipeline.core.config.sections import Config
 from pipeline.core.config.services import PoolConfig
 from pipeline.core.config.terms import SIMULATOR_KEYS, SIMULATOR_URL, TOKEN_HINT
@@ -38,6 +39,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_accounts(config),
         *_owners(config),
         *(_pool(config, limits) if config.pool else _connections(config, limits)),
+        *check_placement(config),
         *_connections_per_key(config, limits),
         *_subscriptions(config),
         *_strategies(config),

@@ -26,6 +26,7 @@ from pipeline.core.config.terms import (
     NAME_ALLOWED,
     NAME_PATTERN,
     PATH,
+    PRIORITIES,
     SIMULATOR_KEYS,
     SIMULATOR_URL,
     TOKEN_HINT,
@@ -201,6 +202,21 @@ class SubscriptionConfig:
         "whose connections are to carry it; needed with several owners, unless `connection` says",
         default=None,
         example="alice",
+    )
+    account: str | None = key(
+        Text(NAME_PATTERN, NAME_ALLOWED),
+        "with [pool], on this account's connections alone; needed with policy manual",
+        default=None,
+        example="main",
+    )
+    priority: str = key(
+        Word(PRIORITIES), "with [pool], who is kept when room becomes short", default="warm"
+    )
+    group: str | None = key(
+        Text(r"[ -~]{1,64}", "1 to 64 letters"),
+        "with [pool] and the policies affinity and manual: all of a group on one connection",
+        default=None,
+        example="spread",
     )
     #: What the three come to, once read.
     tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)

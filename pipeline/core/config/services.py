@@ -6,13 +6,37 @@ import datetime
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.core.config.fields import Flag, Integer, ListOf, Number, Text, TimeOfDay, Word, key
+from pipeline.core.config.fields import (
+    Flag,
+    Integer,
+    ListOf,
+    Number,
+    Text,
+    TimeOfDay,
+    Word,
+    key,
+    table,
+)
 from pipeline.core.config.terms import MIB, NAME_ALLOWED, NAME_PATTERN, PATH
 
 #: `first_fit` packs, `least_loaded` and `round_robin` spread; the others look at more than counts.
 POOL_POLICIES: Final = (
-    "first_fit", "round_robin", "least_loaded", "weighted", "hash", "latency", "class_route",
+    "first_fit", "round_robin", "least_loaded", "weighted", "hash", "latency", "affinity",
+    "manual", "class_route",
 )  # fmt: skip
+#: How instruments are spread over accounts, before the policy chooses a connection.
+POOL_SPREADS: Final = ("fill", "round_robin", "pooled", "class", "manual")
+_ROUTE: Final = ListOf(Text(NAME_PATTERN, NAME_ALLOWED), 100, 0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoutesConfig:
+    """Accounts or brokers that a class of instruments uses, in that order, and no others."""
+
+    critical: tuple[str, ...] = key(_ROUTE, "of priority critical; empty: all", default=())
+    hot: tuple[str, ...] = key(_ROUTE, "of priority hot", default=())
+    warm: tuple[str, ...] = key(_ROUTE, "of priority warm, which is the usual one", default=())
+    cold: tuple[str, ...] = key(_ROUTE, "of priority cold", default=())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +47,21 @@ class PoolConfig:
         Word(POOL_POLICIES),
         "which connection a new instrument goes to",
         default="least_loaded",
+    )
+    spread: str | None = key(
+        Word(POOL_SPREADS),
+        "how new instruments are spread over accounts; if absent, as suits the policy",
+        default=None,
+        example="round_robin",
+    )
+    routes: RoutesConfig | None = table(
+        RoutesConfig, "where classes go, with policy class_route or spread class", optional=True
+    )
+    weights: tuple[float, ...] = key(
+        ListOf(Number(0.01, 1000), 256, 0),
+        "with policy weighted, shares of a key's connections in their order; 1 beyond the list",
+        default=(),
+        example=(1.0, 1.0, 0.5),
     )
     open: str = key(
         Word(("lazy", "all")),
@@ -80,8 +119,19 @@ class PoolConfig:
     recycle_after_s: float = key(
         Number(0, 10_000_000), "replace a connection of that age; 0: at no age", default=0.0
     )
+    decoder_bytes_per_s: float | None = key(
+        Number(1000, 1e12),
+        "what a decoder can do, by `bench`; at 70 % of it another connection opens, beside another",
+        default=None,
+        example=100e6,
+    )
     min_health: float = key(
-        Number(0, 100), "a connection below this score gets no new instruments", default=30.0
+        Number(0, 100),
+        "a connection below this score gets new instruments when nothing else has room",
+        default=30.0,
+    )
+    unhealthy_last: bool = key(
+        Flag(), "false: it gets none even then; they wait for another one", default=True
     )
     window_check_s: float = key(
         Number(0.1, 86_400), "how often a window that follows its underlying looks at the price",

@@ -18,5 +18,7 @@ TOKEN_HINT: Final = (
     "keep the token in a file of its own (umask 077; cat > kite-token) "
     'and name that: access_token = "file:kite-token"'
 )
+#: The classes of instruments, the most urgent first.
+PRIORITIES: Final = ("critical", "hot", "warm", "cold")
 MIB: Final = 2**20
 PATH: Final = Text(r"[^\0]+", "a path, relative to this file")

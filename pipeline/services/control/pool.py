@@ -19,7 +19,7 @@ from pipeline.core.config import Config
 from pipeline.core.enums import State
 from pipeline.core.plan import Topology
 from pipeline.planning.placement import place
-from pipeline.planning.policies import Growth, PlacementPolicy, Policy
+from pipeline.planning.policies import Growth, PlacementPolicy, Policy, Spread
 from pipeline.planning.pool import (
     ConnectionView,
     KeyView,
@@ -149,6 +149,7 @@ class Pool:
                     self.measured.get(link.number, _UNKNOWN),
                     _WELL if ideal else self._score(link),
                     ideal=ideal,
+                    weight=self.policy.weight(link.seat),
                 )
                 for link in self.links.values()
             ),
@@ -401,13 +402,16 @@ def policy_of(config: Config) -> PlacementPolicy:
     """Return how a config wants instruments placed."""
     pool = config.pool
     assert pool is not None
+    routes = {p: names for p in Priority if (names := getattr(pool.routes, p.name.lower(), ()))}
     return PlacementPolicy(
-        policy=Policy(pool.policy), growth=Growth(pool.open), place_min_health=pool.min_health
-    )
+        policy=Policy(pool.policy), growth=Growth(pool.open), routes=routes, weights=pool.weights,
+        spread=None if pool.spread is None else Spread(pool.spread),
+        place_min_health=pool.min_health, unhealthy_last=pool.unhealthy_last,
+    )  # fmt: skip
 
 
 def _connection_view(
-    link: Link, measured: Measured, health: float, *, ideal: bool
+    link: Link, measured: Measured, health: float, *, ideal: bool, weight: float
 ) -> ConnectionView:
     return ConnectionView(
         number=link.number,
@@ -420,6 +424,7 @@ def _connection_view(
         tick_age_p50_ns=measured.tick_age_p50_ns,
         packet_rate_per_s=measured.packets_per_s,
         byte_rate_per_s=measured.bytes_per_s,
+        weight=weight,
         seat=link.seat,
         opened_ns=link.opened_mono_ns,
     )

@@ -17,7 +17,7 @@ from pipeline.core.config import Config
 from pipeline.core.control import MODES, Act
 from pipeline.core.errors import CapacityError
 from pipeline.core.folders import data_directory
-from pipeline.planning.pool import Want
+from pipeline.planning.pool import Priority, Want
 from pipeline.services.control.acts import actions_of
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.desk import Desk
@@ -102,11 +102,14 @@ class Tenant:
 
 def _want_what_the_config_says(config: Config, owner: str, pool: Pool) -> None:
     wants = {
-        token: Want(token, MODES[subscription.mode])
+        token: Want(
+            token, MODES[subscription.mode], Priority[subscription.priority.upper()],
+            subscription.group, subscription.account,
+        )
         for subscription in config.subscriptions
         if config.owner_of(subscription) == owner
         for token in subscription.tokens
-    }
+    }  # fmt: skip
     pool.ledger.join(CONFIG_CLIENT, durable=True)
     pool.ledger.replace(CONFIG_CLIENT, wants)
 

@@ -207,6 +207,7 @@ def scaling_of(settings: PoolConfig) -> ScalingPolicy:
     never = 2**62
     return ScalingPolicy(
         headroom=settings.headroom,
+        decoder_bytes_per_s=settings.decoder_bytes_per_s,
         shrink_hold_ns=round(settings.shrink_after_s * NS_PER_S) or never,
         warm_connections=settings.warm_connections,
         warm_at=settings.warm_at,
