@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -16,10 +16,12 @@ from pipeline.cli import sub
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance
 from pipeline.cli.control import control_of
 from pipeline.cli.pool_view import health_view, stats_view
-from pipeline.core.control import Act
+from pipeline.core.control import AUTOMATIC, Act
 from pipeline.core.exit_codes import ExitCode
 
 command = typer.Typer(no_args_is_help=True)
+
+_DIGITS_MAX: Final = 9
 
 Name = Annotated[str, typer.Argument(help="the instance's name")]
 Number = Annotated[int, typer.Argument(min=0, help="the connection's number, as stat has it")]
@@ -101,13 +103,15 @@ def rebalance(
 @command.command()
 def scale(
     instance: Name,
-    connections: Annotated[int, typer.Argument(min=0, help="how many there shall be")],
+    connections: Annotated[
+        str, typer.Argument(help="how many there shall be; auto: as many as are needed")
+    ],
     owner: sub.Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
-    """Open or close connections until there are so many."""
-    request = Act(action="scale", connections=connections)
+    """Open or close connections until there are so many, and keep at least these."""
+    request = Act(action="scale", connections=_count(connections))
     _act(instance, shm_directory, request, owner=owner, as_json=as_json)
 
 
@@ -131,6 +135,14 @@ def drain(
 ) -> None:
     """Move everything off a connection and close it."""
     _act(instance, shm_directory, Act(action="drain", connection=connection), as_json=as_json)
+
+
+def _count(word: str) -> int | Literal["auto"]:
+    if word == AUTOMATIC:
+        return "auto"
+    if not (word.isascii() and word.isdecimal() and len(word) <= _DIGITS_MAX):
+        raise sub.BadUsage(f'{word[:40]!r}: expected a number of connections, or "{AUTOMATIC}"')
+    return int(word)
 
 
 def _act(

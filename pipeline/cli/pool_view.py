@@ -39,6 +39,8 @@ def stats_view(
 def _sets(pool: Mapping[str, int]) -> Text:
     words = ("desired", "assigned", "wire", "confirmed", "orphaned", "moving")
     text = Text("  ".join(f"{word} {pool[word]:,}" for word in words if word in pool))
+    if asked := pool.get("connections_asked"):
+        text.append(f"\nat least {asked} connections, as `pool scale` said; `auto` ends that")
     if pool.get("orphaned"):
         text.stylize("yellow")
     return text

@@ -12,7 +12,7 @@ in `tokens` what each name stands for.
 from __future__ import annotations
 
 import signal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -28,6 +28,9 @@ INSTRUMENTS_MAX: Final = 100_000
 TOPOLOGY_CHANGED: Final = signal.SIGUSR1
 
 MODES: Final = {"ltp": Mode.LTP, "quote": Mode.QUOTE, "full": Mode.FULL}
+
+#: What scale takes instead of a number.
+AUTOMATIC: Final = "auto"
 
 Instrument = int | str
 
@@ -113,13 +116,14 @@ class Act(Request, tag="act"):
     """Something to do with the pool: rebalance, scale, recycle, drain; enter, for an address
     that lets a browser in once.
 
-    `connection`: which one; `connections`: how many there shall be at least, for scale. `account`:
-    whose data the browser is shown, for enter.
+    `connection`: which one; `connections`: how many there shall be at least, for scale, which holds
+    until another number is said, or "auto": as many as are needed. `account`: whose data the
+    browser is shown, for enter.
     """
 
     action: str
     connection: int | None = None
-    connections: int | None = None
+    connections: int | Literal["auto"] | None = None
     dry_run: bool = False
     account: str | None = None
 

@@ -129,6 +129,10 @@ class InstancePaths:
         """Where the control process keeps what durable clients want."""
         return self.directory / "durable.json"
 
+    def kept_of(self, owner: str | None) -> Path:
+        """Return where the control process keeps what of an owner's pool is in no table."""
+        return self.directory / ("pool.json" if owner is None else f"pool.{owner}.json")
+
     def reader(self, name: str, pid: int) -> Path:
         """Return the path of a reader's page."""
         return self.readers / f"{name}.{pid}"

@@ -184,18 +184,28 @@ def test_actions(
 ) -> None:
     for words in (
         ("rebalance",), ("rebalance", "demo", "--dry-run"), ("scale", "demo", "3"),
-        ("recycle", "demo", "1"), ("drain", "demo", "2", "--json"), ("plan", "demo"),
+        ("scale", "demo", "auto"), ("recycle", "demo", "1"),
+        ("drain", "demo", "2", "--json"), ("plan", "demo"),
     ):  # fmt: skip
         assert run(instance, "pool", *words) == 0
     assert [
         (act.action, act.connection, act.connections, act.dry_run) for act in pool.asked(Act)
     ] == [
         ("rebalance", None, None, False), ("rebalance", None, None, True),
-        ("scale", None, 3, False), ("recycle", 1, None, False), ("drain", 2, None, False),
+        ("scale", None, 3, False), ("scale", None, "auto", False), ("recycle", 1, None, False),
+        ("drain", 2, None, False),
         ("rebalance", None, None, True),
     ]  # fmt: skip
     text = capsys.readouterr().out
     assert "  3 from connection 0 to 1\n" in text and "this was a dry run" in text
+
+
+@pytest.mark.parametrize("word", ["-1", "many", "3.0", "AUTO", "٣", "9" * 5000, ""])
+def test_a_number_of_connections_that_is_none(
+    instance: FakeInstance, pool: FakeControl, word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(instance, "pool", "scale", "--", "demo", word) == 2
+    assert pool.asked(Act) == [] and capsys.readouterr().err
 
 
 def test_a_plan_changes_nothing(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pipeline.core.clock import monotonic_ns
-from pipeline.core.control import Act
+from pipeline.core.control import AUTOMATIC, Act
 from pipeline.planning.pool import Move
 from pipeline.services.control.commands import Refused
 from pipeline.services.control.pool import Pool
@@ -36,7 +36,8 @@ def _guarded(
     try:
         return act(pool, request)
     except CannotBeDone as refusal:
-        raise Refused("conflict", str(refusal)) from None
+        counts = {"requested": refusal.requested, "available": refusal.available}
+        raise Refused("conflict", str(refusal), {**counts, "accepted": 0}) from None
 
 
 def _rebalance(pool: Pool, request: Act) -> dict[str, Any]:
@@ -49,8 +50,12 @@ def _rebalance(pool: Pool, request: Act) -> dict[str, Any]:
 
 def _scale(pool: Pool, request: Act) -> dict[str, Any]:
     if request.connections is None:
-        raise Refused("bad_request", "scale: say how many connections there shall be")
+        text = f'scale: say how many connections there shall be, or "{AUTOMATIC}"'
+        raise Refused("bad_request", text)
     _refuse_dry_run(request)
+    if request.connections == AUTOMATIC:
+        pool.upkeep.ask_for(None)
+        return _result((), request, "as many connections as are needed, from now on")
     change = pool.upkeep.scale(request.connections, monotonic_ns())
     verb = "open" if change > 0 else "close"
     text = f"{abs(change)} connections {verb}" if change else "there are so many already"

@@ -15,6 +15,7 @@ from pipeline.core.config import Config
 from pipeline.core.enums import Mode
 from pipeline.core.plan import Topology
 from pipeline.planning.pool import NewConnection
+from pipeline.services.control.kept import Kept
 from pipeline.services.control.links import Link, Report, Row, Slots
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.text_ring import Text
@@ -53,6 +54,12 @@ class Surroundings(Protocol):
 
     def texts(self, number: int) -> list[Text]:
         """The texts that have come on a connection since the last call."""
+
+    def read_kept(self, owner: str | None) -> Kept:
+        """What of an owner's pool is in no table."""
+
+    def keep(self, owner: str | None, kept: Kept) -> None:
+        """Keep that for a control process after this one; cheap when it is kept already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,8 @@ class Assigned:
         self._tally = tally or Tally()
         self._topology_changed = False
         self._owner_epoch = 0
+        #: What `adopt` found in tables and could not leave there.
+        self.strays: dict[int, Mode] = {}
 
     @property
     def counters(self) -> Counters:
@@ -245,7 +254,8 @@ class Assigned:
         """Bring what has changed into the tables; what has no table yet stays to be written.
 
         An instrument comes into the table of its new connection before it leaves the old one's, so
-        that this process may die at any moment, and its successor finds it in one of them.
+        that this process may die at any moment, and its successor finds it in one of them; or else
+        it is `adrift` before it leaves.
         """
         if self._topology_changed:
             accounts = {key.index for key in self.keys}
@@ -258,8 +268,12 @@ class Assigned:
             for link in takers or list(unwritten.values())[:1]:
                 del unwritten[link.number]
                 if not self._waits(link) and self._outside.write(link):
-                    link.dirty = False
-                    link.lost.clear()
+                    link.note_written()
+
+    def adrift(self) -> set[int]:
+        """Return the instruments that have a place and are not in its table yet."""
+        own = self.placement
+        return {t for n, link in self.links.items() for t in link.fresh if own.get(t) == n}
 
     def _gives(self, link: Link, unwritten: Mapping[int, Link]) -> bool:
         """Whether an instrument that a connection lost goes to one of these."""
@@ -284,6 +298,7 @@ class Assigned:
             if key is not None and row.decoder in self.slots:
                 self.links[row.number] = _adopted_link(row, key, now_ns)
         moving: dict[int, tuple[int, int]] = {}
+        self.strays = {}
         for link in self.links.values():
             for token, found in self._outside.read_rows(link.number).items():
                 self._adopt_row(token, found, link, moving)
@@ -294,6 +309,7 @@ class Assigned:
     ) -> None:
         if not self.slots[link.decoder].adopt(token, row.slot):
             link.dirty = True  # a row that cannot be: written anew without it
+            self.strays[token] = row.mode
             return
         link.rows[token] = row
         self._owner_epoch = max(self._owner_epoch, row.owner_epoch)

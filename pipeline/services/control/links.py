@@ -57,7 +57,7 @@ class Link:
     wanted; at first both are when it was opened. `size` is what its segments were made for,
     `capacity` what the broker is believed to take: no more than that. `is_barred`: the broker
     refuses to have it, its key being limited or its token rejected. `lost` are instruments that
-    were taken from it, and may be in its table still.
+    were taken from it, and may be in its table still; `fresh` those that are not in it yet.
     """
 
     number: int
@@ -82,6 +82,7 @@ class Link:
     dirty: bool = True
     size: int = 0
     lost: set[int] = field(default_factory=set)
+    fresh: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.size = self.size or self.capacity
@@ -102,15 +103,27 @@ class Link:
     def put(self, token: int, row: Row) -> None:
         """Assign an instrument, or assign it otherwise."""
         if self.rows.get(token) != row:
+            if token not in self.rows and token not in self.lost:
+                self.fresh.add(token)
             self.rows[token] = row
             self.lost.discard(token)
             self.dirty = True
 
     def take(self, token: int) -> None:
         """Take an instrument away."""
-        if self.rows.pop(token, None) is not None:
+        if self.rows.pop(token, None) is None:
+            return
+        if token in self.fresh:
+            self.fresh.discard(token)
+        else:
             self.lost.add(token)
-            self.dirty = True
+        self.dirty = True
+
+    def note_written(self) -> None:
+        """Take note that its table says what it has."""
+        self.dirty = False
+        self.lost.clear()
+        self.fresh.clear()
 
 
 class Slots:

@@ -103,11 +103,27 @@ class Moves:
 
     def begin_some(self, desired: Mapping[int, Want], now_ns: int) -> None:
         """Begin as many as may begin now; those that make no sense any more are passed over."""
-        allowed = self._pacer.take(now_ns, len(self._waiting)) if self._waiting else 0
-        for _ in range(allowed):
+        if not self._waiting:
+            return
+        later = self._set_aside()
+        for _ in range(self._pacer.take(now_ns, len(self._waiting))):
             move = self._waiting.popleft()
             if self._is_sensible(move, desired):
                 self.begin(move, desired[move.token], now_ns)
+        self._waiting.extend(later)
+
+    def _set_aside(self) -> list[Move]:
+        """Take out what would leave its source for a target that is not up yet, or may never be.
+
+        Between decoders an instrument ticks nowhere until its target is there.
+        """
+        links = self._assigned.links
+        coming = {n for n, link in links.items() if link.takes_more and not link.is_healthy}
+        later = [m for m in self._waiting if m.break_before_make and m.target in coming]
+        if later:
+            aside = set(later)
+            self._waiting = deque(move for move in self._waiting if move not in aside)
+        return later
 
     def _is_sensible(self, move: Move, desired: Mapping[int, Want]) -> bool:
         links = self._assigned.links

@@ -17,6 +17,7 @@ from pipeline.core import layout
 from pipeline.core.control import TOPOLOGY_CHANGED
 from pipeline.core.enums import Mode, Reason, Role, SegmentKind, State
 from pipeline.core.errors import LayoutMismatch, SegmentError
+from pipeline.services.control.kept import Kept, KeptFile
 from pipeline.services.control.links import Link, Report, Row
 from pipeline.services.control.text_ring import Text, TextFollower
 from pipeline.shm.instance import InstanceView
@@ -57,6 +58,7 @@ class Outside:
         self._version = -1
         self._present: frozenset[int] = frozenset()
         self._mapped: dict[int, _Mapped] = {}
+        self._kept: dict[str | None, KeptFile] = {}
         kind = SegmentKind.TOPOLOGY
         self._topology = TopologyTable(Segment.attach(paths.segment(kind), kind, writable=True))
         self._topology.segment.claim(Role.CONTROL)
@@ -181,6 +183,19 @@ class Outside:
         """Return the texts that have come on a connection since the last call."""
         mapped = self._map(number)
         return [] if mapped is None else mapped.texts.take()
+
+    # ---- what is in no table ----------------------------------------------------------------
+
+    def read_kept(self, owner: str | None) -> Kept:
+        """Return what of an owner's pool is in no table: kept by a control process before us."""
+        return self._kept_file(owner).read()
+
+    def keep(self, owner: str | None, kept: Kept) -> None:
+        """Keep this for a control process after us; cheap when it is kept already."""
+        self._kept_file(owner).write(kept)
+
+    def _kept_file(self, owner: str | None) -> KeptFile:
+        return self._kept.setdefault(owner, KeptFile(self._paths.kept_of(owner)))
 
     def _map(self, number: int) -> _Mapped | None:
         if number not in self.present:

@@ -32,6 +32,7 @@ from pipeline.planning.pool import (
 )
 from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
 from pipeline.services.control.assigned import Assigned, Counters, Surroundings, Tally
+from pipeline.services.control.kept import Kept
 from pipeline.services.control.ledger import Ledger
 from pipeline.services.control.links import Link, Measured, Report
 from pipeline.services.control.moves import Moves
@@ -92,6 +93,7 @@ class Pool:
         self.refusals = Refusals(self.assigned, self.moves, outside, now_ns)
         self.upkeep = Upkeep(settings, self.policy, self.assigned, self.moves, self.view)
         self._outside = outside
+        self._owner = owner
         self._turn = Turn()
         self._place_again_ns = 0
         self._leave_again_ns = 0
@@ -222,7 +224,16 @@ class Pool:
         self._place(now_ns)
         self.upkeep.turn(now_ns)
         self.moves.begin_some(self.ledger.desired, now_ns)
+        self._keep()
         self.assigned.write()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep what is in no table, or may be in none while tables are written."""
+        tokens = {*self.unplaced, *self.assigned.adrift()}
+        desired = self.ledger.desired
+        adrift = {token: desired[token] for token in tokens if token in desired}
+        self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift))
 
     def _observe(self, now_ns: int) -> None:
         present = self._outside.present
@@ -361,10 +372,17 @@ class Pool:
     def _adopt(self, now_ns: int) -> None:
         """Take over what a control process before this one has left, and remove nothing of it."""
         self.moves.adopt(self.assigned.adopt(now_ns), now_ns)
-        if not self.placement:
+        kept = self._outside.read_kept(self._owner)
+        if kept.connections is not None:
+            self.upkeep.ask_for(kept.connections)
+        strays = {token: Want(token, mode) for token, mode in self.assigned.strays.items()}
+        adrift = {**strays, **kept.adrift}
+        self.unplaced = {t: Why.NO_CONNECTION for t in adrift if t not in self.placement}
+        if not self.placement and not self.unplaced:
             return
         self._adopted_until_ns = now_ns + ADOPTION_NS
-        wants = {
+        wants = {token: adrift[token] for token in self.unplaced}
+        wants |= {
             token: Want(token, self.links[number].rows[token].mode)
             for token, number in self.placement.items()
         }

@@ -168,8 +168,8 @@ def _too_many(request: AnyRequest, commands: Commands | None) -> Problem | None:
 def _count(request: AnyRequest) -> int:
     match request:
         case Declare():
-            parts = (*request.wants.values(), *request.follow.values())
-            return sum(len(part) for part in parts)
+            wanted = sum(map(len, request.wants.values()))
+            return wanted + sum(map(len, request.follow.values()))
         case Subscribe() | SetMode() | Unsubscribe():
             return len(request.instruments)
         case _:

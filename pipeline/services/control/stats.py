@@ -84,6 +84,7 @@ class Stats:
                 "confirmed": sum(reading.confirmed for reading in readings),
                 "orphaned": sum(len(pool.orphans) for pool in pools),
                 "moving": sum(len(pool.moves.under_way) for pool in pools),
+                "connections_asked": sum(pool.upkeep.asked or 0 for pool in pools),
                 "clients": sum(
                     client.whole is None
                     for pool in pools

@@ -31,7 +31,16 @@ _log = logging.getLogger(__name__)
 
 
 class CannotBeDone(Exception):
-    """What was asked for is not possible now; says why, and nothing has changed."""
+    """What was asked for is not possible now; says why, and nothing has changed.
+
+    `requested` and `available` count what it is about: instruments that would have to move and
+    those that there is room for, or connections.
+    """
+
+    def __init__(self, text: str, *, requested: int, available: int) -> None:
+        self.requested = requested
+        self.available = available
+        super().__init__(text)
 
 
 class Upkeep:
@@ -42,6 +51,8 @@ class Upkeep:
         view: Callable[[], PoolView],
     ) -> None:  # fmt: skip
         self.recycle_asked: set[int] = set()
+        #: How many connections there shall be at least, as somebody asked; None: nobody has.
+        self.asked: int | None = None
         self._policy = policy
         self._scaling = scaling_of(settings)
         self._assigned = assigned
@@ -161,7 +172,9 @@ class Upkeep:
         if found.plan.refused:
             raise CannotBeDone(
                 f"connection {number} carries {len(link.rows)} instruments, and the others have "
-                f"room for {len(found.moves)}: unsubscribe some, or recycle it instead"
+                f"room for {len(found.moves)}: unsubscribe some, or recycle it instead",
+                requested=len(link.rows),
+                available=len(found.moves),
             )
         self._assigned.drain(link, None)
         self._check_at_ns = 0
@@ -173,32 +186,41 @@ class Upkeep:
         self.recycle_asked.add(number)
         self._check_at_ns = 0
 
+    def ask_for(self, connections: int | None) -> None:
+        """Have at least so many connections from now on; None: as many as are needed."""
+        self.asked = connections
+        self._scaling = replace(self._scaling, connections_min=connections or 0)
+        self._check_at_ns = 0
+
     def scale(self, connections: int, now_ns: int) -> int:
         """Have so many connections; return how many open (or, negative, close)."""
         links = [link for link in self._assigned.links.values() if link.wanted]
         most = sum(key.connections_max for key in self._assigned.keys)
         if not 0 <= connections <= most:
-            raise CannotBeDone(f"{connections} connections: 0 to {most} are allowed by the keys")
+            text = f"{connections} connections: 0 to {most} are allowed by the keys"
+            raise CannotBeDone(text, requested=connections, available=most)
         surplus = len(links) - connections
         closing = sorted(links, key=lambda link: len(link.rows))[: max(surplus, 0)]
         numbers = [link.number for link in closing]
-        refused = redistribute(numbers, self._view(), self._policy, may_open=False).refused
-        if refused:
+        plan = redistribute(numbers, self._view(), self._policy, may_open=False)
+        if plan.refused:
             raise CannotBeDone(
-                f"{connections} connections have no room for {len(refused)} of the instruments: "
-                "unsubscribe some first"
+                f"{connections} connections have no room for {len(plan.refused)} of the "
+                "instruments: unsubscribe some first",
+                requested=plan.requested,
+                available=len(plan.assign),
             )
         for link in closing:
             self._assigned.drain(link, None)
-        self._scaling = _with_minimum(self._scaling, connections)
-        self._check_at_ns = 0
+        self.ask_for(connections)
         return -surplus
 
     def _link(self, number: int) -> Link:
         link = self._assigned.links.get(number)
         if link is None or not link.wanted:
             numbers = ", ".join(map(str, sorted(self._assigned.links))) or "none"
-            raise CannotBeDone(f"connection {number} does not exist; there are: {numbers}")
+            text = f"connection {number} does not exist; there are: {numbers}"
+            raise CannotBeDone(text, requested=1, available=0)
         return link
 
 
@@ -213,10 +235,6 @@ def scaling_of(settings: PoolConfig) -> ScalingPolicy:
         warm_at=settings.warm_at,
         recycle_age_ns=round(settings.recycle_after_s * NS_PER_S) or None,
     )
-
-
-def _with_minimum(scaling: ScalingPolicy, connections: int) -> ScalingPolicy:
-    return replace(scaling, connections_min=connections)
 
 
 def _is_well(link: Link) -> bool:

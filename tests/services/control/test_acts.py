@@ -53,6 +53,14 @@ def test_drain_recycle_and_scale(rig: Rig) -> None:
     rig.check()
 
 
+def test_scaling_by_hand_ends_with_a_word(rig: Rig) -> None:
+    actions = actions_of(rig.pool)
+    actions["scale"](Act(action="scale", connections=2))
+    assert rig.pool.upkeep.asked == 2
+    assert "as many" in actions["scale"](Act(action="scale", connections="auto"))["text"]
+    assert rig.pool.upkeep.asked is None
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
@@ -69,6 +77,10 @@ def test_drain_recycle_and_scale(rig: Rig) -> None:
 def test_what_cannot_be_done_is_refused(rig: Rig, request_: Act, code: str) -> None:
     with pytest.raises(Refused) as caught:
         actions_of(rig.pool)[request_.action](request_)
-    assert caught.value.problem.code == code
+    problem = caught.value.problem
+    assert problem.code == code
+    if code == "conflict":
+        assert problem.detail["accepted"] == 0
+        assert problem.detail["requested"] > problem.detail["available"] or request_.connections
     rig.turn(2.0)
     assert rig.counts() == {0: 20, 1: 20, 2: 20}

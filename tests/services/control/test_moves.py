@@ -86,6 +86,43 @@ def test_between_decoders_the_source_lets_go_first() -> None:
     rig.check()
 
 
+def test_between_decoders_a_target_has_to_be_up_first() -> None:
+    """Until it is, the instrument ticks where it was, and others need not wait for it."""
+    rig = Rig(pool_config(pool=f"{POOL}\nmoves_per_s = 1", more="[decoder]\ncount = 3"))
+    rig.want("a", range(1, 61))
+    rig.turn()
+    rig.world.down = {1}
+    rig.turn()
+    one, other = list(rig.world.tables[0])[:2]
+    moves = [Move(one, 0, 1, break_before_make=True), Move(other, 0, 2, break_before_make=True)]
+    rig.pool.moves.replace_waiting(moves)
+    rig.turn(0.5)
+    assert one in rig.world.tables[0] and one not in rig.world.tables[1]
+    assert other in rig.world.tables[2] and rig.pool.moves.waiting == 1
+    rig.world.down = set()
+    rig.turn(1.0)
+    assert one in rig.world.tables[1] and one not in rig.world.tables[0]
+    rig.check()
+
+
+def test_between_decoders_nothing_leaves_for_a_connection_that_is_not_made_yet() -> None:
+    pool = "instruments_per_connection = 100\nheadroom = 0.0\nshrink_after_s = 0.0"
+    rig = Rig(pool_config(pool=pool, more="[decoder]\ncount = 3"))
+    rig.want("a", range(1, 61))
+    rig.turn()
+    rig.pool.upkeep.ask_for(2)
+    rig.world.refuses = True  # to make it, for now
+    rig.turn(1.5)
+    moves = [Move(token, 0, 1, break_before_make=True) for token in list(rig.world.tables[0])[:9]]
+    rig.pool.moves.replace_waiting(moves)
+    rig.turn(0.5)
+    assert rig.counts() == {0: 60} and rig.pool.moves.waiting == 9
+    rig.world.refuses = False
+    rig.turn(0.5)
+    assert rig.counts() == {0: 51, 1: 9}
+    rig.check()
+
+
 def test_a_target_that_is_closed_leaves_it_where_it_was() -> None:
     rig = _rig()
     rig.world.mute = {1}

@@ -11,6 +11,7 @@ from pipeline.core.config import Config, parse
 from pipeline.core.enums import Mode, State
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Move, Want
+from pipeline.services.control.kept import Kept
 from pipeline.services.control.links import Link, Report, Row
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.pool import Pool
@@ -51,6 +52,7 @@ class World:
         self.now_ns = START_NS
         self.written_ns: dict[tuple[int, int], int] = {}
         self.writes = 0
+        self.kept: dict[str | None, Kept] = {}
 
     @property
     def present(self) -> frozenset[int]:
@@ -114,6 +116,12 @@ class World:
 
     def texts(self, number: int) -> list[Text]:
         return self.said.pop(number, [])
+
+    def read_kept(self, owner: str | None) -> Kept:
+        return self.kept.get(owner, Kept())
+
+    def keep(self, owner: str | None, kept: Kept) -> None:
+        self.kept[owner] = Kept(kept.connections, dict(kept.adrift))
 
     def say(self, number: int, text: str) -> None:
         """Let the broker say something on a connection."""

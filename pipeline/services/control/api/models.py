@@ -5,7 +5,7 @@ What they mean is checked where it is done (`commands`): here are shapes and bou
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -52,10 +52,11 @@ class SubscribeBody(ModeBody):
 
 
 class ActBody(Body):
-    """What to do it to: `connection` is one by number, `connections` how many there shall be."""
+    """What to do it to: `connection` is one by number, `connections` how many there shall be at
+    least, or "auto" for as many as are needed."""
 
     connection: Number | None = None
-    connections: Number | None = None
+    connections: Number | Literal["auto"] | None = None
     dry_run: bool = False
 
 
