@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.sim.control import ControlClient
+from pipeline.sim.role import CONTROL_NAME
 from tests.clients.node import installed, node, run, websocket_switch
 from tests.clients.session import Session
 from tests.clients.witness import Witness, as_json, assert_silent, assert_slice, witness
@@ -95,6 +97,7 @@ def test_it_gets_every_tick_and_tells_of_a_gateway_that_was_away(
     with (
         client_session(folder, gateway.url, gateway.key()) as session,
         witness(instance) as truth,
+        ControlClient(instance.paths.directory / CONTROL_NAME) as exchange,
     ):
         session.say("connect")
         for mode in MODES:
@@ -104,19 +107,43 @@ def test_it_gets_every_tick_and_tells_of_a_gateway_that_was_away(
         session.say("unsubscribe")
         assert_silent(session)
         check_values(session, truth)
+        session.say("orders")
         session.say("subscribe", [INFY], "ltp")
         session.wait_for("ltp", 3)
+        check_order(session, exchange, "1")
         gateway.run.kill("gateway")
         session.wait_for("gap", 1)
         [gap] = session.messages["gap"]
         assert 0 < gap["toMs"] - gap["fromMs"] < 60_000
         session.wait_for("ltp", 5)
         assert session.messages["status"].count("live") == 2
+        check_order(session, exchange, "2")  # wanted again, and before the gap was over
+        session.say("unsubscribe")
+        assert_silent(session)
+        exchange.command("order", data={"order_id": "3"})
+        assert_silent(session)
+        assert session.messages["problem"] == []
     with client_session(folder, gateway.url, "no.key") as session:
         session.say("connect")
         wait_until(lambda: "refused" in session.messages["status"], timeout_s=60.0, what="a no")
     assert instance.stop() == 0
     instance.assert_nothing_left()
+
+
+def check_order(session: Session, exchange: ControlClient, number: str) -> None:
+    """Fail unless a client is told what the exchange says of an order, once."""
+    changes = {"order_id": number, "status": "REJECTED", "status_message": "no", "quantity": 5}
+    exchange.command("order", data={**changes, "order_type": "LIMIT", "price": 1500.05})
+    wait_until(lambda: session.messages["order"], timeout_s=60.0, what="the order update")
+    [order] = session.messages["order"]
+    session.messages["order"].clear()
+    assert order == {
+        "type": "order_update", "user_id": "alice", "mode": "live", "broker": "zerodha",
+        "orderid": number, "symbol": "INFY", "exchange": "NSE", "action": "BUY", "quantity": 5,
+        "price": 1500.05, "trigger_price": 0, "pricetype": "LIMIT", "product": "CNC",
+        "order_status": "rejected", "filled_quantity": 1, "pending_quantity": 0,
+        "average_price": order["average_price"], "rejection_reason": "no",
+    }  # fmt: skip
 
 
 def check_values(session: Session, truth: Witness) -> None:

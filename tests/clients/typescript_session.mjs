@@ -1,6 +1,7 @@
 // Run by Node with `clients/typescript`, compiled: the client, called by lines of JSON. Not a test.
 //
-// In: ["subscribe", [{"exchange": "NSE", "symbol": "INFY"}], "ltp"]. Out: ["ltp", {...}], ["gap", {...}].
+// In: ["subscribe", [{"exchange": "NSE", "symbol": "INFY"}], "ltp"], ["orders"].
+// Out: ["ltp", {...}], ["order", {...}], ["gap", {...}].
 
 import { createInterface } from "node:readline";
 
@@ -19,6 +20,7 @@ const calls = {
   connect: () => client.connect(),
   subscribe: (instruments, mode) =>
     stops.push(client.subscribe(instruments, mode, (tick) => tell(mode, tick))),
+  orders: () => stops.push(client.onOrder((order) => tell("order", order))),
   unsubscribe: () => {
     for (const stop of stops) stop();
     stops = [];

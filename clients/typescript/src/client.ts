@@ -81,7 +81,8 @@ export class GatewayClient {
   #flushing = false;
   #liveMs = 0;
   #heardMs = 0;
-  #pinged = false;
+  #pingedMs = 0; // 0: no answer is awaited
+  #attempt = 0;
   #lost: { fromMs: number; code: number; reason: string } | undefined;
 
   constructor(options: ClientOptions) {
@@ -116,47 +117,61 @@ export class GatewayClient {
     mode: M,
     onTick: (tick: TickOf[M]) => void,
   ): Stop {
-    // Each call has a listener of its own, so that one function may be given twice.
+    // Each call has a listener of its own, so that one function may be given twice, and a list of
+    // its own, so that what ends is what began.
     const listener: Listener = (tick) => onTick(tick);
-    for (const instrument of instruments) this.#wants.add(instrument, mode, listener);
+    const wanted = [...instruments];
+    for (const instrument of wanted) this.#wants.add(instrument, mode, listener);
     this.#flushSoon();
     return () => {
-      for (const instrument of instruments) this.#wants.remove(instrument, mode, listener);
+      for (const instrument of wanted) this.#wants.remove(instrument, mode, listener);
       this.#flushSoon();
     };
+  }
+
+  /** Return the newest tick of an instrument that is subscribed to in a mode, if one has come. */
+  latest<M extends Mode>(instrument: Instrument, mode: M): TickOf[M] | undefined {
+    return this.#wants.find(instrument, mode)?.tick as TickOf[M] | undefined;
+  }
+
+  /** Return why an instrument that is subscribed to in a mode is not streamed, if it is refused. */
+  refusal(instrument: Instrument, mode: Mode): string | undefined {
+    return this.#wants.find(instrument, mode)?.refusal;
   }
 
   /** Call back on every order update of the key's account. */
   onOrder(handler: (order: OrderUpdate) => void): Stop {
     this.#orders.add(handler);
-    if (this.#orders.size === 1) this.#say({ action: "subscribe_orders" });
+    if (this.#orders.size === 1) this.#sayOrders("subscribe_orders");
     return () => {
       if (this.#orders.delete(handler) && this.#orders.size === 0) {
-        this.#say({ action: "unsubscribe_orders" });
+        this.#sayOrders("unsubscribe_orders");
       }
     };
   }
 
   /** End the connection and all tries; a closed client stays closed. */
   close(): void {
-    this.#drop(1000, "");
+    this.#drop(1000);
     this.#enter("closed");
   }
 
   // ---- the connection ------------------------------------------------------------------------
 
   async #open(): Promise<void> {
+    const attempt = (this.#attempt += 1);
     this.#enter("connecting");
-    const { apiKey } = this.#options;
+    const { apiKey, connectWithinMs } = this.#options;
+    this.#after(connectWithinMs, () => this.#end(LOST, "no answer"));
     let key: string;
     try {
       key = typeof apiKey === "string" ? apiKey : await apiKey();
     } catch (error) {
       this.#emit("problem", { code: "NO_KEY", message: String(error) });
-      if (this.#status === "connecting") this.#wait(0);
+      if (this.#isOpening(attempt)) this.#wait(0);
       return;
     }
-    if (this.#status !== "connecting") return; // closed meanwhile
+    if (!this.#isOpening(attempt)) return; // closed meanwhile, or it took too long
     let socket: Socket;
     try {
       socket = this.#socket = this.#options.open(this.#options.url);
@@ -169,13 +184,16 @@ export class GatewayClient {
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#end(event.code, event.reason);
     socket.onerror = () => undefined; // a close follows, and says more
-    this.#after(this.#options.connectWithinMs, () => this.#end(LOST, "no answer"));
+  }
+
+  #isOpening(attempt: number): boolean {
+    return attempt === this.#attempt && this.#status === "connecting";
   }
 
   /** Take leave of a socket that is lost, and try again later. */
   #end(code: number, reason: string): void {
     const wasLive = this.#status === "live";
-    this.#drop(code, reason);
+    this.#drop(code);
     if (wasLive) this.#lost ??= { fromMs: this.#heardMs, code, reason };
     this.#wait(wasLive ? Date.now() - this.#liveMs : 0);
   }
@@ -185,16 +203,17 @@ export class GatewayClient {
     this.#after(this.#backoff.next(livedMs), () => void this.#open());
   }
 
-  #drop(code: number, reason: string): void {
+  #drop(code: number): void {
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#pingedMs = 0;
     this.#asked.clear();
     this.#replay.clear();
     if (socket === undefined) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     // Browsers allow 1000 and 3000 to 4999 only; what we saw is for our own listeners.
-    socket.close(code === 1000 ? 1000 : 4000, reason);
+    socket.close(code === 1000 ? 1000 : 4000);
   }
 
   #after(ms: number, act: () => void): void {
@@ -202,19 +221,20 @@ export class GatewayClient {
     this.#timer = setTimeout(act, ms);
   }
 
-  /** Ping after a silence; give the socket up when that is not answered. */
+  /** Ping after a silence; give the socket up when nothing comes for so long after that. */
   #watch(): void {
     const { pingAfterMs, pongWithinMs } = this.#options;
-    const silentMs = Date.now() - this.#heardMs;
-    if (silentMs >= pingAfterMs && !this.#pinged) {
-      this.#pinged = true;
-      this.#send({ action: "ping", timestamp: Date.now() });
-    } else if (silentMs >= pingAfterMs + pongWithinMs) {
+    const now = Date.now();
+    if (this.#pingedMs > 0) {
       this.#end(LOST, "silent");
       return;
     }
-    const dueMs = (this.#pinged ? pingAfterMs + pongWithinMs : pingAfterMs) - silentMs;
-    this.#after(Math.max(dueMs, 1), () => this.#watch());
+    const dueMs = this.#heardMs + pingAfterMs - now;
+    if (dueMs <= 0) {
+      this.#pingedMs = now;
+      this.#send({ action: "ping", timestamp: now });
+    }
+    this.#after(dueMs > 0 ? dueMs : pongWithinMs, () => this.#watch());
   }
 
   // ---- what is said --------------------------------------------------------------------------
@@ -249,8 +269,10 @@ export class GatewayClient {
     return ids;
   }
 
-  #say(message: object): void {
-    if (this.#status === "live") this.#send(message);
+  #sayOrders(action: "subscribe_orders" | "unsubscribe_orders"): string {
+    const request_id = `c${(this.#requests += 1)}`;
+    if (this.#status === "live") this.#send({ action, request_id });
+    return request_id;
   }
 
   #send(message: object): void {
@@ -261,11 +283,12 @@ export class GatewayClient {
 
   #receive(data: unknown): void {
     this.#heardMs = Date.now();
-    this.#pinged = false;
-    let message: ServerMessage;
-    try {
-      message = JSON.parse(String(data)) as ServerMessage;
-    } catch {
+    if (this.#pingedMs > 0) {
+      this.#pingedMs = 0;
+      this.#watch();
+    }
+    const message = read(data);
+    if (message === undefined) {
       this.#emit("problem", { code: "NOT_JSON", message: String(data).slice(0, 100) });
       return;
     }
@@ -285,6 +308,9 @@ export class GatewayClient {
       case "unsubscribe":
         this.#acknowledged(message);
         return;
+      case "subscribe_orders":
+        this.#answered(message.request_id);
+        return;
       case undefined:
         if (message.status === "error") this.#complained(message);
         return;
@@ -297,7 +323,7 @@ export class GatewayClient {
     this.#liveMs = this.#heardMs;
     this.#enter("live");
     for (const id of this.#ask("subscribe", this.#wants.all())) this.#replay.add(id);
-    if (this.#orders.size > 0) this.#send({ action: "subscribe_orders" });
+    if (this.#orders.size > 0) this.#replay.add(this.#sayOrders("subscribe_orders"));
     this.#closeGap();
     this.#watch();
   }
@@ -311,30 +337,33 @@ export class GatewayClient {
   }
 
   #acknowledged(message: Extract<ServerMessage, { type: "subscribe" | "unsubscribe" }>): void {
-    const id = message.request_id ?? "";
-    const mode = this.#asked.get(id);
-    this.#asked.delete(id);
+    const mode = this.#asked.get(message.request_id ?? "");
     if (mode !== undefined && message.type === "subscribe") {
       for (const { exchange, symbol, status, message: text } of message.subscriptions ?? []) {
-        if (status !== "error") continue;
         const instrument = { exchange, symbol };
-        this.#emit("rejected", { instrument, mode, message: text ?? "refused" });
+        const refusal = status === "error" ? (text ?? "refused") : undefined;
+        this.#wants.refuse(instrument, mode, refusal);
+        if (refusal !== undefined) this.#emit("rejected", { instrument, mode, message: refusal });
       }
     }
-    this.#answered(id);
+    this.#answered(message.request_id);
   }
 
-  #answered(id: string): void {
+  #answered(id: string | undefined): void {
+    if (id === undefined) return;
+    this.#asked.delete(id);
     if (this.#replay.delete(id)) this.#closeGap();
   }
 
   #complained({ code, message, request_id }: { code: string; message: string; request_id?: string }): void {
     this.#emit("problem", { code, message });
-    if (this.#status === "connecting" && code === "AUTHENTICATION_ERROR") {
-      this.#drop(1000, "");
-      this.#enter("refused"); // a bad key stays bad, and trying it again gets an address banned
-    } else if (request_id !== undefined) {
+    if (this.#status !== "connecting") {
       this.#answered(request_id);
+    } else if (code === "AUTHENTICATION_ERROR") {
+      this.#drop(1000);
+      this.#enter("refused"); // a bad key stays bad, and trying it again gets an address banned
+    } else {
+      this.#end(LOST, message); // not now: the key could not be looked at, or its account is away
     }
   }
 
@@ -346,5 +375,15 @@ export class GatewayClient {
 
   #emit<E extends keyof ClientEvents>(event: E, value: ClientEvents[E]): void {
     for (const handler of [...this.#handlers[event]]) guarded(handler, value);
+  }
+}
+
+/** Return what the gateway said; undefined when that is no JSON object. */
+function read(data: unknown): ServerMessage | undefined {
+  try {
+    const message = JSON.parse(String(data)) as unknown;
+    return typeof message === "object" && message !== null ? (message as ServerMessage) : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -16,10 +16,11 @@ export interface Instrument {
 /** The last price. Times are milliseconds since the epoch; what is not known is absent. */
 export interface Ltp extends Instrument {
   readonly ltp: number;
-  /** When it was last traded, else `timestamp`. */
-  readonly ltt?: number;
   /** The exchange's time, else when the pipeline received it. */
   readonly timestamp: number;
+  /** The same as `timestamp`, by another name; when it was traded is `last_trade_time`. */
+  readonly ltt?: number;
+  /** When it came off the broker's socket. */
   readonly receive_timestamp?: number;
 }
 
@@ -31,6 +32,7 @@ export interface Quote extends Ltp {
   readonly close?: number;
   readonly volume?: number;
   readonly last_quantity?: number;
+  readonly last_trade_time?: number;
   readonly average_price?: number;
   readonly change?: number;
   readonly change_percent?: number;

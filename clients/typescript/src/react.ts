@@ -3,7 +3,7 @@
 import { createContext, useContext, useMemo, useSyncExternalStore } from "react";
 
 import type { GatewayClient, Stop } from "./client.js";
-import { type Mode, type TickOf, keyOf, parseInstrument } from "./messages.js";
+import { type Instrument, type Mode, type TickOf, keyOf, parseInstrument } from "./messages.js";
 
 /** What is known now; another object whenever something of it has changed. */
 export interface MarketData<M extends Mode> {
@@ -11,7 +11,7 @@ export interface MarketData<M extends Mode> {
   readonly quotes: Readonly<Record<string, TickOf[M]>>;
   /** True while the gateway is not connected: prices may have moved since. */
   readonly stale: boolean;
-  /** Why the gateway streams something not. */
+  /** Why something is not streamed: the gateway's words, or that it is no `EXCHANGE:SYMBOL`. */
   readonly rejected: Readonly<Record<string, string>>;
 }
 
@@ -24,7 +24,8 @@ export const GatewayProvider = Context.Provider;
  * Subscribe to `EXCHANGE:SYMBOL`s in a mode while the component is mounted.
  *
  * The list may be a new array in each rendering. Equal wishes of several components are one
- * subscription at the gateway.
+ * subscription at the gateway, and what is known of one is there at once in all of them, also when
+ * the list becomes another.
  */
 export function useMarketData<M extends Mode>(symbols: readonly string[], mode: M): MarketData<M> {
   const client = useContext(Context);
@@ -38,41 +39,54 @@ export function useMarketData<M extends Mode>(symbols: readonly string[], mode: 
 }
 
 function makeStore<M extends Mode>(client: GatewayClient, symbols: readonly string[], mode: M) {
-  const instruments = symbols.map(parseInstrument);
-  const mine = new Set(symbols);
-  const stale = () => client.status !== "live";
-  let known: MarketData<M> = { quotes: {}, stale: stale(), rejected: {} };
-  let ticks: Record<string, TickOf[M]> = {};
-  let refusals: Record<string, string> = {};
+  const mine = new Map<string, Instrument>();
+  const unreadable: Record<string, string> = {};
+  for (const symbol of symbols) {
+    try {
+      mine.set(symbol, parseInstrument(symbol));
+    } catch (error) {
+      unreadable[symbol] = (error as Error).message;
+    }
+  }
+  let known = look();
   let frame = 0;
+
+  /** Return what the client knows by now, of others' subscriptions too. */
+  function look(): MarketData<M> {
+    const quotes: Record<string, TickOf[M]> = {};
+    const rejected = { ...unreadable };
+    for (const [key, instrument] of mine) {
+      const tick = client.latest(instrument, mode);
+      if (tick !== undefined) quotes[key] = tick;
+      const refusal = client.refusal(instrument, mode);
+      if (refusal !== undefined) rejected[key] = refusal;
+    }
+    return { quotes, stale: client.status !== "live", rejected };
+  }
+
+  function isNews(found: MarketData<M>): boolean {
+    const has = (key: string) =>
+      found.quotes[key] !== known.quotes[key] || found.rejected[key] !== known.rejected[key];
+    return found.stale !== known.stale || [...mine.keys()].some(has);
+  }
 
   function subscribe(onChange: () => void): Stop {
     const flush = () => {
       frame = 0;
-      const rejected = { ...known.rejected, ...refusals };
-      for (const key of Object.keys(ticks)) delete rejected[key]; // it streams after all
-      known = { quotes: { ...known.quotes, ...ticks }, stale: stale(), rejected };
-      ticks = {};
-      refusals = {};
+      known = look();
       onChange();
     };
     const soon = () => {
       if (frame === 0) frame = requestAnimationFrame(flush);
     };
     const stops: Stop[] = [
-      client.subscribe(instruments, mode, (tick) => {
-        ticks[keyOf(tick)] = tick;
-        soon();
-      }),
+      client.subscribe([...mine.values()], mode, soon),
       client.on("rejected", (refusal) => {
-        const key = keyOf(refusal.instrument);
-        if (refusal.mode !== mode || !mine.has(key)) return;
-        refusals[key] = refusal.message;
-        soon();
+        if (refusal.mode === mode && mine.has(keyOf(refusal.instrument))) soon();
       }),
       client.on("status", soon),
     ];
-    if (known.stale !== stale()) soon();
+    if (isNews(look())) soon(); // since it was rendered
     return () => {
       cancelAnimationFrame(frame);
       frame = 0;

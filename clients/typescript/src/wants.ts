@@ -5,10 +5,14 @@ import { type Depth, type Instrument, type Mode, keyOf } from "./messages.js";
 
 export type Listener = (tick: Depth) => void;
 
-interface Want {
+export interface Want {
   readonly instrument: Instrument;
   readonly mode: Mode;
   readonly listeners: Set<Listener>;
+  /** The newest one. */
+  tick?: Depth | undefined;
+  /** Why it is not streamed. */
+  refusal?: string | undefined;
 }
 
 /** A difference for the gateway: instruments by mode. */
@@ -28,9 +32,10 @@ export class Wants {
     const key = wantKey(instrument, mode);
     let want = this.#wants.get(key);
     if (want === undefined) {
-      want = { instrument, mode, listeners: new Set() };
+      want = this.#removed.get(key); // then the gateway has not heard that it had gone
+      if (want === undefined) this.#added.set(key, (want = { instrument, mode, listeners: new Set() }));
+      else this.#removed.delete(key);
       this.#wants.set(key, want);
-      if (!this.#removed.delete(key)) this.#added.set(key, want);
     }
     want.listeners.add(listener);
   }
@@ -46,8 +51,22 @@ export class Wants {
 
   /** Hand a tick to everybody who wants it in this mode. */
   deliver(instrument: Instrument, mode: Mode, tick: Depth): void {
-    const want = this.#wants.get(wantKey(instrument, mode));
-    if (want !== undefined) for (const listener of [...want.listeners]) guarded(listener, tick);
+    const want = this.find(instrument, mode);
+    if (want === undefined) return;
+    want.tick = tick;
+    want.refusal = undefined; // it streams after all
+    for (const listener of [...want.listeners]) guarded(listener, tick);
+  }
+
+  /** Note why something is not streamed, or that it is. */
+  refuse(instrument: Instrument, mode: Mode, refusal: string | undefined): void {
+    const want = this.find(instrument, mode);
+    if (want !== undefined) want.refusal = refusal;
+  }
+
+  /** Return what is wanted, with the newest that is known of it. */
+  find(instrument: Instrument, mode: Mode): Want | undefined {
+    return this.#wants.get(wantKey(instrument, mode));
   }
 
   /** Return what is to be said since the last time, and forget it. */

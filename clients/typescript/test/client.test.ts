@@ -163,6 +163,30 @@ test("a key is asked for on each connection", LIMIT, async (t) => {
   assert.equal(client.status, "live");
 });
 
+test("a key that does not come is not waited for, and may come too late", LIMIT, async (t) => {
+  const gateway = new FakeGateway();
+  const late: ((key: string) => void)[] = [];
+  const apiKey = () =>
+    late.length === 0 ? new Promise<string>((resolve) => late.push(resolve)) : gateway.key;
+  const { live } = start(t, gateway, { apiKey, connectWithinMs: 20 });
+  await live();
+  late[0]?.("another");
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(gateway.sockets.length, 1);
+  assert.equal(gateway.of("authenticate").length, 1);
+});
+
+test("what is the matter with the gateway, not with the key, is tried again", LIMIT, async (t) => {
+  const gateway = new FakeGateway();
+  gateway.authErrors = ["SERVER_ERROR", "BROKER_ERROR"];
+  const { client, live } = start(t, gateway, { connectWithinMs: 3_600_000 });
+  const problems: string[] = [];
+  client.on("problem", ({ code }) => problems.push(code));
+  await live();
+  assert.deepEqual(problems, ["SERVER_ERROR", "BROKER_ERROR"]);
+  assert.equal(gateway.sockets.length, 3);
+});
+
 test("an address that cannot be opened is told, and tried again", LIMIT, async (t) => {
   const gateway = new FakeGateway();
   let count = 0;
@@ -193,6 +217,23 @@ test("a connection that says nothing more is found and replaced", LIMIT, async (
   assert.equal(gaps[0]?.reason, "silent");
 });
 
+test("a pong has its time from the ping on, however long nobody looked", LIMIT, async (t) => {
+  let skewMs = 0;
+  const { now } = Date;
+  t.mock.method(Date, "now", () => now.call(Date) + skewMs);
+  const { client, gateway, live } = start(t, new FakeGateway(), { pingAfterMs: 20 });
+  await live();
+  gateway.mute = true;
+  skewMs = 60_000; // as of a computer that slept
+  await until(() => gateway.of("ping").length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  gateway.mute = false;
+  gateway.socket.say({ type: "pong" });
+  await until(() => gateway.of("ping").length === 2);
+  assert.equal(gateway.sockets.length, 1);
+  assert.equal(client.status, "live");
+});
+
 test("what the gateway does not have is told, with its words", LIMIT, async (t) => {
   const gateway = new FakeGateway();
   gateway.unknown.add("NSE:XXX");
@@ -203,6 +244,50 @@ test("what the gateway does not have is told, with its words", LIMIT, async (t) 
   await until(() => rejections.length === 1);
   const message = "Token not found for XXX on NSE";
   assert.deepEqual(rejections, [{ instrument, mode: "quote", message }]);
+});
+
+test("what is known of an instrument can be asked for while it is wanted", LIMIT, async (t) => {
+  const gateway = new FakeGateway();
+  gateway.unknown.add("NSE:XXX");
+  const { client, rejections, live } = start(t, gateway);
+  const other = { exchange: "NSE", symbol: "XXX" };
+  const stop = client.subscribe([INFY, other], "quote", () => undefined);
+  await live();
+  assert.equal(client.latest(INFY, "quote"), undefined);
+  gateway.tick("NSE", "INFY", 2, { ltp: 7 });
+  await until(() => rejections.length === 1);
+  assert.equal(client.latest(INFY, "quote")?.ltp, 7);
+  assert.equal(client.latest(INFY, "ltp"), undefined);
+  assert.equal(client.refusal(INFY, "quote"), undefined);
+  assert.match(client.refusal(other, "quote") ?? "", /XXX/);
+  gateway.tick("NSE", "XXX", 2, { ltp: 1 });
+  assert.equal(client.refusal(other, "quote"), undefined, "it streams after all");
+  stop();
+  assert.equal(client.latest(INFY, "quote"), undefined);
+});
+
+test("a list that changes after it was given changes nothing", LIMIT, async (t) => {
+  const { client, gateway, live } = start(t);
+  await live();
+  const list = [INFY, NIFTY];
+  const stop = client.subscribe(list, "ltp", () => undefined);
+  await until(() => gateway.of("subscribe").length === 1);
+  list.length = 0;
+  stop();
+  await until(() => gateway.of("unsubscribe").length === 1);
+  assert.equal(gateway.of("unsubscribe")[0]?.symbols?.length, 2);
+});
+
+test("a gap lasts until order updates are wanted again, too", LIMIT, async (t) => {
+  const { client, gateway, gaps, live } = start(t);
+  client.onOrder(() => undefined);
+  await live();
+  gateway.holdsAcks = true;
+  gateway.socket.cut(1006);
+  await until(() => gateway.of("subscribe_orders").length === 2);
+  assert.equal(gaps.length, 0);
+  gateway.releaseAcks();
+  assert.equal(gaps.length, 1);
 });
 
 test("order updates come while somebody wants them", LIMIT, async (t) => {
@@ -226,10 +311,11 @@ test("unknown messages, errors and broken text end nothing", LIMIT, async (t) =>
   client.subscribe([INFY], "depth", (tick) => (found = tick));
   await live();
   gateway.socket.say("{");
+  gateway.socket.say("null");
   gateway.socket.say({ type: "something new" });
   gateway.socket.say({ status: "error", code: "INVALID_MODE", message: "no such mode" });
   gateway.tick("NSE", "INFY", 3, { ltp: 1 });
-  assert.deepEqual(problems, ["NOT_JSON", "INVALID_MODE"]);
+  assert.deepEqual(problems, ["NOT_JSON", "NOT_JSON", "INVALID_MODE"]);
   assert.equal(found?.ltp, 1);
 });
 

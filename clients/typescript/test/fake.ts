@@ -45,6 +45,8 @@ export class FakeGateway {
   unknown = new Set<string>();
   mute = false;
   holdsAcks = false;
+  /** What the next keys are answered with instead. */
+  authErrors: string[] = [];
   readonly #held: (() => void)[] = [];
 
   readonly options: ClientOptions = {
@@ -85,13 +87,16 @@ export class FakeGateway {
     if (this.mute) return;
     const answer = this.#answer(message);
     const say = () => answer !== undefined && !socket.closed && socket.say(answer);
-    if (this.holdsAcks && message.action === "subscribe") this.#held.push(say);
+    if (this.holdsAcks && message.action.startsWith("subscribe")) this.#held.push(say);
     else queueMicrotask(say);
   }
 
   #answer({ action, api_key, symbols = [], request_id }: Asked): object | undefined {
     switch (action) {
       case "authenticate":
+        if (this.authErrors.length > 0) {
+          return { status: "error", code: this.authErrors.shift(), message: "not now" };
+        }
         return api_key === this.key
           ? { type: "auth", status: "success", broker: "zerodha", user_id: "alice" }
           : { status: "error", code: "AUTHENTICATION_ERROR", message: "Invalid API key" };
@@ -111,7 +116,7 @@ export class FakeGateway {
       case "ping":
         return { type: "pong", status: "success" };
       default:
-        return { type: action, status: "success" };
+        return { type: action, status: "success", request_id };
     }
   }
 }

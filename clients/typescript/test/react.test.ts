@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 
-import { act, createElement } from "react";
+import { StrictMode, act, createElement } from "react";
 import { create, type ReactTestRenderer } from "react-test-renderer";
 
 import { GatewayClient, type Mode } from "../src/index.js";
@@ -30,7 +30,7 @@ console.error = (...words: unknown[]) => {
   if (!String(words[0]).includes("react-test-renderer is deprecated")) error(...words);
 };
 
-async function mount(t: TestContext, gateway = new FakeGateway()) {
+async function mount(t: TestContext, gateway = new FakeGateway(), { strict = false } = {}) {
   frames.length = 0;
   const client = new GatewayClient(gateway.options);
   client.connect();
@@ -39,8 +39,11 @@ async function mount(t: TestContext, gateway = new FakeGateway()) {
     shown.push(useMarketData(symbols, mode));
     return null;
   }
-  const tree = (symbols: readonly string[], mode: Mode) =>
-    createElement(GatewayProvider, { value: client }, createElement(Prices, { symbols, mode }));
+  const tree = (symbols: readonly string[], mode: Mode) => {
+    const prices = createElement(Prices, { symbols, mode });
+    const whole = createElement(GatewayProvider, { value: client }, prices);
+    return strict ? createElement(StrictMode, null, whole) : whole;
+  };
   let renderer: ReactTestRenderer | undefined;
   const render = (symbols: readonly string[], mode: Mode = "ltp") =>
     act(async () => {
@@ -99,6 +102,62 @@ test("other symbols, or another mode, replace the ones before", LIMIT, async (t)
   assert.deepEqual(last().quotes, {});
   await unmount();
   await until(() => gateway.of("unsubscribe").length === 2);
+});
+
+test("a symbol that stays keeps its price, and its subscription", LIMIT, async (t) => {
+  const { gateway, last, render } = await mount(t);
+  await render(["NSE:INFY", "NSE:TCS"]);
+  await until(() => gateway.of("subscribe").length === 1);
+  gateway.tick("NSE", "INFY", 1, { ltp: 7 });
+  gateway.tick("NSE", "TCS", 1, { ltp: 8 });
+  await frame();
+  await render(["NSE:INFY", "NSE:WIPRO"]);
+  assert.deepEqual(Object.keys(last().quotes), ["NSE:INFY"]);
+  assert.equal(last().quotes["NSE:INFY"]?.ltp, 7);
+  await until(() => gateway.of("subscribe").length === 2);
+  const names = (action: string) => gateway.of(action).at(-1)?.symbols?.map(({ symbol }) => symbol);
+  assert.deepEqual([names("unsubscribe"), names("subscribe")], [["TCS"], ["WIPRO"]]);
+  gateway.tick("NSE", "WIPRO", 1, { ltp: 9 });
+  await frame();
+  assert.deepEqual(Object.values(last().quotes).map(({ ltp }) => ltp), [7, 9]);
+});
+
+test("what others have already is there at once, prices and refusals", LIMIT, async (t) => {
+  const gateway = new FakeGateway();
+  gateway.unknown.add("NSE:XXX");
+  const { client, last, render } = await mount(t, gateway);
+  const two = ["INFY", "XXX"].map((symbol) => ({ exchange: "NSE", symbol }));
+  client.subscribe(two, "ltp", () => undefined);
+  await until(() => client.refusal(two[1]!, "ltp") !== undefined);
+  gateway.tick("NSE", "INFY", 1, { ltp: 7 });
+  await render(["NSE:INFY", "NSE:XXX"]);
+  assert.equal(last().quotes["NSE:INFY"]?.ltp, 7);
+  assert.deepEqual(last().rejected, { "NSE:XXX": "Token not found for XXX on NSE" });
+  assert.equal(gateway.of("subscribe").length, 1);
+});
+
+test("in strict mode it is one subscription, and none is left", LIMIT, async (t) => {
+  const { gateway, last, render, unmount } = await mount(t, new FakeGateway(), { strict: true });
+  await render(["NSE:INFY"]);
+  await until(() => gateway.of("subscribe").length === 1);
+  gateway.tick("NSE", "INFY", 1, { ltp: 1 });
+  await frame();
+  assert.equal(last().quotes["NSE:INFY"]?.ltp, 1);
+  await unmount();
+  await until(() => gateway.of("unsubscribe").length === 1);
+  gateway.tick("NSE", "INFY", 1, { ltp: 2 });
+  assert.equal(frames.length, 0, "nothing is drawn for who is gone");
+  assert.deepEqual([gateway.of("subscribe").length, gateway.of("unsubscribe").length], [1, 1]);
+});
+
+test("what is no symbol is told, and harms no other", LIMIT, async (t) => {
+  const { gateway, last, render } = await mount(t);
+  await render(["NSE:INFY", "INFY", ""]);
+  await until(() => gateway.of("subscribe").length === 1);
+  gateway.tick("NSE", "INFY", 1, { ltp: 7 });
+  await frame();
+  assert.equal(last().quotes["NSE:INFY"]?.ltp, 7);
+  assert.match(last().rejected["INFY"] ?? "", /EXCHANGE:SYMBOL/);
 });
 
 test("prices are stale while there is no gateway", LIMIT, async (t) => {
