@@ -15,7 +15,7 @@ import msgspec
 from ext.encode import MarketEncoder
 from pipeline.brokers.kite.order_update import BROKER_NAME, order_update
 from pipeline.core.clock import NS_PER_S, monotonic_ns
-from pipeline.core.errors import NoInstruments, UnknownInstruments
+from pipeline.core.errors import BadInstruments, NoInstruments, UnknownInstruments
 from pipeline.instruments.lookup import Lookup, shared
 from pipeline.instruments.openalgo import openalgo_key
 from pipeline.services.bridge.publisher import Publisher
@@ -24,6 +24,8 @@ from pipeline.strategy.items import Item, OrderUpdate, TickArray
 from pipeline.strategy.market import Market
 
 _REPORT_NS: Final = 10 * NS_PER_S
+#: A successor goes on where its predecessor was, and would throw away what it has to catch up with.
+_WAIT_FOR_PROXY_S: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class Bridge:
         self._topics: dict[int, tuple[bytes, ...] | None] = {}
         self._told = False
         self._reported = 0
-        self._report_at_ns = 0
+        self._next_look_ns = 0
         self.unnamed = 0
         self.foreign = 0
 
@@ -55,11 +57,11 @@ class Bridge:
         self._lookup: Lookup = shared(market.options.instruments_file)
         for token in market.tokens:
             self._name(int(token))
-        self._publisher.look()
+        self._publisher.wait(_WAIT_FOR_PROXY_S)
 
     def on_ticks(self, ticks: TickArray) -> None:
         """Publish each tick."""
-        self._publisher.look()
+        self._look_after()
         send, data = self._publisher.send, self._encoder.data
         rows = zip(
             ticks["instrument_token"].tolist(), ticks["mode"].tolist(),
@@ -74,7 +76,6 @@ class Bridge:
                 self.unnamed += 1
                 continue
             send(topics[mode], data(ticks, i, mode, token))
-        self._report()
 
     def on_event(self, event: Item) -> None:
         """Publish an order update; anything else says nothing to OpenAlgo."""
@@ -83,12 +84,13 @@ class Bridge:
         if not self._is_ours(event.connection):
             self.foreign += 1
             return
-        self._publisher.look()
+        self._look_after()
         message = order_update(event.order, user=self._user, find=self._find)
         self._publisher.send(orders_topic(BROKER_NAME, self._user), msgspec.json.encode(message))
 
     def on_stop(self) -> None:
         """Say what became of everything, and let go of the socket."""
+        self._report()
         publisher = self._publisher
         publisher.close()
         _log.info(
@@ -117,22 +119,35 @@ class Bridge:
         self._topics[token] = found = market_topics(exchange, symbol)
         return found
 
+    def _look_after(self) -> None:
+        """Look at the connection and, each ten seconds, at the list and at what was dropped."""
+        self._publisher.look()
+        now_ns = monotonic_ns()
+        if now_ns >= self._next_look_ns:
+            self._next_look_ns = now_ns + _REPORT_NS
+            self._follow_list()
+            self._report()
+
+    def _follow_list(self) -> None:
+        """Name everything anew once there is another list: tokens and names change by the day."""
+        found = shared(self._lookup.file)
+        if found is not self._lookup and found.file.is_file():
+            self._lookup = found
+            self._topics.clear()
+            self._told = False
+
     def _find(self, token: int) -> str | None:
         """Return OpenAlgo's `EXCHANGE:SYMBOL` of an instrument; None, told, when it has none."""
         try:
             return openalgo_key(self._lookup.find(token))
-        except (NoInstruments, UnknownInstruments) as error:
+        except (BadInstruments, NoInstruments, UnknownInstruments) as error:
             if not self._told:
                 self._told = True
                 _log.warning(f"not published, and others like it: {error}")
             return None
 
     def _report(self) -> None:
-        """Tell of drops while there are any, at most each ten seconds."""
-        now_ns = monotonic_ns()
-        if now_ns < self._report_at_ns:
-            return
-        self._report_at_ns = now_ns + _REPORT_NS
+        """Tell of drops while there are any."""
         dropped = self._publisher.dropped
         if dropped > self._reported:
             why = (

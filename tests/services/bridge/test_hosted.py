@@ -97,9 +97,12 @@ def test_each_tick_is_one_message_in_its_mode(market: SimpleNamespace) -> None:
             [b"NSE_INFY_QUOTE", encoder.data(ticks, 1, 2, INFY)],
             [b"NSE_INDEX_NIFTY_DEPTH", encoder.data(ticks, 2, 3, NIFTY)],
         ]
-    found = json.loads(proxy.frames[0][1])
-    assert (found["symbol"], found["exchange"], found["ltp"]) == ("INFY", "NSE", 1573.7)
-    assert found["timestamp"] == 1_761_157_800_001
+    assert proxy.frames[0][1] == (
+        b'{"symbol":"INFY","exchange":"NSE","mode":"ltp","ltp":1573.7,"ltt":1761157800001,'
+        b'"timestamp":1761157800001,"receive_timestamp":1761157800001}'
+    )
+    book = json.loads(proxy.frames[2][1])["depth"]["buy"]
+    assert book[0] == {"price": 24_600.45, "quantity": 7, "orders": 0}
 
 
 def test_nothing_of_another_owner_goes_out(market: SimpleNamespace) -> None:
@@ -143,6 +146,37 @@ def test_what_has_no_name_is_counted_and_told_once(
         proxy.wait_for(1)
         assert bridge.unnamed == 3
     assert len([r for r in caplog.records if "not published" in r.message]) == 1
+
+
+def test_another_list_is_followed(market: SimpleNamespace) -> None:
+    """The list of the day comes after the bridge has begun: new instruments, and other names."""
+    file = market.options.instruments_file
+    rows = [ROWS[0]._replace(tradingsymbol="INFYNEW"), ROWS[1]._replace(instrument_token=UNKNOWN)]
+    ticks = ticks_of((INFY, 1, 0, 1.5), (UNKNOWN, 1, 0, 2.5))
+    with Proxy() as proxy, bridging(market, proxy) as bridge:
+        bridge.on_ticks(ticks)
+        write_store(rows, file=file, source="test", day=date(2025, 10, 24), force=True)
+        bridge._next_look_ns = 0
+        bridge.on_ticks(ticks)
+        file.unlink()
+        bridge._next_look_ns = 0
+        bridge.on_ticks(ticks)
+        found = [(topic, json.loads(payload)["symbol"]) for topic, payload in proxy.wait_for(5)]
+    day = [(b"NSE_INFYNEW_LTP", "INFYNEW"), (b"NSE_INDEX_NIFTY_LTP", "NIFTY")]
+    assert found == [(b"NSE_INFY_LTP", "INFY"), *day, *day]
+    assert bridge.unnamed == 1
+
+
+def test_a_broken_list_ends_nothing(
+    market: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    market.options.instruments_file.write_bytes(b"no database")
+    bridge = Bridge(endpoint="tcp://127.0.0.1:9", owner="alice", user="", high_water_mark=10)
+    bridge.on_start(market)  # type: ignore[arg-type]
+    bridge.on_ticks(ticks_of((INFY, 1, 0, 1.0)))
+    bridge.on_stop()
+    assert bridge.unnamed == 1
+    assert "not published" in caplog.text
 
 
 def test_the_end_says_what_became_of_everything(
