@@ -111,6 +111,43 @@ def test_what_the_config_does_not_list_is_refused_with_a_reason_and_a_pool_gets_
     pool.assert_nothing_left()
 
 
+def test_what_the_pool_has_no_room_for_is_told_and_comes_when_there_is_some(
+    make_run: Make, tmp_path: Path
+) -> None:
+    room = "connections_per_key = 1\ninstruments_per_connection = 2\nheadroom = 0.0"
+    run = make_run(
+        connections=1, count=9000, pool=room, more=gateway_config(tmp_path, "linger_s = 0.0"),
+        simulator="rate = 9000.0\ninterval_s = 0.2",
+    )  # fmt: skip
+    gateway = GatewayRun(run.start())
+    names = [name for name in read_list(tmp_path) if name["exchange"] == "NSE"][:3]
+
+    async def story() -> None:
+        client = await connect(gateway.url, gateway.key())
+        client.send(action="subscribe_status")
+        await client.answer("subscribe_status")
+        client.send(action="subscribe", symbols=names, mode=3)
+        assert (await client.answer("subscribe"))["status"] == "success"
+        news = await client.answer("status")
+        [refused] = news["subscriptions"]
+        assert refused["status"] == "error" and "full" in refused["message"]
+        await client.until(lambda: len({t["symbol"] for t in client.ticks}) == 2, "ticks of two")
+        ticking = {t["symbol"] for t in client.ticks}
+        assert refused["symbol"] not in ticking
+        client.send(action="unsubscribe", symbols=[f"NSE:{ticking.pop()}"])
+        await client.answer("unsubscribe")
+        news = await client.answer("status")
+        assert news["status"] == "success"
+        assert [item["symbol"] for item in news["subscriptions"]] == [refused["symbol"]]
+        await client.until(
+            lambda: any(t["symbol"] == refused["symbol"] for t in client.ticks), "its ticks"
+        )
+
+    play(story)
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
 def test_without_a_pool_only_what_streams_can_be_had(gateway: GatewayRun) -> None:
     async def story() -> None:
         client = await connect(gateway.url, gateway.key())

@@ -4,6 +4,8 @@ import { BACKOFF, Backoff, type BackoffOptions } from "./backoff.js";
 import { guarded } from "./guarded.js";
 import {
   type Instrument,
+  type Item,
+  MODES,
   MODE_NUMBERS,
   MODE_OF_NUMBER,
   type Mode,
@@ -27,7 +29,7 @@ export interface Gap {
   readonly reason: string;
 }
 
-/** The gateway does not stream this; it is asked again on the next connection. */
+/** The gateway does not stream this: it knows no such instrument, or has no room for it now. */
 export interface Rejection {
   readonly instrument: Instrument;
   readonly mode: Mode;
@@ -59,6 +61,7 @@ export interface ClientOptions {
 }
 
 const SYMBOLS_PER_MESSAGE = 1000;
+const STATUS_ID = "status";
 const LOST = 1006;
 
 export class GatewayClient {
@@ -311,6 +314,11 @@ export class GatewayClient {
       case "subscribe_orders":
         this.#answered(message.request_id);
         return;
+      case "status":
+        for (const item of message.subscriptions ?? []) {
+          for (const mode of MODES) this.#judge(item, mode);
+        }
+        return;
       case undefined:
         if (message.status === "error") this.#complained(message);
         return;
@@ -324,6 +332,7 @@ export class GatewayClient {
     this.#enter("live");
     for (const id of this.#ask("subscribe", this.#wants.all())) this.#replay.add(id);
     if (this.#orders.size > 0) this.#replay.add(this.#sayOrders("subscribe_orders"));
+    this.#send({ action: "subscribe_status", request_id: STATUS_ID });
     this.#closeGap();
     this.#watch();
   }
@@ -339,14 +348,18 @@ export class GatewayClient {
   #acknowledged(message: Extract<ServerMessage, { type: "subscribe" | "unsubscribe" }>): void {
     const mode = this.#asked.get(message.request_id ?? "");
     if (mode !== undefined && message.type === "subscribe") {
-      for (const { exchange, symbol, status, message: text } of message.subscriptions ?? []) {
-        const instrument = { exchange, symbol };
-        const refusal = status === "error" ? (text ?? "refused") : undefined;
-        this.#wants.refuse(instrument, mode, refusal);
-        if (refusal !== undefined) this.#emit("rejected", { instrument, mode, message: refusal });
-      }
+      for (const item of message.subscriptions ?? []) this.#judge(item, mode);
     }
     this.#answered(message.request_id);
+  }
+
+  /** Note whether something wanted is streamed, and tell if it is not. */
+  #judge({ exchange, symbol, status, message }: Item, mode: Mode): void {
+    const instrument = { exchange, symbol };
+    const refusal = status === "error" ? (message ?? "refused") : undefined;
+    if (this.#wants.refuse(instrument, mode, refusal) && refusal !== undefined) {
+      this.#emit("rejected", { instrument, mode, message: refusal });
+    }
   }
 
   #answered(id: string | undefined): void {
@@ -356,6 +369,7 @@ export class GatewayClient {
   }
 
   #complained({ code, message, request_id }: { code: string; message: string; request_id?: string }): void {
+    if (request_id === STATUS_ID) return; // a gateway that does not know it yet
     this.#emit("problem", { code, message });
     if (this.#status !== "connecting") {
       this.#answered(request_id);

@@ -5,6 +5,7 @@ export type Mode = "ltp" | "quote" | "depth";
 
 /** The protocol's numbers of the modes. */
 export const MODE_NUMBERS: Readonly<Record<Mode, 1 | 2 | 3>> = { ltp: 1, quote: 2, depth: 3 };
+export const MODES: readonly Mode[] = ["ltp", "quote", "depth"];
 export const MODE_OF_NUMBER: Readonly<Record<number, Mode>> = { 1: "ltp", 2: "quote", 3: "depth" };
 
 /** An instrument by OpenAlgo's names, such as `{ exchange: "NSE", symbol: "INFY" }`. */
@@ -89,7 +90,7 @@ interface Acknowledged {
   readonly request_id?: string;
 }
 
-interface Item extends Instrument {
+export interface Item extends Instrument {
   readonly status: "success" | "error";
   readonly message?: string;
 }
@@ -99,7 +100,8 @@ export type ServerMessage =
   | { type: "auth"; status: "success"; broker: string; user_id: string }
   | ({ type: "subscribe"; subscriptions?: Item[] } & Acknowledged)
   | ({ type: "unsubscribe"; successful?: Item[]; failed?: Item[] } & Acknowledged)
-  | ({ type: "subscribe_orders" | "unsubscribe_orders" } & Acknowledged)
+  | ({ type: "subscribe_orders" | "unsubscribe_orders" | "subscribe_status" } & Acknowledged)
+  | { type: "status"; subscriptions?: Item[] }
   | ({ type: "market_data"; mode: number; data: Depth; broker: string } & Instrument)
   | OrderUpdate
   | { type: "pong"; _pingId?: string }

@@ -58,10 +58,11 @@ export class Wants {
     for (const listener of [...want.listeners]) guarded(listener, tick);
   }
 
-  /** Note why something is not streamed, or that it is. */
-  refuse(instrument: Instrument, mode: Mode, refusal: string | undefined): void {
+  /** Note why something is not streamed, or that it is; return whether it is wanted at all. */
+  refuse(instrument: Instrument, mode: Mode, refusal: string | undefined): boolean {
     const want = this.find(instrument, mode);
     if (want !== undefined) want.refusal = refusal;
+    return want !== undefined;
   }
 
   /** Return what is wanted, with the newest that is known of it. */

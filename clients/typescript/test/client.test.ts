@@ -246,6 +246,31 @@ test("what the gateway does not have is told, with its words", LIMIT, async (t) 
   assert.deepEqual(rejections, [{ instrument, mode: "quote", message }]);
 });
 
+test("what the pool has no place for is told, and no longer when it has", LIMIT, async (t) => {
+  const { client, gateway, rejections, live } = start(t);
+  client.subscribe([INFY, NIFTY], "quote", () => undefined);
+  await live();
+  await until(() => gateway.of("subscribe_status").length === 1);
+  const item = { ...INFY, status: "error", message: "full" };
+  gateway.socket.say({ type: "status", status: "partial", subscriptions: [item] });
+  assert.deepEqual(rejections, [{ instrument: INFY, mode: "quote", message: "full" }]);
+  assert.equal(client.refusal(INFY, "quote"), "full");
+  gateway.socket.say({ type: "status", subscriptions: [{ ...INFY, status: "success" }] });
+  assert.equal(client.refusal(INFY, "quote"), undefined);
+  assert.equal(rejections.length, 1);
+});
+
+test("a gateway that tells of no places is as good", LIMIT, async (t) => {
+  const { client, gateway, live } = start(t);
+  const problems: string[] = [];
+  client.on("problem", ({ code }) => problems.push(code));
+  await live();
+  await until(() => gateway.of("subscribe_status").length === 1);
+  const { request_id } = gateway.of("subscribe_status")[0] ?? {};
+  gateway.socket.say({ status: "error", code: "INVALID_ACTION", message: "", request_id });
+  assert.deepEqual(problems, []);
+});
+
 test("what is known of an instrument can be asked for while it is wanted", LIMIT, async (t) => {
   const gateway = new FakeGateway();
   gateway.unknown.add("NSE:XXX");

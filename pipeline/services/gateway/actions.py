@@ -6,7 +6,7 @@ of the protocol's table. An action says its own answer or its own error, exactly
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.core.clock import NS_PER_MS
@@ -60,6 +60,7 @@ class Actions:
         self._say(messages.subscribed(done.results, self._desk.broker, request))
         if done.accepted:
             self._desk.acknowledged(self._client, done.accepted)
+            self.tell_status({listed.key for listed, _ in done.accepted}, refused_only=True)
 
     def unsubscribe(self, request: Request) -> None:
         """Give up instruments in a mode, or in all that they have."""
@@ -81,7 +82,7 @@ class Actions:
 
     def list_all(self, request: Request) -> None:
         """Say what the client is subscribed to."""
-        items = self._holdings.list()
+        items = self._holdings.list(self._owner)
         self._charge(len(items))
         orders, broker = self._holdings.wants_orders, self._desk.broker
         self._say(messages.subscriptions(items, with_orders=orders, broker=broker, request=request))
@@ -89,12 +90,34 @@ class Actions:
     def subscribe_orders(self, request: Request) -> None:
         """Have order updates sent."""
         self._holdings.set_orders(True)
-        self._say(messages.orders("subscribe_orders", "Subscribed to order updates", request))
+        self._say(messages.agreed("subscribe_orders", "Subscribed to order updates", request))
 
     def unsubscribe_orders(self, request: Request) -> None:
         """Have no more order updates sent."""
         self._holdings.set_orders(False)
-        self._say(messages.orders("unsubscribe_orders", "Unsubscribed from order updates", request))
+        self._say(messages.agreed("unsubscribe_orders", "Unsubscribed from order updates", request))
+
+    def subscribe_status(self, request: Request) -> None:
+        """Say from now on what the pool has no place for; an answer to `subscribe` cannot yet."""
+        self._holdings.wants_status = True
+        self._say(messages.agreed("subscribe_status", "Subscribed to status", request))
+        self._charge(len(self._holdings))
+        self.tell_status(self._holdings.keys(), refused_only=True)
+
+    def unsubscribe_status(self, request: Request) -> None:
+        """Say no more of it."""
+        self._holdings.wants_status = False
+        self._say(messages.agreed("unsubscribe_status", "Unsubscribed from status", request))
+
+    def tell_status(self, keys: Set[int], *, refused_only: bool = False) -> None:
+        """Say which of these instruments have no place, if that is wanted."""
+        if not self._holdings.wants_status:
+            return
+        items = self._holdings.places(self._owner, keys)
+        if refused_only:
+            items = [item for item in items if item["status"] != "success"]
+        if items:
+            self._say(messages.status(items, self._desk.broker))
 
     def broker_info(self, request: Request) -> None:
         """Say whose ticks these are, and whether they flow."""
@@ -111,6 +134,10 @@ class Actions:
 
     def pong(self, request: Request) -> None:
         """Take a client's answer to pings that it believes to have had."""
+
+    @property
+    def _owner(self) -> str:
+        return self._principal.owner or ""
 
     @property
     def _principal(self) -> Principal:
@@ -158,6 +185,8 @@ ACTIONS: Final[dict[str, Action]] = {
     "unsubscribe_all": Action(Actions.unsubscribe_all),
     "subscribe_orders": Action(Actions.subscribe_orders, needs_owner=True),
     "unsubscribe_orders": Action(Actions.unsubscribe_orders),
+    "subscribe_status": Action(Actions.subscribe_status, needs_owner=True),
+    "unsubscribe_status": Action(Actions.unsubscribe_status),
     "get_subscriptions": Action(Actions.list_all),
     "get_broker_info": Action(Actions.broker_info, needs_owner=True),
     "get_supported_brokers": Action(Actions.supported_brokers, needs_key=False),

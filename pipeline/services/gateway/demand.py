@@ -25,6 +25,8 @@ WORDS: Final = {int(Mode.LTP): "ltp", int(Mode.QUOTE): "quote", int(Mode.FULL): 
 _GATHER_S: Final = 0.02
 #: After a refusal or while the control process is away.
 _AGAIN_S: Final = 5.0
+#: As many as are asked for at once: an answer names no more refused ones than these.
+_ASKED_MAX: Final = 1000
 #: What is under way at the end is not waited for: the pool's grace covers it.
 _JOIN_S: Final = 0.2
 
@@ -82,18 +84,23 @@ class Pool(Protocol):
 class Asker:
     """Has the pool want what is wished, in a thread of its own, again and again until it does.
 
-    pool: makes what is asked, in that thread. refused: told how many were not accepted.
+    pool: makes what is asked, in that thread. refused: told how many were not accepted. tell: told
+    which have no place now, {token: why}, whenever they are others than before; in that thread.
     """
 
-    def __init__(self, owner: str, pool: Callable[[], Pool], refused: Callable[[int], object]):
+    def __init__(
+        self, owner: str, pool: Callable[[], Pool], refused: Callable[[int], object],
+        *, tell: Callable[[dict[int, str]], object] = lambda without: None,
+    ) -> None:  # fmt: skip
         self._owner = owner
         self._make_pool = pool
         self._refused = refused
+        self._tell = tell
         self._news = threading.Condition()
         self._wishes: dict[int, int] = {}
         self._dirty = False
         self._closed = False
-        self._without: set[int] = set()  # refused, and counted as such
+        self._without: dict[int, str] = {}  # refused, and counted as such: why
         self._thread = threading.Thread(target=self._run, name=f"demand-{owner}", daemon=True)
         self._thread.start()
 
@@ -114,6 +121,7 @@ class Asker:
     def _run(self) -> None:
         pool = self._make_pool()
         asked: dict[int, int] = {}
+        told: dict[int, str] = {}
         pause_s = None
         while True:
             with self._news:
@@ -125,10 +133,14 @@ class Asker:
                 self._dirty = False
                 wishes = self._wishes
             pause_s = None if self._bring(pool, asked, wishes) else _AGAIN_S
+            if self._without.keys() != told.keys():
+                told = dict(self._without)
+                self._tell(dict(told))
         pool.close()
 
     def _bring(self, pool: Pool, asked: dict[int, int], wishes: dict[int, int]) -> bool:
         """Ask for the difference; return whether all of it is had now."""
+        self._without = {token: why for token, why in self._without.items() if token in wishes}
         try:
             gone: list[int | str] = [token for token in asked if token not in wishes]
             if gone:
@@ -142,13 +154,17 @@ class Asker:
 
     def _raise(self, pool: Pool, asked: dict[int, int], wishes: dict[int, int], mode: int) -> bool:
         more = [t for t, wanted in wishes.items() if wanted == mode and asked.get(t) != mode]
-        if not more:
-            return True
+        parts = [more[start : start + _ASKED_MAX] for start in range(0, len(more), _ASKED_MAX)]
+        return all([self._raise_part(pool, asked, part, mode) for part in parts])
+
+    def _raise_part(self, pool: Pool, asked: dict[int, int], more: list[int], mode: int) -> bool:
         result = pool.subscribe(Subscribe(instruments=list(more), mode=WORDS[mode], partial=True))
-        refused = {int(refusal.instrument) for refusal in result.refused}
+        refused = {int(refusal.instrument): refusal.text for refusal in result.refused}
         asked.update((token, mode) for token in more if token not in refused)
-        self._refused(len(refused - self._without))
-        self._without = (self._without - set(more)) | refused
+        self._refused(len(refused.keys() - self._without.keys()))
+        for token in more:
+            self._without.pop(token, None)
+        self._without |= refused
         if refused:
             _log.warning(
                 f"{len(refused)} of {len(more)} instruments that clients of {self._owner} want "
@@ -159,16 +175,21 @@ class Asker:
 
 
 class Demand:
-    """The wishes of all owners, brought to the pool of an instance."""
+    """The wishes of all owners, brought to the pool of an instance.
+
+    refused, tell: as an `Asker` calls them, in its thread; `tell` has the owner first.
+    """
 
     def __init__(
         self, paths: InstancePaths, *, linger_ns: int, mode_of: Callable[[str, int], int],
         refused: Callable[[int], object],
+        tell: Callable[[str, dict[int, str]], object] = lambda owner, without: None,
     ) -> None:  # fmt: skip
         self._paths = paths
         self._linger_ns = linger_ns
         self._mode_of = mode_of
         self._refused = refused
+        self._tell = tell
         self._wishes: dict[str, Wishes] = {}
         self._askers: dict[str, Asker] = {}
         self._news: set[str] = set()
@@ -204,7 +225,9 @@ class Demand:
     def _ask(self, owner: str) -> None:
         asker = self._askers.get(owner)
         if asker is None:
-            asker = Asker(owner, lambda: self._keeper(owner), self._refused)
+            asker = Asker(
+                owner, lambda: self._keeper(owner), self._refused, tell=partial(self._tell, owner)
+            )
             self._askers[owner] = asker
         asker.ask(self._wishes[owner].wanted)
 

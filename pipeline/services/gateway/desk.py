@@ -61,6 +61,7 @@ class Desk:
         self._keys = keys
         self._is_connected = is_connected
         self._snapshot = snapshot
+        self._without: dict[str, dict[int, str]] = {}
 
     def adapter_status(self) -> str:
         """Return "connected" or "disconnected"."""
@@ -82,6 +83,23 @@ class Desk:
             return _NOT_STREAMED.format(symbol=listed.symbol, exchange=listed.exchange)
         self._index.add(owner, token, listed.key, mode, self.clients[client].outbox)
         return None
+
+    def refusal(self, owner: str, listed: Listed) -> str | None:
+        """Return why the pool has no place for it now, None if that is not known to be so."""
+        return self._without.get(owner, {}).get(self._names.token(listed))
+
+    def follow(self, owner: str, without: dict[int, str]) -> None:
+        """Learn what of an owner's has no place now, {token: why}, and tell who wants to know."""
+        changed = self._without.get(owner, {}).keys() ^ without.keys()
+        self._without[owner] = without
+        table = self._index.table(owner)
+        keys = {entry.key for token in changed for entry in table.get(token, ())}
+        if not keys:
+            return
+        for session in list(self.clients):
+            principal = session.principal
+            if session.wants_status and principal is not None and principal.owner == owner:
+                session.places_changed(keys)
 
     def acknowledged(self, client: Session, accepted: Sequence[tuple[Listed, int]]) -> None:
         """Send the last known ticks of what was subscribed to, if that is wanted."""

@@ -6,7 +6,7 @@ already is not asked of the desk again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.services.gateway import messages
@@ -47,6 +47,7 @@ class Holdings:
         self._instruments_max = instruments_max
         self._held: dict[tuple[str, str], _Held] = {}
         self.wants_orders = False
+        self.wants_status = False
 
     def __len__(self) -> int:
         return len(self._held)
@@ -89,9 +90,24 @@ class Holdings:
             self._give_up(name, None)
         return gone
 
-    def list(self) -> list[Result]:
-        """Return an entry for each instrument and mode."""
-        return [messages.item_done(item, self._desk.broker, mode) for item, mode in self._records()]
+    def places(self, owner: str, keys: Set[int]) -> list[Result]:
+        """Return an entry for each instrument of these keys: an error for what has no place."""
+        return [
+            self._result(owner, Item(symbol, exchange), held.listed, None)
+            for (exchange, symbol), held in self._held.items()
+            if held.listed.key in keys
+        ]
+
+    def keys(self) -> set[int]:
+        """Return the keys of all instruments."""
+        return {held.listed.key for held in self._held.values()}
+
+    def list(self, owner: str) -> list[Result]:
+        """Return an entry for each instrument and mode; an error for what has no place."""
+        return [
+            self._result(owner, item, self._held[item.exchange, item.symbol].listed, mode)
+            for item, mode in self._records()
+        ]
 
     def set_orders(self, wanted: bool) -> None:
         """Have order updates sent, or not any more."""
@@ -104,6 +120,7 @@ class Holdings:
         """Give up everything."""
         self.unsubscribe_all()
         self.set_orders(False)
+        self.wants_status = False
 
     def _take(self, owner: str, item: Item, mode: int) -> Listed | str:
         """Return the instrument that is now sent; else why it is not."""
@@ -121,6 +138,12 @@ class Holdings:
             return problem
         self._held.setdefault(name, _Held(listed, set())).modes.add(mode)
         return listed
+
+    def _result(self, owner: str, item: Item, listed: Listed, mode: int | None) -> Result:
+        refusal = self._desk.refusal(owner, listed)
+        if refusal is not None:
+            return messages.item_failed(item, self._desk.broker, refusal)
+        return messages.item_done(item, self._desk.broker, mode)
 
     def _find(self, owner: str, item: Item) -> Listed | None:
         if not item.can_exist:

@@ -197,9 +197,22 @@ def unsubscribed(
     )
 
 
-def orders(action: str, text: str, request: Request) -> bytes:
-    """Return the answer to `subscribe_orders` and `unsubscribe_orders`."""
+def agreed(action: str, text: str, request: Request) -> bytes:
+    """Return the answer to `subscribe_orders` and the like, which name no instruments."""
     return encode({"type": action, "status": "success", "message": text, **_request_id(request)})
+
+
+def status(items: Sequence[Mapping[str, object]], broker: str) -> bytes:
+    """Return what has no place in the pool, or has one again: said when it changes."""
+    failed = any(item["status"] != "success" for item in items)
+    return encode(
+        {
+            "type": "status",
+            "status": "partial" if failed else "success",
+            "subscriptions": items,
+            "broker": broker,
+        }
+    )
 
 
 def subscriptions(

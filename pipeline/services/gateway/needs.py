@@ -48,6 +48,9 @@ class Desk(Protocol):
     def acknowledged(self, client: Session, accepted: Sequence[tuple[Listed, int]]) -> None:
         """Learn that the answer to a subscription was said: last known ticks may follow."""
 
+    def refusal(self, owner: str, listed: Listed) -> str | None:
+        """Return why the pool has no place for it now, None if that is not known to be so."""
+
     def unsubscribe(self, client: Session, listed: Listed, mode: int | None) -> None:
         """Send no more of one mode; None: of the instrument."""
 

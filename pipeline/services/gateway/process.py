@@ -92,6 +92,7 @@ class Gateway:
             paths.name, name="gateway", shm_directory=paths.root, wait_s=_ATTACH_WITHIN_S,
             buffer_ticks=BATCH_TICKS, instruments_file=config.instruments_file,
         )  # fmt: skip
+        self._loop: asyncio.AbstractEventLoop | None = None
         dirty: list[Outbox] = []
         self.fanout = Fanout(
             self.index, self._encoder, self.sums, dirty, owner_of=self.market.owner_of,
@@ -124,9 +125,13 @@ class Gateway:
         def refused(count: int) -> None:
             self.demand_refused += count
 
+        def tell(owner: str, without: dict[int, str]) -> None:
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self.desk.follow, owner, without)
+
         return Demand(
             paths, linger_ns=int(self._config.linger_s * NS_PER_S), mode_of=self.index.mode,
-            refused=refused,
+            refused=refused, tell=tell,
         )  # fmt: skip
 
     def _make_desk(self, config: Config) -> Desk:
@@ -147,7 +152,7 @@ class Gateway:
 
     async def run(self) -> int:
         """Serve until SIGTERM, or until the instance has ended."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         raise_descriptor_limit(self._config.connections_max)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._config.socket_bytes)

@@ -13,7 +13,7 @@ connection is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 from pipeline.core.clock import NS_PER_S, real_ns
@@ -109,6 +109,11 @@ class Session:
         return self._holdings.wants_orders
 
     @property
+    def wants_status(self) -> bool:
+        """Whether the client is to be told what the pool has no place for."""
+        return self._holdings.wants_status
+
+    @property
     def next_ns(self) -> int:
         """When `tick` has something to do, if nothing else happens; 0 = never."""
         due = [self._refuse_at_ns, self.pause_until_ns]
@@ -161,6 +166,11 @@ class Session:
         if not self.closed:
             self._error("AUTHENTICATION_ERROR", "API key was revoked or has expired")
             self._end_with(CLOSE_UNAUTHENTICATED, "key revoked")
+
+    def places_changed(self, keys: Set[int]) -> None:
+        """Learn which instruments have lost their place in the pool, or have one again."""
+        if not self.closed and self.principal is not None:
+            self._actions.tell_status(keys)
 
     def ended(self) -> None:
         """Give up what the client had; again is nothing."""

@@ -39,6 +39,7 @@ class FakeDesk:
         self.checking: list[tuple[Session, str]] = []
         self.listed = {name: Listed(i + 1, name[1], name[0]) for i, name in enumerate(NAMES)}
         self.refusals: dict[str, str] = {}
+        self.without: dict[str, str] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.now_ns = START_NS
 
@@ -67,6 +68,9 @@ class FakeDesk:
 
     def acknowledged(self, client: Session, accepted: Sequence[tuple[Listed, int]]) -> None:
         self.calls.append(("acknowledged", [(each.symbol, mode) for each, mode in accepted]))
+
+    def refusal(self, owner: str, listed: Listed) -> str | None:
+        return self.without.get(listed.symbol)
 
     def unsubscribe(self, client: Session, listed: Listed, mode: int | None) -> None:
         self.calls.append(("unsubscribe", listed.symbol, mode))

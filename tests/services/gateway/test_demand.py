@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from pipeline.core.control import Subscribe
 from pipeline.services.gateway.demand import Asker, Demand, Wishes
 from pipeline.shm.names import InstancePaths
@@ -45,7 +47,7 @@ class Book:
             else:
                 refused.append(Refusal(token, "capacity", "full"))
         count = len(request.instruments)
-        return SubscribeResult(count, count - len(refused), refused=tuple(refused))
+        return SubscribeResult(count, count - len(refused), refused=tuple(refused[:1000]))
 
     def unsubscribe(self, instruments: list[int | str]) -> int:
         return sum(self.wanted.pop(int(token), "") != "" for token in instruments)
@@ -66,6 +68,35 @@ def test_the_pool_is_asked_for_the_difference() -> None:
     wait_for(lambda: book.wanted == {3: "ltp"}, "the other one")
     asker.close()
     assert book.closed.is_set() and sum(refused) == 1
+
+
+def test_however_many_are_refused_all_of_them_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An answer names the first thousand refused ones; what it does not name is not accepted."""
+    monkeypatch.setattr("pipeline.services.gateway.demand._AGAIN_S", 0.05)
+    book, refused, told = Book(100), list[int](), list[dict[int, str]]()
+    asker = Asker("alice", lambda: book, refused.append, tell=told.append)
+    asker.ask(dict.fromkeys(range(3000), 1))
+    wait_for(lambda: sum(refused) == 2900, "all refusals")
+    wait_for(lambda: told and told[-1] == dict.fromkeys(range(100, 3000), "full"), "which")
+    book.room = 3000
+    wait_for(lambda: len(book.wanted) == 3000, "all of them to be wanted")
+    wait_for(lambda: told[-1] == {}, "that to be told")
+    asker.ask({1: 1, 2: 1})
+    wait_for(lambda: book.wanted.keys() == {1, 2}, "the rest to be let go of")
+    asker.close()
+    assert sum(refused) == 2900
+
+
+def test_what_nobody_wishes_any_more_is_refused_no_longer() -> None:
+    book, told = Book(1), list[dict[int, str]]()
+    asker = Asker("alice", lambda: book, lambda count: None, tell=told.append)
+    asker.ask({1: 1, 2: 1})
+    wait_for(lambda: told == [{2: "full"}], "the refusal")
+    asker.ask({1: 1})
+    wait_for(lambda: told == [{2: "full"}, {}], "nothing to be refused")
+    asker.close()
 
 
 def test_each_owner_is_a_client_of_its_own_and_a_restart_of_control_is_outlived(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 from pipeline.services.gateway.limits import Limits
@@ -75,6 +76,32 @@ def test_a_desk_that_refuses_is_an_items_error_and_tried_again() -> None:
     assert holding(client) == {("INFY", "LTP")}
     client.desk.refusals.clear()
     assert subscribed(client, symbols=["NSE:TCS"], mode=1) == ["success"]
+
+
+def test_what_has_no_place_is_told_to_who_wants_it_and_listed() -> None:
+    client = authenticated()
+    client.desk.without["TCS"] = "full"
+    symbols = ["NSE:TCS", "NSE:INFY"]
+    assert len(client.send({"action": "subscribe", "symbols": symbols, "mode": 1})) == 1
+    tcs = {
+        "symbol": "TCS", "exchange": "NSE", "status": "error", "message": "full",
+        "broker": "zerodha",
+    }  # fmt: skip
+    told = {"type": "status", "status": "partial", "subscriptions": [tcs], "broker": "zerodha"}
+    assert client.send({"action": "subscribe_status"})[1:] == [told]
+    assert client.send({"action": "subscribe", "symbols": symbols, "mode": 3})[1:] == [told]
+    (answer,) = client.send({"action": "get_subscriptions"})
+    found = [(item["symbol"], item["status"]) for item in answer["subscriptions"]]
+    assert sorted(found) == [("INFY", "success")] * 2 + [("TCS", "error")] * 2
+    client.desk.without.clear()
+    client.raw.clear()
+    client.session.places_changed({client.desk.listed["NSE", "TCS"].key, 10**6})
+    (news,) = map(json.loads, client.raw)
+    assert (news["type"], news["status"], len(news["subscriptions"])) == ("status", "success", 1)
+    client.send({"action": "unsubscribe_status"})
+    client.raw.clear()
+    client.session.places_changed({client.desk.listed["NSE", "TCS"].key})
+    assert client.raw == []
 
 
 def test_names_that_cannot_be_are_not_looked_up() -> None:

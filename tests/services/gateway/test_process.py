@@ -171,6 +171,39 @@ def test_order_updates_reach_their_owners_clients_once(
     play(tmp_path, story)
 
 
+def test_no_place_in_the_pool_is_told_to_the_owners_clients_that_ask(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        told, untold, foreign = [await ground.client(o) for o in ("alice", "alice", "bob")]
+        for client in (told, untold, foreign):
+            await subscribed(client, shares[:3], 1)
+        for client in (told, foreign):
+            client.send(action="subscribe_status")
+            assert (await client.answer("subscribe_status"))["status"] == "success"
+        desk, (first, second) = ground.gateway.desk, tokens(shares[:2])
+        for without in (
+            {first: "full", second: "full"},
+            {second: "full"},
+            {second: "other", 5: "x"},
+        ):
+            desk.follow("alice", without)
+        for client in (told, untold, foreign):
+            client.send(action="ping")
+            await client.answer("pong")
+        names = [share.tradingsymbol for share in shares]
+        found = [
+            [(item["symbol"], item["status"]) for item in message["subscriptions"]]
+            for message in told.told
+        ]
+        assert found == [
+            [(names[0], "error"), (names[1], "error")], [(names[0], "success")],
+        ]  # fmt: skip
+        assert untold.told == foreign.told == []
+
+    play(tmp_path, story)
+
+
 class User:
     """A client with random wishes, and what it must have got."""
 
