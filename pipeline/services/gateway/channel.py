@@ -75,6 +75,12 @@ class Receiver(Protocol):
     def wrote(self) -> None:
         """Learn that there is something on its way."""
 
+    def bothered(self) -> None:
+        """Learn of a frame that is no whole message: a ping, a pong, a fragment."""
+
+    def closing(self) -> None:
+        """Learn that the close frame was the last that is sent; told once."""
+
 
 class Channel(WSListener):
     """A client's WebSocket; `receiver` is set before the handshake is answered."""
@@ -110,9 +116,9 @@ class Channel(WSListener):
             self.write(frame(PING, b""))
 
     def write(self, frames: bytes) -> None:
-        """Send whole frames."""
+        """Send whole frames, unless a close frame was sent: nothing may come behind that."""
         raw = self._raw
-        if raw is not None and not raw.is_closing():
+        if raw is not None and not self.closing and not raw.is_closing():
             self.written += len(frames)
             raw.write(frames)
             self.receiver.wrote()
@@ -123,14 +129,21 @@ class Channel(WSListener):
             return
         payload = b"" if code == CLOSE_NO_CODE else close_payload(code, reason)
         self.write(frame(CLOSE, payload))
-        self.closing = True
+        self.end_sending()
         if self._raw is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(CLOSE_WITHIN_S, self.abort)
 
+    def end_sending(self) -> None:
+        """Send nothing more: a close frame is on its way, or there is no way any more."""
+        if not self.closing:
+            self.closing = True
+            self.receiver.closing()
+
     def abort(self) -> None:
         """End the socket at once, with whatever was not sent."""
-        self.closing = self.broken = True
+        self.end_sending()
+        self.broken = True
         if self._raw is not None:
             self._raw.abort()
 
@@ -179,7 +192,10 @@ class Channel(WSListener):
             return
         elif opcode == PING:
             self.write(frame_of_pong(frame))
-        elif opcode != PONG:
+            self.receiver.bothered()
+        elif opcode == PONG:
+            self.receiver.bothered()
+        else:
             self._on_data(opcode, frame)
 
     def pause_writing(self) -> None:
@@ -194,7 +210,8 @@ class Channel(WSListener):
         """Learn that the socket is gone."""
         if self._timer is not None:
             self._timer.cancel()
-        self.closing = self.broken = True
+        self.end_sending()
+        self.broken = True
         self._transport = self._raw = None
 
     def fail(self, code: int, reason: str) -> None:
@@ -224,6 +241,7 @@ class Channel(WSListener):
         else:
             self._fragmented, self._parts_bytes = True, size
             self._parts.append(payload)
+            self.receiver.bothered()
 
     def _is_text(self, payload: bytes, *, last: bool) -> bool:
         try:

@@ -28,8 +28,8 @@ class Client:
     """
 
     __slots__ = (
-        "address", "attend", "channel", "outbox", "pinged_mono_ns", "progress_mono_ns", "session",
-        "taken", "talk", "watch",
+        "address", "attend", "channel", "longest_answer", "outbox", "pinged_mono_ns",
+        "progress_mono_ns", "session", "taken", "talk", "watch",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +43,7 @@ class Client:
         self.watch = watch
         self.outbox: Outbox
         self.session: Session
+        self.longest_answer = 0  # bytes: one answer is never too much to wait for
         self.taken = 0
         self.progress_mono_ns = 0
         self.pinged_mono_ns = 0
@@ -66,6 +67,7 @@ class Client:
         """Send an answer."""
         self.talk.messages_out += 1
         self.talk.bytes_out += len(payload)
+        self.longest_answer = max(self.longest_answer, len(payload))
         self.channel.say(payload)
 
     def look_again(self) -> None:
@@ -85,6 +87,15 @@ class Client:
     def wrote(self) -> None:
         """Learn that bytes are on their way."""
         self.watch(self)
+
+    def bothered(self) -> None:
+        """Count a frame that says nothing as a message; too many are read more slowly."""
+        self.session.bothered(monotonic_ns())
+        self.look_again()
+
+    def closing(self) -> None:
+        """Learn that nothing more is sent."""
+        self.outbox.close()
 
     def is_stalled(self, now_ns: int, limit_ns: int) -> bool | None:
         """Return whether nothing was taken for too long; None when nothing is on its way."""

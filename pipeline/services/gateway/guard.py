@@ -44,6 +44,7 @@ class GuardCounters:
 
     full: int = 0
     address_full: int = 0
+    address_arriving: int = 0
     address_banned: int = 0
     wrong_keys: int = 0
     bans: int = 0
@@ -57,6 +58,7 @@ class _Present:
 
 @dataclass(slots=True)
 class _Sums:
+    arriving: dict[str, int] = field(default_factory=dict)  # by address, their handshake under way
     connections: int = 0
     unauthenticated: int = 0  # of addresses that are counted
     of_address: dict[str, _Present] = field(default_factory=dict)
@@ -82,6 +84,31 @@ class Guard:
     def remembered(self) -> int:
         """How many addresses are remembered for wrong keys or a ban."""
         return len(self._wrong) + len(self._banned_until_ns)
+
+    def arrive(self, peer: str) -> bool:
+        """Count a socket whose handshake has not come; return whether it may wait for that.
+
+        Behind a proxy nobody knows yet who it is from, and a proxy does not connect for nothing.
+        """
+        address = self._counted(peer)
+        if address is None:
+            return True
+        present = self._sums.of_address.get(address, _Present())
+        arriving = self._sums.arriving.get(address, 0)
+        if present.connections + arriving >= self.limits.connections_per_address:
+            self.counters.address_arriving += 1
+            return False
+        self._sums.arriving[address] = arriving + 1
+        return True
+
+    def arrived(self, peer: str) -> None:
+        """Count it no more: its handshake came, or it is gone."""
+        address = self._counted(peer)
+        if address is None:
+            return
+        self._sums.arriving[address] -= 1
+        if not self._sums.arriving[address]:
+            del self._sums.arriving[address]
 
     def admit(self, peer: str, now_ns: int) -> Visit | Refusal:
         """Count a new connection and return its visit, or say why it may not be."""

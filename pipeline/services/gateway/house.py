@@ -81,17 +81,17 @@ class House:
         self.talk = Talk()
         self.connects = 0
         self.disconnects = 0
-        self.server = Server(
-            admit=self._admit, left=self._left,
-            sockets_max=config.connections_max + _HANDSHAKES_MAX,
-            message_bytes=config.message_bytes, buffer_bytes=config.buffer_bytes,
-        )  # fmt: skip
         self._config = config
         self._desk = desk
         self._sums = sums
         self._dirty = dirty
         self._limits = limits_of(config)
         self._guard = Guard(self._limits, config.trusted_proxies)
+        self.server = Server(
+            arrive=self._guard.arrive, arrived=self._guard.arrived, admit=self._admit,
+            left=self._left, sockets_max=config.connections_max + _HANDSHAKES_MAX,
+            message_bytes=config.message_bytes, buffer_bytes=config.buffer_bytes,
+        )  # fmt: skip
         self._origins = pages | frozenset(config.origins)
         self._clients: dict[Channel, Client] = {}
         self._attended: dict[Client, None] = {}
@@ -144,7 +144,9 @@ class House:
         )  # fmt: skip
         if refused is not None:
             return Refused(_FORBIDDEN, refused)
-        address = self._guard.client_address(peer, headers.get("X-Forwarded-For"))
+        # Some proxies add a header of their own instead of another entry, below the client's.
+        forwarded = ",".join(headers.getall("X-Forwarded-For", [])) or None
+        address = self._guard.client_address(peer, forwarded)
         now_ns = monotonic_ns()
         visit = self._guard.admit(address, now_ns)
         if isinstance(visit, Refusal):
@@ -200,7 +202,7 @@ class House:
             stalled = client.is_stalled(now_ns, limit_ns)
             if stalled is None:
                 del self._watched[client]
-            elif stalled or client.channel.buffered > backlog:
+            elif stalled or client.channel.buffered > backlog + client.longest_answer:
                 self._cut(client, stalled=stalled)
 
     def _cut(self, client: Client, *, stalled: bool) -> None:
@@ -219,8 +221,8 @@ class House:
         cut_ns = int(self._config.silent_after_s * NS_PER_S)
         for channel, client in list(self._clients.items()):
             seen_ns = channel.seen_mono_ns
-            if now_ns - seen_ns < ping_ns:
-                continue
+            if now_ns - seen_ns < ping_ns or channel.closing or client.session.pause_until_ns:
+                continue  # who is not read cannot be heard
             if client.pinged_mono_ns <= seen_ns:
                 client.pinged_mono_ns = now_ns
                 channel.ping()

@@ -51,7 +51,11 @@ class Inbox:
 
     def charge_items(self, count: int, now_ns: int) -> None:
         """Count a message that names many instruments as several."""
-        self._bucket.take(now_ns, count // _ITEMS_PER_MESSAGE)
+        self.charge(count // _ITEMS_PER_MESSAGE, now_ns)
+
+    def charge(self, count: int, now_ns: int) -> None:
+        """Count so many messages that were none, or that cost as much."""
+        self._bucket.take(now_ns, count)
 
     def pause_until_ns(self, now_ns: int) -> int:
         """Return until when nothing more is to be read; 0: read on."""

@@ -1,7 +1,9 @@
 """Instruments as clients name them, from the instrument list. Floor 4; reads a file.
 
 OpenAlgo's names, and the broker's own where they are the same. Every name that a client was given
-has a number of its own within its owner, by which all else knows it.
+has a number of its own within its owner, by which all else knows it. A new list may give a name to
+another instrument, as exchanges give numbers anew: then the name gets another number, too, and who
+has it already keeps what he has.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ class Names:
         self._file = file
         self._introduce = introduce
         self._catalogue: Catalogue | None = None
-        self._keys: dict[tuple[str, str, str], Listed] = {}
+        self._keys: dict[tuple[str, str, str], tuple[Listed, Catalogue]] = {}
         self._tokens: list[int] = []
 
     def load(self) -> None:
@@ -53,10 +55,10 @@ class Names:
 
     def find(self, owner: str, exchange: str, symbol: str) -> Listed | None:
         """Return the instrument of exactly these names; None if there is none."""
-        listed = self._keys.get((owner, exchange, symbol))
-        if listed is not None:
-            return listed
         catalogue = self._catalogue
+        known = self._keys.get((owner, exchange, symbol))
+        if known is not None and known[1] is catalogue:
+            return known[0]
         if (
             catalogue is None
             or len(exchange) > _EXCHANGE_LENGTH_MAX
@@ -67,10 +69,13 @@ class Names:
         token = catalogue.get_token(f"{exchange}:{symbol}")
         if token is None:
             return None
-        listed = Listed(len(self._tokens), symbol, exchange)
-        self._tokens.append(token)
-        self._keys[owner, exchange, symbol] = listed
-        self._introduce(listed)
+        if known is not None and self._tokens[known[0].key] == token:
+            listed = known[0]
+        else:
+            listed = Listed(len(self._tokens), symbol, exchange)
+            self._tokens.append(token)
+            self._introduce(listed)
+        self._keys[owner, exchange, symbol] = (listed, catalogue)
         return listed
 
     def token(self, listed: Listed) -> int:

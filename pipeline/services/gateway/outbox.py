@@ -45,7 +45,9 @@ class Outbox:
     throttled: nothing is sent but by `release`, which somebody calls now and then.
     """
 
-    __slots__ = ("_batch", "_dirty", "_flows", "_sums", "_throttled", "_waiting", "_write")
+    __slots__ = (
+        "_batch", "_closed", "_dirty", "_flows", "_sums", "_throttled", "_waiting", "_write",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Outbox:
         self._dirty = dirty
         self._throttled = throttled
         self._flows = True
+        self._closed = False
         self._batch: list[bytes] = []
         self._waiting: dict[int, bytes] = {}
 
@@ -75,6 +78,9 @@ class Outbox:
             batch.append(frame)
             if len(batch) >= FLUSH_FRAMES:
                 self.flush()
+            return
+        if self._closed:
+            self._sums.dropped += 1
             return
         if slot in self._waiting:
             self._sums.conflated += 1
@@ -96,7 +102,7 @@ class Outbox:
 
     def resume(self) -> None:
         """Send what waits, as far as the socket takes it, and all that follows."""
-        self._flows = True
+        self._flows = not self._closed
         if not self._throttled:
             self.release()
 
@@ -114,8 +120,8 @@ class Outbox:
             self._sums.dropped += 1
 
     def close(self) -> None:
-        """Drop all that waits: the client is gone."""
+        """Drop all that waits and all that comes: nothing can be sent to the client any more."""
         self._sums.dropped += len(self)
         self._batch.clear()
         self._waiting.clear()
-        self._flows = False
+        self._flows, self._closed = False, True

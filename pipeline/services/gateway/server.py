@@ -23,8 +23,10 @@ from pipeline.services.gateway.channel import CLOSE_TOO_BIG, Channel
 
 HANDSHAKE_WITHIN_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 4096
+#: Of one socket at a time, so that no client's flood keeps the others waiting.
+_READ_BYTES_MAX: Final = 8192
 #: Frame headers and what one read brings beyond a message that is as long as it may be.
-_READ_SLACK: Final = 2 * READ_BUFFER_BYTES
+_READ_SLACK: Final = 2 * _READ_BYTES_MAX
 #: After a restart all clients come back at once.
 _BACKLOG: Final = 1024
 #: Descriptors for everything but clients: files, segments, the other sockets.
@@ -43,6 +45,8 @@ class Refused(NamedTuple):
     retry_after_s: int = 0
 
 
+Arrive = Callable[[str], bool]
+Arrived = Callable[[str], object]
 Admit = Callable[[str, WSUpgradeRequest, Channel], Refused | None]
 Left = Callable[[Channel], None]
 
@@ -50,14 +54,18 @@ Left = Callable[[Channel], None]
 class Server:
     """Serves WebSockets on a listening socket.
 
-    admit: told of the peer's address, its request and the channel that it will have; sets the
-    channel's receiver, or says why not. left: told when that channel's socket is gone.
+    arrive: told of a peer's address; says whether its handshake is waited for. arrived: told once
+    for each of these, when that wait is over. admit: told of the address, the request and the
+    channel that it will have; sets the channel's receiver, or says why not. left: told when that
+    channel's socket is gone.
     """
 
     def __init__(
-        self, *, admit: Admit, left: Left, sockets_max: int, message_bytes: int,
-        buffer_bytes: int,
+        self, *, arrive: Arrive, arrived: Arrived, admit: Admit, left: Left, sockets_max: int,
+        message_bytes: int, buffer_bytes: int,
     ) -> None:  # fmt: skip
+        self.arrive = arrive
+        self.arrived = arrived
         self.admit = admit
         self.left = left
         self.sockets = 0
@@ -108,26 +116,34 @@ class _Protocol(WSProtocol):  # type: ignore[misc]
         )  # fmt: skip
         self._server = server
         self._peer = ""
+        self._arriving = False
         self._channel: Channel | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._server.sockets += 1
-        if self._server.sockets > self._server.sockets_max:
-            self._server.turned_away += 1
-            transport.abort()
         name = transport.get_extra_info("peername")
         self._peer = name[0] if isinstance(name, tuple) else ""
+        if self._server.sockets <= self._server.sockets_max:
+            self._arriving = self._server.arrive(self._peer)
+        if not self._arriving:
+            self._server.turned_away += 1
+            transport.abort()
         buffer_bytes = self._server.buffer_bytes
         transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.sockets -= 1
+        self._no_longer_arriving()
         super().connection_lost(error)
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.ended()
             self._server.left(channel)
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Let a little be read: picows would double its buffer with each read that fills it."""
+        return super().get_buffer(size_hint)[:_READ_BYTES_MAX]  # type: ignore[no-any-return]
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read, unless it means nothing any more or is more than may be."""
@@ -143,9 +159,16 @@ class _Protocol(WSProtocol):  # type: ignore[misc]
         if channel.unread > channel.receiver.payload_bytes_max + _READ_SLACK:
             channel.fail(CLOSE_TOO_BIG, "message too big")
         elif not channel.closing and self.transport.is_close_frame_sent:
-            channel.broken = channel.failed = channel.closing = True  # picows has closed it
+            channel.broken = channel.failed = True  # picows has closed it
+            channel.end_sending()
+
+    def _no_longer_arriving(self) -> None:
+        if self._arriving:
+            self._arriving = False
+            self._server.arrived(self._peer)
 
     def _upgrade(self, request: WSUpgradeRequest) -> Channel | WSUpgradeResponseWithListener:
+        self._no_longer_arriving()
         channel = Channel()
         refused = self._server.admit(self._peer, request, channel)
         if refused is None:

@@ -132,6 +132,12 @@ class Session:
         self._go_on(now_ns)
         self._refuse_to_hold_more()
 
+    def bothered(self, now_ns: int) -> None:
+        """Count a frame that is no message, so that a flood of these is read more slowly, too."""
+        if not self.closed:
+            self._inbox.charge(1, now_ns)
+            self.pause_until_ns = self._inbox.pause_until_ns(now_ns) or self.pause_until_ns
+
     def tick(self, now_ns: int) -> None:
         """Do what time asks for: the deadline of the key, late answers, messages that waited."""
         if self.closed:

@@ -20,6 +20,7 @@ class Echo:
         self.channel = channel
         self.payload_bytes_max = payload_bytes_max
         self.flows = True
+        self.bothers = self.closings = 0
         self.heard: list[bytes] = []
 
     def opened(self) -> None:
@@ -35,6 +36,12 @@ class Echo:
     def wrote(self) -> None:
         pass
 
+    def bothered(self) -> None:
+        self.bothers += 1
+
+    def closing(self) -> None:
+        self.closings += 1
+
 
 class EchoServer:
     """What was admitted and what has left; `refusal` turns everybody away."""
@@ -44,11 +51,22 @@ class EchoServer:
         self.left: list[Channel] = []
         self.refusal: Refused | None = None
         self.early_bytes = early_bytes
+        self.arriving = 0
+        self.arriving_max = sockets_max
         self.server = Server(
-            admit=self.admit, left=self.left.append, sockets_max=sockets_max,
-            message_bytes=message_bytes, buffer_bytes=65536,
+            arrive=self.arrive, arrived=self.arrived, admit=self.admit, left=self.left.append,
+            sockets_max=sockets_max, message_bytes=message_bytes, buffer_bytes=65536,
         )  # fmt: skip
         self.port = 0
+
+    def arrive(self, peer: str) -> bool:
+        if self.arriving >= self.arriving_max:
+            return False
+        self.arriving += 1
+        return True
+
+    def arrived(self, peer: str) -> None:
+        self.arriving -= 1
 
     def admit(self, peer: str, request: WSUpgradeRequest, channel: Channel) -> Refused | None:
         assert peer == "127.0.0.1"

@@ -116,6 +116,23 @@ def test_the_tables_of_addresses_are_bounded() -> None:
         assert 50 <= guard.remembered <= 2 * 50
 
 
+def test_who_has_sent_no_handshake_is_counted_by_address() -> None:
+    guard = Guard(Limits(connections_per_address=3), ["10.0.0.0/8"])
+    visit = let_in(guard, STRANGER)
+    assert guard.arrive(STRANGER) and guard.arrive(STRANGER)
+    assert not guard.arrive(STRANGER) and guard.counters.address_arriving == 1
+    assert guard.arrive("203.0.113.8")
+    for address in ("127.0.0.1", "::1", "10.0.0.1"):
+        assert all(guard.arrive(address) for _ in range(10))
+        guard.arrived(address)
+    visit.end()
+    assert guard.arrive(STRANGER)
+    for _ in range(3):
+        guard.arrived(STRANGER)
+    guard.arrived("203.0.113.8")
+    assert guard._sums.arriving == {}
+
+
 @pytest.mark.parametrize(
     ("peer", "header", "address"),
     [

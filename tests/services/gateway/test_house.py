@@ -17,7 +17,7 @@ from pipeline.services.gateway.desk import Desk
 from pipeline.services.gateway.house import House, limits_of, own_pages
 from pipeline.services.gateway.limits import Limits
 from pipeline.services.gateway.orders import Orders
-from pipeline.services.gateway.outbox import Sums
+from pipeline.services.gateway.outbox import Outbox, Sums
 from pipeline.services.gateway.status import Shown
 from pipeline.services.keys import Principal
 from pipeline.shm import specs
@@ -32,7 +32,12 @@ class Socket(Channel):
     def __init__(self) -> None:
         super().__init__()
         self.waiting = 0
+        self.seen_mono_ns = 0
         self.said: list[bytes] = []
+
+    @property
+    def buffered(self) -> int:
+        return self.waiting
 
     def outstanding(self) -> int:
         return self.waiting
@@ -49,6 +54,7 @@ def client_of(owner: str = "alice") -> tuple[Client, Socket]:
 
     class Session:
         principal = Principal("id", owner, "main", owner)
+        pause_until_ns = 0
 
     client.session = Session()  # type: ignore[assignment]
     return client, socket
@@ -138,6 +144,42 @@ def test_beyond_loopback_only_if_the_file_says_so(host: str) -> None:
     with pytest.raises(ConfigError, match="reverse proxy"):
         parse(text, limits=LIMITS)
     assert parse(f"{text}allow_insecure = true\n", limits=LIMITS).gateway is not None
+
+
+def house_of(client: Client, socket: Socket) -> House:
+    """Return a house with one client in it, which cannot be cut for real."""
+    house = House(GatewayConfig(), object.__new__(Desk), Sums(), [])
+    house._clients[socket] = client
+    house._watched[client] = None
+    client.outbox = Outbox(socket.write, Sums(), [])
+    socket.receiver = client
+    return house
+
+
+@pytest.mark.parametrize(("answers", "cut"), [([3_000_000], 0), ([900_000] * 4, 1)])
+def test_one_long_answer_is_not_too_much_to_wait_for(answers: list[int], cut: int) -> None:
+    client, socket = client_of()
+    house = house_of(client, socket)
+    for size in answers:
+        client.say(b"x" * size)
+    house.look(NS_PER_S)
+    assert house.cuts.backlog == cut
+
+
+def test_who_is_not_read_is_not_taken_for_silent() -> None:
+    client, socket = client_of()
+    house = house_of(client, socket)
+    client.session.pause_until_ns = 1
+    socket.seen_mono_ns = client.progress_mono_ns = house._looked_ns = NS_PER_S
+    for second in range(2, 100):
+        house._looked_ns = second * NS_PER_S
+        house.look(second * NS_PER_S)
+    assert house.cuts.silent == 0 and client.pinged_mono_ns == 0
+    client.session.pause_until_ns = 0
+    for second in range(100, 123):
+        house._looked_ns = second * NS_PER_S
+        house.look(second * NS_PER_S)
+    assert client.pinged_mono_ns == 100 * NS_PER_S and house.cuts.silent == 1, "told once"
 
 
 def test_a_gateway_that_was_away_begins_everybodys_time_anew() -> None:

@@ -123,6 +123,21 @@ def test_an_address_behind_a_trusted_proxy_is_counted_and_banned(tmp_path: Path)
     play(tmp_path, story, f"{PROXY}{limits}")
 
 
+def test_a_proxy_may_name_the_address_in_a_header_of_its_own(tmp_path: Path) -> None:
+    """What stands in the header before it is the client's claim, and hides him from nobody."""
+
+    async def story(ground: Ground) -> None:
+        port = ground.gateway.port
+        more = "X-Forwarded-For: 198.51.100.{}\r\nX-Forwarded-For: 203.0.113.7\r\n"
+        clients = [await RawClient.connect(port, more=more.format(i)) for i in range(2)]
+        assert "429" in (await refusal(port, more.format(2))).splitlines()[0]
+        clients.append(await RawClient.connect(port, more="X-Forwarded-For: 198.51.100.1\r\n"))
+        for client in clients:
+            await client.end()
+
+    play(tmp_path, story, f"{PROXY}unauthenticated_per_address = 2")
+
+
 def test_no_more_than_may_be_and_again_when_one_has_left(tmp_path: Path) -> None:
     async def story(ground: Ground) -> None:
         port = ground.gateway.port

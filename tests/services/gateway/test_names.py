@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.instruments.store import write_store
 from pipeline.services.gateway.names import Names
 from pipeline.services.gateway.session import Listed
 from tests.services.gateway.ground import listed
@@ -44,6 +45,23 @@ def test_whatever_is_not_listed_is_nothing(tmp_path: Path, exchange: str, symbol
     names = Names(tmp_path / "list.sqlite")
     names.load()
     assert names.find("alice", exchange, symbol) is None
+
+
+def test_a_name_that_a_new_list_gives_to_another_is_another(tmp_path: Path) -> None:
+    first, second, third = listed(tmp_path)[:3]
+    file = tmp_path / "list.sqlite"
+    names = Names(file)
+    names.load()
+    symbols = [share.tradingsymbol for share in (first, second, third)]
+    old = [names.find("alice", "NSE", symbol) for symbol in symbols]
+    moved = third._replace(instrument_token=second.instrument_token)
+    write_store([first, moved], file=file, source="simulated", force=True)
+    names.load()
+    same, gone, other = (names.find("alice", "NSE", symbol) for symbol in symbols)
+    assert same is old[0] and gone is None
+    assert other is not None and old[2] is not None and other != old[2]
+    assert names.token(other) == second.instrument_token
+    assert names.token(old[2]) == third.instrument_token, "who has it keeps it"
 
 
 def test_a_new_list_is_noticed_and_a_missing_one_told(

@@ -85,6 +85,11 @@ def test_what_is_wanted_no_longer_is_dropped_and_so_is_all_at_the_end() -> None:
     wire.box.close()
     wire.box.close()
     assert wire.sums.dropped == 3 and wire.sums.waiting == 0 and wire.out == b""
+    wire.drain(100)  # its socket may say so before it is gone
+    wire.offer(1, b"y")
+    wire.offer(1, b"z")
+    wire.flush()
+    assert wire.sums.dropped == 5 and wire.sums.waiting == len(wire.box) == 0 and wire.out == b""
 
 
 def test_a_throttle_loses_nothing_but_what_is_replaced() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pipeline.core.instrument import Instrument
 from tests.services.gateway.ground import OWNERS, Ground, listed, play, whose
+from tests.services.gateway.raw_client import RawClient, masked
 from tests.system.gateway_rig import Client, connect
 
 
@@ -371,6 +373,62 @@ def test_who_takes_nothing_is_cut_and_who_is_slow_is_not(
         assert ground.page["cut_stalled"] == 1 and ground.gateway.sums.conflated > 0
 
     play(tmp_path, story, "stalled_after_s = 1.5\nsocket_bytes = 4096\nbuffer_bytes = 16384")
+
+
+@pytest.mark.parametrize(
+    ("last", "code"), [(masked(0x88, b"\x0f\xa0"), 4000), (masked(0xC1, b"reserved"), 1002)]
+)
+def test_who_closes_and_stays_gets_nothing_more_and_harms_nobody(
+    tmp_path: Path, shares: list[Instrument], last: bytes, code: int
+) -> None:
+    """Ticks come all the while; nothing may be sent behind a close frame."""
+
+    async def story(ground: Ground) -> None:
+        other = await ground.client()
+        await subscribed(other, shares[:2], 3)
+        leaving = await RawClient.connect(ground.gateway.port)
+        for message in (
+            {"action": "authenticate", "api_key": ground.key()},
+            {"action": "subscribe", "symbols": symbols(shares[:2]), "mode": 1},
+        ):
+            leaving.send(masked(0x81, json.dumps(message).encode()))
+        seen = [await leaving.frame() for _ in range(2)]
+        while seen[-1][0] != 0x88:
+            leaving.send(last)
+            ground.send(tokens(shares[:2]))
+            seen.append(await leaving.frame())
+        assert int.from_bytes(seen[-1][1][:2], "big") == code
+        rest = asyncio.create_task(leaving.reader.read())
+        while not rest.done():
+            ground.send(tokens(shares[:2]))
+            await asyncio.sleep(0.005)
+        assert rest.result() == b""
+        await leaving.end()
+        await other.until(lambda: len(other.ticks) == 2 * ground.rounds, "every tick")
+        assert not ground.gateway._stopping.is_set()
+        assert ground.gateway.sums.dropped > 0 and ground.gateway.sums.conflated == 0
+
+    play(tmp_path, story)
+
+
+def test_what_a_gateway_comes_too_late_for_is_counted(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        await subscribed(client, shares[:10], 1)
+        capacity = ground.instance.connections[0].lane.ticks.capacity
+        for _ in range(capacity // 10 * 3):  # in one turn of the loop: nobody reads meanwhile
+            ground.send(tokens(shares[:10]))
+        published = 10 * ground.rounds
+        last = ground.rounds + 0.25
+        await client.until(lambda: client.ticks and client.ticks[-1]["data"]["ltp"] == last, "all")
+        page = ground.page
+        await ground.until(lambda: page["ticks_in"] + page["ticks_lost"] == published, "the page")
+        assert page["ticks_lost"] > published // 3
+        assert len(client.ticks) + page["messages_conflated"] == page["ticks_in"]
+
+    play(tmp_path, story)
 
 
 def test_who_answers_no_ping_is_cut(tmp_path: Path, shares: list[Instrument]) -> None:

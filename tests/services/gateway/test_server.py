@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.services.gateway import server as gateway_server
 from pipeline.services.gateway.server import Refused
 from tests.services.gateway.echo import EchoServer, serving
 from tests.services.gateway.raw_client import HANDSHAKE, RawClient, masked
@@ -151,6 +152,80 @@ def test_what_is_no_websocket_ends_and_whoever_was_admitted_leaves(request_head:
     play(story)
 
 
+def test_who_sends_no_handshake_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_server, "HANDSHAKE_WITHIN_S", 0.3)
+
+    async def story(server: EchoServer) -> None:
+        silent = await RawClient.connect(server.port, upgrade=False)
+        silent.send(b"GET / HT")
+        assert await silent.reader.read() == b""
+        await silent.end()
+        while server.server.sockets:
+            await asyncio.sleep(0.001)
+        assert server.arriving == 0 and server.clients == []
+
+    play(story)
+
+
+def test_who_may_not_even_wait_is_ended_at_once() -> None:
+    async def story(server: EchoServer) -> None:
+        server.arriving_max = 1
+        silent = await RawClient.connect(server.port, upgrade=False)
+        while server.arriving == 0:
+            await asyncio.sleep(0.001)
+        other = await RawClient.connect(server.port, upgrade=False)
+        assert await other.reader.read() == b""
+        silent.send(HANDSHAKE.format(path="", host="localhost", more="").encode())
+        assert "101 Switching" in await silent.head()
+        assert server.arriving == 0 and server.server.turned_away == 1
+        for client in (silent, other, await RawClient.connect(server.port)):
+            await client.end()
+
+    play(story)
+
+
+def test_compression_is_not_negotiated() -> None:
+    async def story(server: EchoServer) -> None:
+        client = await RawClient.connect(server.port, upgrade=False)
+        offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
+        client.send(HANDSHAKE.format(path="", host="localhost", more=offer).encode())
+        head = await client.head()
+        assert "101 Switching" in head and "extensions" not in head.lower()
+        await client.end()
+
+    play(story)
+
+
+def test_who_ends_only_his_direction_has_left() -> None:
+    async def story(server: EchoServer) -> None:
+        client = await RawClient.connect(server.port)
+        client.writer.write_eof()
+        assert await client.reader.read() == b""
+        await client.end()
+        while server.server.sockets:
+            await asyncio.sleep(0.001)
+        assert len(server.left) == 1
+
+    play(story)
+
+
+def test_frames_that_say_nothing_are_counted_and_little_is_read_at_once() -> None:
+    async def story(server: EchoServer) -> None:
+        client = await RawClient.connect(server.port)
+        echo = server.clients[0]
+        protocol = echo.channel._raw.get_protocol()
+        client.send(masked(PING, b"") * 50_000, masked(0x8A, b"") * 10)
+        client.send(masked(0x01, b""), masked(0x00, b"") * 100, masked(MORE, b"end"))
+        largest, pongs = 0, 0
+        while (found := await client.frame())[0] == 0x8A:
+            largest, pongs = max(largest, len(protocol.get_buffer(-1))), pongs + 1
+        assert found == (TEXT, b"end") and pongs == 50_000
+        assert echo.bothers == 50_000 + 10 + 101 and largest <= 8192
+        await client.end()
+
+    play(story)
+
+
 def test_no_more_sockets_than_may_be() -> None:
     async def story(server: EchoServer) -> None:
         clients = [await RawClient.connect(server.port) for _ in range(3)]
@@ -194,6 +269,8 @@ def test_who_does_not_answer_a_close_frame_is_ended() -> None:
         server.clients[0].channel.close(4401, "auth timeout")
         server.clients[0].channel.close(1000, "again")
         assert await client.frame() == (CLOSE, b"\x11\x31auth timeout")
+        assert server.clients[0].closings == 1
+        server.clients[0].channel.write(masked(TEXT, b"nothing comes behind a close frame"))
         client.send(masked(TEXT, b"too late"))
         with contextlib.suppress(ConnectionError):
             assert await client.reader.read() == b""

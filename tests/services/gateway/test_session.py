@@ -239,6 +239,20 @@ def test_a_flood_is_read_more_slowly_and_nothing_is_lost() -> None:
     assert client.closed == [] and client.session.pause_until_ns == 0
 
 
+def test_frames_that_are_no_messages_count_like_messages() -> None:
+    client = Client()
+    client.authenticate()
+    for _ in range(999):
+        client.session.bothered(client.now_ns)
+    assert client.session.pause_until_ns == client.now_ns + 20_000_000
+    client.session.bothered(client.now_ns)
+    assert client.session.pause_until_ns == client.now_ns + 40_000_000
+    assert client.send(PING) == []
+    assert len(client.after(0.04)) == 1
+    client.after(1.0)
+    assert client.session.pause_until_ns == 0 and client.closed == []
+
+
 def test_a_pause_ends_with_a_tick_and_not_with_what_was_read_already() -> None:
     client = Client(limits=Limits(control_messages_burst=2))
     client.authenticate()
