@@ -21,14 +21,17 @@ def table(gateway: Gateway, recent: Recent | None = None) -> Table:
     With `recent` what is sent is a rate, and latencies are those of the last looks.
     """
     sent = "sent" if recent is None else "sent/s"
-    found = Table(box=None, pad_edge=False, header_style="dim")
-    heads = ("gateway", "clients", "subs", sent, "conflated", "dropped", "cut", "p50", "p99")
+    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    heads = (
+        "gateway", "clients", "subs", sent, "conflated", "dropped", "cut", "refused", "lost",
+        "p50", "p99",
+    )  # fmt: skip
     for place, head in enumerate(heads):
         found.add_column(head, justify="left" if place == 0 else "right", no_wrap=True)
     counters = gateway.counters
     ages = gateway.receive_to_send if recent is None else recent.sent or NO_SAMPLES
     total = counters["messages_sent"] if recent is None else recent.messages_per_s
-    cut = sum(counters[name] for name in GATEWAY_CUTS)
+    cut, lost = sum(counters[name] for name in GATEWAY_CUTS), counters["ticks_lost"]
     found.add_row(
         f":{gateway.port}",
         f"{gateway.authenticated}/{gateway.clients}",
@@ -37,6 +40,8 @@ def table(gateway: Gateway, recent: Recent | None = None) -> Table:
         count(counters["messages_conflated"]),
         count(counters["messages_dropped"]),
         Text(str(cut), style="yellow" if cut else ""),
+        count(counters["refused"] + counters["keys_refused"]),
+        Text(count(lost), style="red" if lost else ""),
         latency(ages.p50_ns) if ages.samples else "-",
         latency(ages.p99_ns) if ages.samples else "-",
     )

@@ -50,6 +50,10 @@ def document(connections: int, count: int, elapsed_s: float) -> dict[str, Any]:
             "ticks_per_s": 6 * each, "ticks": 1_000_000, "lag": 12, "lost": 0, "laps": 0,
             "latency": _latency(elapsed_s + 3), "latency_since_start": _latency(1),
         }] if connections else [],
+        "strategies": [{
+            "name": "bars", "phase": "on_ticks", "phase_s": 0.1, "slow": False, "calls": 90_000,
+            "ticks": 1_000_000, "events": 4, "lost": 0, "dropped": 0, "errors": 0, "printed": 12,
+        }] if connections else [],
         "processes": [_process(n, name) for n, name in enumerate(
             [*(f"feed-{n}" for n in range(connections)), "decoder-0", "control", "gateway"]
         )],

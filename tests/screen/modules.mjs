@@ -13,6 +13,7 @@ async function load(name) {
 
 const figures = await load("figures.js");
 const { Candles } = await load("candles.js");
+const { emptyRecord, takeTick } = await load("records.js");
 
 const ask = {
   figure: ({ name, value }) => figures[name](value),
@@ -20,6 +21,11 @@ const ask = {
     const made = new Candles();
     for (const [ms, price, total] of ticks) made.add(ms, price, total ?? undefined);
     return made.of(seconds);
+  },
+  record({ ticks }) {
+    const made = emptyRecord();
+    ticks.forEach((tick, at) => takeTick(made, tick, at + 1));
+    return made;
   },
 };
 const answers = [];

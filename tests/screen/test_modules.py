@@ -91,3 +91,13 @@ def test_a_late_tick_widens_its_candle_and_closes_none() -> None:
     assert [(row["at"], row["low"], row["close"]) for row in found] == [
         (10, 90.0, 100.0), (15, 101.0, 101.0),
     ]  # fmt: skip
+
+
+def test_what_no_tick_brings_any_more_is_not_shown_beside_new_prices() -> None:
+    full = {"mode": 3, "data": {"ltp": 100.0, "change_percent": 1.0, "depth": {"buy": []}}}
+    lower = [{"mode": 1, "data": {"ltp": price}} for price in (101.0, 102.0)]
+    [found] = ask({"about": "record", "ticks": [full, *lower]})
+    assert found == {"data": {"ltp": 102.0}, "mode": 1, "before": 101.0, "heard": 3, "count": 3}
+    without = {"mode": 3, "data": {"ltp": 100.0}}
+    [found] = ask({"about": "record", "ticks": [full, without]})
+    assert found["data"]["depth"] == {"buy": []} and found["before"] is None

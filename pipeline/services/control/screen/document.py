@@ -19,6 +19,7 @@ from pipeline.services.status.model import (
     Process,
     Reader,
     Ring,
+    Strategy,
 )
 from pipeline.services.status.recent import Recent
 
@@ -49,6 +50,7 @@ def state_document(status: InstanceStatus, recent: Recent) -> dict[str, Any]:
         "connections": [_connection(one, recent) for one in status.connections],
         "decoders": [_decoder(one, recent) for one in status.decoders],
         "readers": [_reader(one, recent) for one in status.readers],
+        "strategies": [_strategy(one) for one in status.strategies],
         "processes": [_process(one) for one in status.processes],
         "gateway": None if status.gateway is None else _gateway(status.gateway, recent),
     }
@@ -152,6 +154,22 @@ def _reader(one: Reader, recent: Recent) -> dict[str, Any]:
         "laps": one.laps,
         "latency": _latency(recent.delivered.get(key)),
         "latency_since_start": _latency(one.latency),
+    }
+
+
+def _strategy(one: Strategy) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "phase": one.phase,
+        "phase_s": one.phase_s,
+        "slow": one.is_slow,
+        "calls": one.calls,
+        "ticks": one.ticks,
+        "events": one.events,
+        "lost": one.lost,
+        "dropped": one.dropped,
+        "errors": one.exceptions,
+        "printed": one.output_lines + one.output_lines_dropped,
     }
 
 

@@ -25,7 +25,9 @@ export class Connections {
     const pair = byId("processes-body");
     const [left, right, below] = Array.from({ length: 3 }, () => h("div", { class: "card" }));
     below.classList.add("whole");
-    pair.append(below, left, right);
+    this.hosts = h("div", { class: "card whole" });
+    pair.append(below, this.hosts, left, right);
+    this.strategies = new Table(this.hosts, "Hosted strategies", STRATEGIES, (one) => one.name, "");
     this.gateway = new Table(below, "Gateway", GATEWAY, () => "gateway", "This instance has no gateway.");
     this.processes = new Table(left, "Processes", PROCESSES, (one) => one.name, "No process.");
     this.readers = new Table(right, "Readers", READERS, (one) => `${one.name} ${one.pid}`,
@@ -71,6 +73,8 @@ export class Connections {
     this.processes.show(found.processes);
     this.readers.show(found.readers);
     this.gateway.show(found.gateway ? [found.gateway] : []);
+    this.hosts.hidden = found.strategies.length === 0;
+    this.strategies.show(found.strategies);
   }
 }
 
@@ -94,11 +98,25 @@ const GATEWAY = [
   ["Messages/s", (one) => count(one.messages_per_s)],
   ["Waiting", (one) => count(one.waiting)],
   ["Conflated", (one) => ({ text: count(one.conflated), title: "replaced by newer ones, for slow clients" })],
+  ["Dropped", (one) => nonzero(one.dropped)],
   ["Cut", (one) => nonzero(one.cut)],
   ["Refused", (one) => nonzero(one.refused)],
   ["Lost ticks", (one) => nonzero(one.lost, "bad")],
   ["p50", (one) => latency(one.latency?.p50_ns)],
   ["p99", (one) => latency(one.latency?.p99_ns)],
+];
+
+const STRATEGIES = [
+  ["Strategy", (one) => one.name, true],
+  ["Doing", (one) => ({ text: one.phase || "–", tone: one.slow ? "warn" : null }), true],
+  ["For", (one) => duration(one.phase_s)],
+  ["Calls", (one) => count(one.calls)],
+  ["Ticks", (one) => count(one.ticks)],
+  ["Events", (one) => count(one.events)],
+  ["Lost", (one) => nonzero(one.lost)],
+  ["Dropped", (one) => nonzero(one.dropped)],
+  ["Errors", (one) => nonzero(one.errors)],
+  ["Printed", (one) => ({ text: count(one.printed), title: "lines that it has printed" })],
 ];
 
 const READERS = [

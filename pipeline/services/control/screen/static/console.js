@@ -26,6 +26,7 @@ export class Console {
   constructor(watch) {
     this.watch = watch;
     this.socket = null;
+    this.opening = false;
     this.key = "";
     this.build();
     watch.addEventListener("choose", () => this.listExamples());
@@ -69,6 +70,8 @@ export class Console {
       this.socket.close();
       return;
     }
+    if (this.opening) return;
+    this.opening = true;
     setText(this.status, "connecting");
     try {
       const access = await gatewayAccess();
@@ -77,6 +80,8 @@ export class Console {
     } catch (error) {
       setText(this.status, { expired: "the session has expired", absent: "there is no gateway" }[error.phase]
         ?? "the control process does not answer");
+    } finally {
+      this.opening = false;
     }
   }
 

@@ -40,7 +40,11 @@ export function setAttribute(element, name, value) {
 
 /** Keep a list of child elements in step with `items`, by key; `make` and `update` fill them. */
 export function keepChildren(parent, items, keyOf, make, update) {
-  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const old = new Map();
+  for (const child of [...parent.children]) {
+    if (old.has(child.dataset.key)) child.remove(); // of two with one key, which both were made
+    else old.set(child.dataset.key, child);
+  }
   let at = parent.firstElementChild;
   for (const item of items) {
     const key = String(keyOf(item));

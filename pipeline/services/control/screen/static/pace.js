@@ -17,7 +17,13 @@ export function changed() {
 function turn() {
   if (!dirty || document.hidden) return;
   dirty = false;
-  for (const paint of painters) paint();
+  for (const paint of painters) {
+    try {
+      paint();
+    } catch (error) {
+      reportError(error); // told, and no reason for the other parts to stand still
+    }
+  }
 }
 
 /** Begin. Ages grow by themselves, so that a second is a change, too. */

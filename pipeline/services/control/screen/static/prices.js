@@ -1,7 +1,8 @@
-// What is known of each instrument: the newest of each field, when it came, and its candles.
+// What is known of each instrument, and the candles of those that were chosen.
 
 import { Candles } from "./candles.js";
 import { keyOf } from "./gateway.js";
+import { emptyRecord, takeTick } from "./records.js";
 
 const CANDLES_MAX = 64;
 
@@ -13,21 +14,14 @@ export class Prices {
   }
 
   take(message) {
-    const data = message.data;
     const key = keyOf(message.exchange, message.symbol);
     let record = this.records.get(key);
     if (record === undefined) {
-      record = { data: {}, mode: 0, before: null, heard: 0, count: 0 };
+      record = emptyRecord();
       this.records.set(key, record);
     }
-    if (typeof data.ltp === "number" && data.ltp !== record.data.ltp) {
-      record.before = record.data.ltp ?? null;
-    }
-    Object.assign(record.data, data);
-    record.mode = message.mode;
-    record.heard = Date.now();
-    record.count += 1;
-    this.draw(key, data, record);
+    takeTick(record, message, Date.now());
+    this.draw(key, message.data, record);
   }
 
   draw(key, data, record) {
