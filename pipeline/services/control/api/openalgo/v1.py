@@ -6,7 +6,7 @@ The key is in the body, and says whose connections the prices come from.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -26,8 +26,10 @@ from pipeline.services.control.api.openalgo.bodies import (
     SearchBody,
 )
 from pipeline.services.control.api.openalgo.documents import (
+    Tick,
     depth_document,
     has_ticked,
+    plain,
     quote_document,
 )
 from pipeline.services.control.api.openalgo.download import Downloads
@@ -89,16 +91,10 @@ class V1Paths:
         """The same of several; each answers for itself."""
         principal = await self._admit(body)
         catalogue = await self._load()
-        tokens = [_token(catalogue, item) for item in body.symbols]
+        tokens = await asyncio.to_thread(_tokens, catalogue, body.symbols)
         known = list(dict.fromkeys(token for token in tokens if token is not None))
         found = await self._read(principal, known)
-        place = {token: index for index, token in enumerate(known)}
-        return success(
-            results=[
-                _result(item, found, None if token is None else place[token], token)
-                for item, token in zip(body.symbols, tokens, strict=True)
-            ]
-        )
+        return await asyncio.to_thread(_results, body.symbols, tokens, known, found)
 
     async def depth(self, body: InstrumentBody) -> Response:
         """The five best levels of both sides, and the day's figures."""
@@ -194,6 +190,10 @@ def _token(catalogue: Catalogue, item: Item | InstrumentBody) -> int | None:
     return None if instrument is None else instrument.instrument_token
 
 
+def _tokens(catalogue: Catalogue, items: Sequence[Item]) -> list[int | None]:
+    return [_token(catalogue, item) for item in items]
+
+
 def _name(item: Item | InstrumentBody) -> str:
     return f"{item.exchange}:{shown(item.symbol)}"
 
@@ -208,12 +208,23 @@ def _no_tick(item: Item | InstrumentBody, found: Found, token: int) -> Failed:
     return Failed(404, f"No tick of {_name(item)} has come yet; ask again")
 
 
-def _result(item: Item, found: Found, place: int | None, token: int | None) -> dict[str, Any]:
+def _results(
+    items: Sequence[Item], tokens: Sequence[int | None], known: Sequence[int], found: Found
+) -> Response:
+    """Return what multiquotes says; `known` are the tokens of the ticks found. For any thread."""
+    ticks = dict(zip(known, plain(found.ticks), strict=True))
+    pairs = zip(items, tokens, strict=True)
+    return success(results=[_result(item, token, ticks, found) for item, token in pairs])
+
+
+def _result(
+    item: Item, token: int | None, ticks: Mapping[int, Tick], found: Found
+) -> dict[str, Any]:
     """Return what multiquotes says about one: `data` is empty where there is an `error`."""
     names = {"symbol": item.symbol, "exchange": item.exchange}
-    if place is None or token is None:
+    if token is None:
         return {**names, "data": {}, "error": _unknown(item).text}
-    tick = found.ticks[place]
+    tick = ticks[token]
     if not has_ticked(tick):
         return {**names, "data": {}, "error": _no_tick(item, found, token).text}
     return {**names, "data": quote_document(tick)}

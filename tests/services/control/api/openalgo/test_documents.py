@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from pipeline.core.enums import Mode
 from pipeline.services.control.api.openalgo.documents import (
     depth_document,
     has_ticked,
+    plain,
     quote_document,
 )
 from tests.services.control.api.openalgo.house import INFY, tick_of
@@ -40,3 +42,11 @@ def test_numbers_are_json_and_whole_where_clients_parse_integers() -> None:
 
 def test_no_tick_is_told_from_one() -> None:
     assert has_ticked(tick_of(INFY)) and not has_ticked(tick_of(INFY, mode=0))
+
+
+@pytest.mark.parametrize("mode", [0, *Mode])
+def test_many_at_once_are_the_same_as_one_by_one(mode: int) -> None:
+    ticks = np.stack([tick_of(INFY, mode=mode), tick_of(INFY, mode=mode, volume_traded=2**63 + 1)])
+    texts = [json.dumps([quote_document(tick) for tick in form]) for form in (ticks, plain(ticks))]
+    assert texts[0] == texts[1]
+    assert [has_ticked(tick) for tick in plain(ticks)] == [bool(mode)] * 2
