@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SYSTEM_FOLDERS = ("system", "kite", "clients", "supervisor", "faults", "stress", "chaos")
-SETTLE_S = 5.0
+SETTLE_S = 30.0
 ROOT = Path(__file__).parents[1]
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
 REASON_LENGTH_MAX = 160
@@ -150,6 +150,14 @@ def _children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
 
 
+def _described(pid: int) -> str:
+    try:
+        found = psutil.Process(pid).as_dict(["status", "ppid", "cmdline"])
+    except psutil.NoSuchProcess:
+        return f"{pid}, which has gone meanwhile"
+    return f"{pid}: {found}"
+
+
 def _descriptors() -> dict[str, str]:
     found = {}
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (iterdir would hold it open as well)
@@ -192,11 +200,12 @@ def clean_slate() -> Iterator[None]:
     yield
     gc.collect()
     deadline = time.monotonic() + SETTLE_S
-    while _children() - children or _instances() - instances:
+    while (left := (_children() - children, _instances() - instances)) != (set(), set()):
         if time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    assert _children() - children == set(), "processes were left behind"
-    assert _instances() - instances == set(), "files of instances were left behind"
+    processes, files = left
+    assert processes == set(), f"left behind: {[_described(pid) for pid in sorted(processes)]}"
+    assert files == set(), "files of instances were left behind"
     opened = {n: path for n, path in _descriptors().items() if n not in descriptors}
     assert opened == {}, "descriptors were left open"
