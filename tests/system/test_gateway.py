@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 import pipeline
@@ -34,6 +35,8 @@ def test_a_client_gets_each_mode_that_it_asked_for(gateway: GatewayRun) -> None:
         await client.until(lambda: min(client.modes[m] for m in (1, 2, 3)) >= 3, "ticks")
         tick = next(t for t in client.ticks if t["mode"] == 3)
         assert tick["symbol"] == "INFY" and len(tick["data"]["depth"]["buy"]) == 5
+        process = psutil.Process(int(gateway.page.head["pid"]))
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0), "keys would be in a core dump"
 
     play(story)
     assert gateway.run.stop() == 0

@@ -11,8 +11,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import fcntl
+import logging
 import struct
+import sys
 import termios
+import traceback
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from picows import WSFrame, WSListener, WSTransport
@@ -37,6 +41,7 @@ _REASON_BYTES_MAX: Final = 123
 #: How long the other side may take to answer a close frame, or to fetch it.
 CLOSE_WITHIN_S: Final = 1.0
 
+_log = logging.getLogger(__name__)
 _UTF8: Final = codecs.getincrementaldecoder("utf-8")
 
 
@@ -179,7 +184,18 @@ class Channel(WSListener):
         self.receiver.opened()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take a frame that picows found to be one."""
+        """Take a frame that picows found to be one; what is raised here, picows ends and hides."""
+        handled = False
+        try:
+            self._take(frame)
+            handled = True
+        finally:
+            if not handled:
+                error = sys.exc_info()[1]  # not its text: that may have in it what was sent
+                where = traceback.extract_tb(error.__traceback__)[-1] if error else None
+                _log.error(f"a client's frame ended it: {type(error).__name__} at {where}")
+
+    def _take(self, frame: WSFrame) -> None:
         self.unread = frame.tail_size
         if self.broken:
             return
@@ -267,7 +283,8 @@ class Channel(WSListener):
         and the close frame would be lost with it.
         """
         if self._raw is not None and not self._raw.is_closing():
-            self._raw.write_eof()
+            with suppress(OSError):  # reset by now
+                self._raw.write_eof()
 
 
 def frame_of_pong(ping: WSFrame) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
@@ -64,6 +65,7 @@ def run_gateway(config: Config, paths: InstancePaths, listener: socket.socket | 
     `listener` is bound and listening, and stays the supervisor's.
     """
     assert listener is not None, "the supervisor binds it"
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # clients' keys pass through this memory
     gateway = Gateway(config, paths, listener)
     try:
         return asyncio.run(gateway.run())

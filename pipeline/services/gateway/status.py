@@ -72,7 +72,7 @@ def _gauges(gateway: Gateway) -> dict[str, int]:
         "authenticated": sum(session.principal is not None for session in clients),
         "subscriptions": gateway.index.subscriptions,
         "instruments": len(gateway.index),
-        "messages_waiting": gateway.sums.waiting,
+        "messages_waiting": sum(len(client.outbox) for client in clients.values()),
         "demanded": 0 if gateway.demand is None else len(gateway.demand),
         "port": gateway.port,
     }

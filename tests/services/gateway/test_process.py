@@ -54,6 +54,7 @@ def test_all_three_modes_at_once_each_at_full_rate(
         one = [t["data"]["ltp"] for t in client.ticks if t["mode"] == 2 and t["symbol"] == "INFY"]
         assert one == sorted(one) and len(set(one)) == 200
         assert ground.gateway.fanout.passes.unwanted == 200
+        await ground.until(lambda: ground.page["messages_sent"] == 3000, "the page to show it")
 
     play(tmp_path, story)
 
@@ -409,6 +410,27 @@ def test_who_closes_and_stays_gets_nothing_more_and_harms_nobody(
         assert ground.gateway.sums.dropped > 0 and ground.gateway.sums.conflated == 0
 
     play(tmp_path, story)
+
+
+def test_what_waits_on_the_page_is_what_waits(tmp_path: Path, shares: list[Instrument]) -> None:
+    """So that the page's sum is a check, and not what it was made of."""
+
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        await subscribed(client, shares[:3], 2)
+        for _ in range(5):
+            ground.send(tokens(shares[:3]))
+            await asyncio.sleep(0.02)
+        page = ground.page
+        await ground.until(lambda: page["messages_offered"] == 15, "the page to show it")
+        assert (page["messages_waiting"], page["messages_conflated"]) == (3, 12)
+        ground.gateway.sums.offered += 1  # a message that nobody ever had
+        await ground.until(lambda: page["messages_offered"] == 16, "the page to show it")
+        with pytest.raises(AssertionError):
+            ground.assert_balanced()
+        ground.gateway.sums.offered -= 1
+
+    play(tmp_path, story, "throttle_ms = 60000")
 
 
 def test_what_a_gateway_comes_too_late_for_is_counted(

@@ -100,6 +100,19 @@ def test_more_than_may_be_is_not_even_collected() -> None:
     play(story, early_bytes=4096)
 
 
+def test_what_goes_wrong_here_ends_the_client_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(server: EchoServer) -> None:
+        client = await RawClient.connect(server.port)
+        server.clients[0].payload_bytes_max = None  # type: ignore[assignment]
+        client.send(masked(TEXT, b"cAnArY"))
+        assert await client.close_code() == 1011
+        await client.end()
+
+    play(story)
+    assert "TypeError at" in caplog.text and "_on_data" in caplog.text
+    assert "cAnArY" not in caplog.text
+
+
 def test_fragments_count_together() -> None:
     async def story(server: EchoServer) -> None:
         client = await RawClient.connect(server.port)
