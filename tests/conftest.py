@@ -205,7 +205,8 @@ def clean_slate() -> Iterator[None]:
             break
         time.sleep(0.01)
     processes, files = left
-    assert processes == set(), f"left behind: {[_described(pid) for pid in sorted(processes)]}"
+    told = [_described(pid) for pid in sorted(processes)]
+    assert processes == set(), f"processes were left behind: {told}"
     assert files == set(), "files of instances were left behind"
     opened = {n: path for n, path in _descriptors().items() if n not in descriptors}
     assert opened == {}, "descriptors were left open"
