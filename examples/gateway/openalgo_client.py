@@ -6,6 +6,7 @@ Nothing in it knows this pipeline: it runs against any OpenAlgo, too. `demo gate
 exchange and a gateway for it.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -57,7 +58,8 @@ def main(url, seconds):
     client.subscribe_ltp(LTP, on_data_received=printer)
     client.subscribe_quote(QUOTE, on_data_received=printer)
     client.subscribe_depth(DEPTH, on_data_received=printer)
-    time.sleep(seconds)
+    with contextlib.suppress(KeyboardInterrupt):  # enough seen
+        time.sleep(seconds)
     client.unsubscribe_ltp(LTP)
     client.unsubscribe_quote(QUOTE)
     client.unsubscribe_depth(DEPTH)
@@ -70,4 +72,6 @@ def main(url, seconds):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or "OPENALGO_API_KEY" not in os.environ:
+        sys.exit(f"usage: OPENALGO_API_KEY=... python {sys.argv[0]} ws://127.0.0.1:8765 [SECONDS]")
     main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 10.0)
