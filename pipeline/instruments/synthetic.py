@@ -34,16 +34,17 @@ ROWS: Final = 110_000
 #: What the exchange lists unless it is told otherwise ([simulator] instruments).
 LISTED: Final = 9000
 
-#: Rows of each segment in a list of ROWS.
+#: Rows of each segment in a list of ROWS: a real one has some 25,000 options on NSE's commodities
+#: and 8,000 on currencies, though few of them are ever traded.
 MIX: Final = {
-    SEGMENT_NFO: 42_000,
-    SEGMENT_BFO: 26_000,
-    SEGMENT_BSE: 12_500,
-    SEGMENT_MCX: 10_000,
+    SEGMENT_NFO: 33_000,
+    SEGMENT_NCO: 25_000,
+    SEGMENT_BFO: 13_000,
+    SEGMENT_BSE: 12_000,
     SEGMENT_NSE: 9000,
-    SEGMENT_CDS: 5500,
-    SEGMENT_BCD: 2800,
-    SEGMENT_NCO: 1600,
+    SEGMENT_MCX: 8400,
+    SEGMENT_CDS: 8000,
+    SEGMENT_BCD: 1000,
     SEGMENT_INDICES: 600,
 }
 
@@ -181,7 +182,7 @@ def _sources(day: date, rng: random.Random) -> dict[int, Iterator[Row]]:
         SEGMENT_CDS: derivative_rows("CDS", _PAIRS, day),
         SEGMENT_BCD: derivative_rows("BCD", _PAIRS[:2], day),
         SEGMENT_MCX: derivative_rows("MCX", _METALS, day),
-        SEGMENT_NCO: derivative_rows("NCO", _METALS[:6], day),
+        SEGMENT_NCO: derivative_rows("NCO", _METALS, day),
     }
 
 

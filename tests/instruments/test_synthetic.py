@@ -26,6 +26,10 @@ def whole() -> Sequence[Instrument]:
 def test_size_and_mix(whole: Sequence[Instrument]) -> None:
     assert len(whole) == ROWS == 110_000 == sum(MIX.values())
     assert Counter(segment_of(row.instrument_token) for row in whole) == MIX
+    counts = Counter(row.exchange for row in whole if not row.is_index)
+    assert (counts["NCO"], counts["CDS"]) == (25_000, 8000)
+    assert counts.most_common(3)[0][0] == "NFO"
+    assert all(name in counts for name in ("NSE", "BSE", "BFO", "BCD", "MCX"))
 
 
 def test_it_begins_with_what_the_exchange_lists(whole: Sequence[Instrument]) -> None:
