@@ -9,7 +9,10 @@ turns in the order they were asked for:
 A second's limit of n is a bucket of n tokens; a token comes back a second after the *answer* to
 the call that took it. The broker has counted that call by then, so whatever the network does to
 the times between, it never sees more than n in any second. Minutes likewise; a day's count begins
-anew at `day_starts` in India. Time is passed in: nothing here waits.
+anew at `day_starts` in India. How long ago that was the wall clock says, and how many calls there
+were since then the other one; and for a day after the wall clock was set the longer of what it
+said before and says now. So that, set there and back, it forgets no call. Time is passed in:
+nothing here waits.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ DAY_NS: Final = 86_400 * NS_PER_S
 CLOSED_NS_MIN: Final = SECOND_NS
 CLOSED_NS_MAX: Final = MINUTE_NS
 RETRY_AFTER_NS_MAX: Final = 3600 * NS_PER_S
+#: The wall clock was set, or this machine slept, when it has gone so much farther than the other.
+STEP_NS: Final = MINUTE_NS
 
 _IST_OFFSET_NS: Final = (5 * 60 + 30) * MINUTE_NS
 _PRUNE_AT: Final = 1024
@@ -62,16 +67,26 @@ class Refusal(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Clock:
+    """A setting of the wall clock: how far ahead of the monotonic one, and when it was last so."""
+
+    ahead_ns: int
+    seen_ns: int = 0
+
+
+@dataclass(slots=True)
 class Lane:
-    """The calls of one class and scope: waiting, under way, and when each answer came."""
+    """The calls of one class and scope: waiting, under way, and when each answer came.
+
+    `begun_ns`: when each call of the last 24 hours went out.
+    """
 
     waiting: deque[Turn] = field(default_factory=deque)
     going: int = 0
     answered_ns: list[int] = field(default_factory=list)
     closed_until_ns: int = 0
     rejections: int = 0  # 429s in a row
-    day: int = -1
-    today: int = 0
+    begun_ns: list[int] = field(default_factory=list)
 
     def count(self, window_ns: int, now_ns: int) -> int:
         """Return how many calls the broker may have seen in a window that ends now."""
@@ -79,9 +94,9 @@ class Lane:
             self.going + len(self.answered_ns) - bisect_right(self.answered_ns, now_ns - window_ns)
         )
 
-    def used(self, day: int) -> int:
-        """Return how many calls have gone out in a day."""
-        return self.today if self.day == day else 0
+    def begun_since(self, then_ns: int) -> int:
+        """Return how many calls have gone out since then."""
+        return len(self.begun_ns) - bisect_right(self.begun_ns, then_ns)
 
     def room_ns(self, limit: int, window_ns: int, ahead: int, now_ns: int) -> int:
         """Return when a window has room for the call that has `ahead` others waiting before it.
@@ -100,9 +115,10 @@ class Lane:
         return max(now_ns, self.waiting[leaving - answered - self.going].due_ns) + window_ns
 
     def prune(self, now_ns: int) -> None:
-        """Forget answers that no window reaches."""
-        if len(self.answered_ns) >= _PRUNE_AT:
-            del self.answered_ns[: bisect_right(self.answered_ns, now_ns - MINUTE_NS)]
+        """Forget what no window reaches."""
+        for times_ns, window_ns in ((self.answered_ns, MINUTE_NS), (self.begun_ns, DAY_NS)):
+            if len(times_ns) >= _PRUNE_AT and times_ns[0] <= now_ns - window_ns:
+                del times_ns[: bisect_right(times_ns, now_ns - window_ns)]
 
 
 class RateLimiter:
@@ -117,6 +133,7 @@ class RateLimiter:
         self._requests = 0
         self._held_up = 0
         self._waited_ns = 0
+        self._clocks: list[_Clock] = []  # the wall clock as it was set, the last one as it is
 
     @property
     def limits(self) -> RestLimits:
@@ -156,8 +173,7 @@ class RateLimiter:
             return Refusal(turn.endpoint, wait_ns, window)
         lane.waiting.remove(turn)
         lane.going += 1
-        today = self._day(now)
-        lane.day, lane.today = today, lane.used(today) + 1
+        lane.begun_ns.append(now.mono_ns)
         self._waited_ns += now.mono_ns - turn.asked_ns if turn.held_up else 0
         return 0
 
@@ -216,13 +232,13 @@ class RateLimiter:
 
     def _endpoint_stats(self, endpoint: Endpoint, now: Now) -> dict[str, int | None]:
         lanes = [lane for (of, *_), lane in self._lanes.items() if of is endpoint]
-        limit, today = self._limits.endpoints[endpoint], self._day(now)
+        limit, began_ns = self._limits.endpoints[endpoint], self._day_began_ns(now)
         return {
             "requests_last_minute": max(
                 (lane.count(MINUTE_NS, now.mono_ns) for lane in lanes), default=0
             ),
             "minute_limit": limit.requests_per_minute,
-            "requests_today": max((lane.used(today) for lane in lanes), default=0),
+            "requests_today": max((lane.begun_since(began_ns) for lane in lanes), default=0),
             "daily_limit": limit.requests_per_day,
         }
 
@@ -261,21 +277,33 @@ class RateLimiter:
             minute_ns = lane.room_ns(limit.requests_per_minute, MINUTE_NS, ahead, now_ns)
             bounds.append((minute_ns, "minute"))
         per_day = limit.requests_per_day
-        if per_day is not None and lane.used(self._day(now)) + ahead >= per_day:
-            bounds.append((now_ns + self._day_left_ns(now), "day"))
+        if per_day is not None:
+            over = lane.begun_since(self._day_began_ns(now)) + ahead >= per_day
+            if over:
+                bounds.append((now_ns + self._day_left_ns(now), "day"))
         return bounds
 
     @property
     def _longest_ns(self) -> int:
         return int(self._limits.wait_s_max * NS_PER_S)
 
-    def _since_day_zero_ns(self, now: Now) -> int:
+    def _days_ns(self, now: Now) -> list[int]:
+        """Return for how long the day lasts already, by each setting of the wall clock."""
+        clocks = self._clocks
+        ahead_ns = now.ts_ns - now.mono_ns
+        if not clocks or abs(clocks[-1].ahead_ns - ahead_ns) > STEP_NS:
+            clocks.append(_Clock(ahead_ns))
+        clocks[-1].ahead_ns, clocks[-1].seen_ns = ahead_ns, now.mono_ns
+        while now.mono_ns - clocks[0].seen_ns >= DAY_NS:
+            del clocks[0]
         starts = self._limits.day_starts
-        offset_ns = (starts.hour * 60 + starts.minute) * MINUTE_NS + starts.second * SECOND_NS
-        return now.ts_ns + _IST_OFFSET_NS - offset_ns
+        zero_ns = (starts.hour * 60 + starts.minute) * MINUTE_NS + starts.second * SECOND_NS
+        local_ns = now.mono_ns + _IST_OFFSET_NS - zero_ns
+        return [(local_ns + clock.ahead_ns) % DAY_NS for clock in clocks]
 
-    def _day(self, now: Now) -> int:
-        return self._since_day_zero_ns(now) // DAY_NS
+    def _day_began_ns(self, now: Now) -> int:
+        """Return when the day began, on the monotonic clock; a call at that moment is of it."""
+        return now.mono_ns - max(self._days_ns(now)) - 1
 
     def _day_left_ns(self, now: Now) -> int:
-        return DAY_NS - self._since_day_zero_ns(now) % DAY_NS
+        return DAY_NS - min(self._days_ns(now))

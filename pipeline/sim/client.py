@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ext.simulate import Market, Output, TruthLog, websocket_frame
+from pipeline.core.clock import monotonic_ns
 from pipeline.core.config import SIMULATOR_CONNECTION_HEADER
 from pipeline.core.extras import import_extra
 from pipeline.sim.admission import Refusal
@@ -69,6 +70,7 @@ class Client:
         self.random = random.Random(f"{seed}/{number}")
         self.last_data_s = now_s
         self.commands = 0  # text messages that it has sent
+        self.last_command_mono_ns = 0  # when the last of them was done
         self.gone = False
         self.blocked = False
         self._reset = False
@@ -167,6 +169,7 @@ class Client:
             text, self._fragments = b"".join(self._fragments), None
             self.commands += 1
             self._house.heard(self, text.decode("utf-8", "replace"))
+            self.last_command_mono_ns = monotonic_ns()
 
     def _take_protocol_bytes(self, now_s: float) -> None:
         for chunk in self._protocol.data_to_send():

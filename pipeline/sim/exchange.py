@@ -196,6 +196,7 @@ class Exchange:
                     "open": client.is_open,
                     "subscribed": client.subscribed,
                     "commands": client.commands,
+                    "last_command_mono_ns": client.last_command_mono_ns,
                     "pending_bytes": client.pending_bytes,
                     "frames": client.output.frames_handed,
                     "packets": client.output.packets_handed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -73,6 +74,16 @@ class TestCommands:
             {"a": "mode", "v": ["ltp", [2]]},
             {"a": "mode", "v": ["quote", [3]]},
         ]
+
+    def test_thousands_in_three_modes_are_few_messages(self) -> None:
+        modes = (Mode.FULL, Mode.LTP, Mode.QUOTE)
+        wanted = {token: modes[token % 3] for token in range(3000)}
+        found = sent(wanted, {})
+        assert Counter(message["a"] for message in found) == {"subscribe": 6, "mode": 6}
+        ltp = [token for token in wanted if wanted[token] is Mode.LTP]
+        assert found[:2] == [
+            {"a": "subscribe", "v": ltp[:500]}, {"a": "mode", "v": ["ltp", ltp[:500]]},
+        ]  # fmt: skip
 
     def test_room_is_made_first(self) -> None:
         assert sent({2: Mode.LTP}, {1: Mode.FULL}) == [

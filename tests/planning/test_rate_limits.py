@@ -141,6 +141,51 @@ def test_the_day_begins_anew_at_its_hour_in_india(starts: datetime.time, left_s:
     assert limiter.stats(at(left_s * 1000))["endpoints"]["quote"]["requests_today"] == 1
 
 
+def hours(value: float) -> int:
+    return int(value * 3600 * SECOND_NS)
+
+
+@pytest.mark.parametrize("back_h", [13, 30, 24 * 4000 + 13])
+def test_a_wall_clock_that_is_set_forgets_no_call(back_h: float) -> None:
+    """Set back over midnight, or forth, and then to what it was: the day's calls stay counted."""
+    limiter = RateLimiter(with_limit(requests_per_second=2, requests_per_day=2))
+    for turn in [go(limiter, 0), go(limiter, 0)]:
+        limiter.finish(turn, at(0))
+    for sign in (-1, 1):
+        for mono_s, ahead_ns in ((60, sign * hours(back_h)), (120, 0)):
+            now = at(mono_s * 1000)
+            set_clock = Now(now.mono_ns, now.ts_ns + ahead_ns)
+            refusal = limiter.reserve(Endpoint.QUOTE, key="k", user="", now=set_clock)
+            assert isinstance(refusal, Refusal) and refusal.window == "day", (sign, mono_s)
+            assert 0 < refusal.wait_ns <= 24 * 3600 * SECOND_NS
+    next_day = at(12 * 3600 * 1000)  # by the clock as it was most of the time; the others count
+    assert isinstance(limiter.reserve(Endpoint.QUOTE, key="k", user="", now=next_day), Refusal)
+    late = at(25 * 3600 * 1000)  # nothing of all that is younger than a day
+    assert isinstance(limiter.reserve(Endpoint.QUOTE, key="k", user="", now=late), Turn)
+
+
+def test_a_clock_that_is_corrected_by_seconds_was_not_set() -> None:
+    limiter = RateLimiter(with_limit(requests_per_second=2, requests_per_day=2))
+    for turn in [go(limiter, 0), go(limiter, 0)]:
+        limiter.finish(turn, at(0))
+    for minute in range(1, 200):
+        now = at(minute * 60_000)
+        slewed = Now(now.mono_ns, now.ts_ns + minute * SECOND_NS // 2)
+        limiter.stats(slewed)
+    midnight = at(12 * 3600 * 1000)
+    assert isinstance(limiter.reserve(Endpoint.QUOTE, key="k", user="", now=midnight), Turn)
+
+
+def test_calls_of_a_day_take_bounded_memory() -> None:
+    limiter = RateLimiter(with_limit(requests_per_second=1))
+    for hour in range(400):
+        for second in range(20):
+            ms = (hour * 3600 + second * 2) * 1000
+            limiter.finish(go(limiter, ms), at(ms))
+    (lane,) = limiter._lanes.values()
+    assert len(lane.begun_ns) <= 2 * 1024 and len(lane.answered_ns) <= 1024 + 1
+
+
 def test_429_closes_the_class_until_the_window_has_cleared_and_longer_when_it_repeats() -> None:
     limiter = RateLimiter(REST_LIMITS)
     ms, pauses = 0.0, []

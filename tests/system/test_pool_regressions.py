@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.core.control import Ask, Subscribe, Unsubscribe, read_answer, to_line
+from pipeline.core.clock import monotonic_ns
+from pipeline.core.control import Ask, Declare, Subscribe, Unsubscribe, read_answer, to_line
 from pipeline.core.enums import SegmentKind, State
 from pipeline.core.instruments import simulated_tokens
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
+from pipeline.sim.role import CONTROL_NAME
 from pipeline.sim.truth import read_truth
 from pipeline.sim.verify import verify
 from tests.system.judge import Witness, control_of, run_dry
 from tests.system.pool_client import PoolClient
 from tests.system.rig import Run, wait_for
-from tests.system.test_pool import complete, wire_of
+from tests.system.test_pool import complete, rows_of, wire_of
 
 Make = Callable[..., Run]
 
@@ -34,6 +36,7 @@ SLOW = "rate = 2000.0\ninterval_s = 0.05"
 
 def sockets(run: Run) -> list[dict[str, Any]]:
     """Return what the exchange says of its open connections."""
+    wait_for((run.paths.directory / CONTROL_NAME).exists, "the exchange to listen")
     with control_of(run) as control:
         return [client for client in control.command("stat")["clients"] if client["open"]]
 
@@ -119,6 +122,46 @@ def test_r6_and_r12_thousands_in_a_few_messages_and_at_once(make_run: Make) -> N
         (client_of_exchange,) = sockets(run)
         assert client_of_exchange["commands"] <= 2 * (3000 // 500)
         assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+BATCH = 500
+ON_WIRE_S = 1.0
+
+
+@pytest.mark.full
+def test_nine_thousand_are_on_the_wire_within_a_second(make_run: Make) -> None:
+    """With connections that are there, and with none: these are made meanwhile.
+
+    Of a busy machine the best of a few counts; in how few messages, counts each time.
+    """
+    run = make_run(pool="headroom = 0.0", count=3000, simulator="rate = 0.0").start_and_wait()
+    tokens = list(simulated_tokens(0, 9000))
+    modes = {"full": tokens[:4000], "quote": tokens[4000:7000], "ltp": tokens[7000:]}
+    took_s: dict[str, list[float]] = {"none": [], "three": []}
+    with PoolClient(run, "t") as client:
+        for attempt in range(4):
+            before = {c["session"]: c["commands"] for c in sockets(run)}
+            began_ns = monotonic_ns()
+            client.ask(Declare(wants=modes))
+            complete(run, 9000)
+            found = sockets(run)
+            last_ns = max(c["last_command_mono_ns"] for c in found)
+            took_s["three" if attempt else "none"].append((last_ns - began_ns) / 1e9)
+            assert [c["subscribed"] for c in found] == [3000] * 3
+            for one in found:
+                sent = one["commands"] - before.get(one["session"], 0)
+                rows = rows_of(run)[one["connection"]]
+                batches = sum(-(-np.sum(rows["mode"] == mode) // BATCH) for mode in (1, 2, 3))
+                assert sent <= 2 * batches, (attempt, sent, batches)
+            with control_of(run) as control:
+                assert control.command("stat")["subscribed_again"] == 0
+            client.ask(Declare(wants={}))
+            wait_for(lambda: subscribed(run) == [0] * 3, "the exchange to hear of it")
+        print({name: [round(s, 3) for s in found] for name, found in took_s.items()})
+        assert run.stop() == 0
+    assert min(took_s["three"]) <= ON_WIRE_S
+    assert took_s["none"][0] <= ON_WIRE_S
     run.assert_nothing_left()
 
 

@@ -73,14 +73,18 @@ class KiteSession:
     def commands(self, *, wanted: Subscriptions, on_wire: Subscriptions) -> Iterator[Command]:
         """Yield what leads from `on_wire` to `wanted`: first what makes room, then the rest.
 
-        A new instrument is always subscribed before its mode is set. Tokens keep the order of
-        `wanted`, in messages of at most `tokens_per_command`.
+        A new instrument is always subscribed before its mode is set. Tokens of a mode keep the
+        order of `wanted`, in messages of at most `tokens_per_command`; where these are several,
+        modes come one after the other, so that a message of tokens seldom takes two of modes.
         """
         now = _live(on_wire)
         then = _live(wanted)
         for batch in _batches([token for token in now if token not in then]):
             yield _command("unsubscribe", batch, Mode.NONE)
-        for batch in _batches([token for token in then if token not in now]):
+        new = [token for token in then if token not in now]
+        if len(new) > LIMITS.tokens_per_command:
+            new.sort(key=then.__getitem__)
+        for batch in _batches(new):
             yield _command("subscribe", batch, DEFAULT_MODE)
             yield from _mode_commands({token: then[token] for token in batch})
         changed = {t: mode for t, mode in then.items() if t in now and now[t] != mode}
