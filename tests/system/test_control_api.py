@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pipeline.core.instruments import simulated_tokens
 from pipeline.services.control.api.token import token_path
 from tests.services.control.api.served import call
+from tests.system.judge import control_of
 from tests.system.http_client import API, HttpClient
 from tests.system.pool_client import PoolClient
 from tests.system.rig import Run, wait_for
@@ -80,6 +82,73 @@ def test_the_known_example_of_2500_instruments_field_by_field(make_run: Make) ->
     assert _like(document["accounts"]["exchange"], EXAMPLE) == EXAMPLE
     assert _like(http.stats("exchange"), EXAMPLE) == EXAMPLE
     _over_capacity_changes_nothing(http)
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_three_underlyings_over_two_keys(make_run: Make) -> None:
+    """1,200, 1,200 and 800 instruments, packed into connections of 1,000, two for each key."""
+    second = '[[account]]\nname = "second"\nurl = "simulator"\napi_key = "demo2"\n'
+    pool = (
+        'instruments_per_connection = 1000\nconnections_per_key = 2\npolicy = "first_fit"\n'
+        'headroom = 0.0\nhomes_file = "homes.sqlite"'
+    )
+    run, http = _serve(make_run, pool, second, connections=1, count=3200)
+    tokens = simulated_tokens(0, 3200)
+    parts = {"nifty": tokens[:1200], "banknifty": tokens[1200:2400], "finnifty": tokens[2400:]}
+    for name, wanted in parts.items():
+        reply = http.subscribe(wanted, client=name)
+        assert (reply.status, reply.body["accepted"]) == (200, len(wanted))
+    complete(run, 3200)
+    places = {
+        token: (account, number)
+        for account, connections in http.get("/pool/distribution").items()
+        for number, found in connections.items()
+        for token in found
+    }
+    assert Counter(places.values()) == {
+        ("exchange", "0"): 1000, ("exchange", "1"): 1000, ("second", "2"): 1000, ("second", "3"): 200,
+    }  # fmt: skip
+    spread = {name: list(Counter(map(places.get, part)).values()) for name, part in parts.items()}
+    assert spread == {"nifty": [1000, 200], "banknifty": [800, 400], "finnifty": [600, 200]}
+    with control_of(run) as control:
+        clients = [one for one in control.command("stat")["clients"] if one["open"]]
+    assert sorted((one["key"], one["subscribed"]) for one in clients) == [
+        ("demo", 1000), ("demo", 1000), ("demo2", 200), ("demo2", 1000),
+    ]  # fmt: skip
+    found = http.stats()
+    assert found["total_accounts"] == 2
+    assert [a["total_capacity"] for a in found["accounts"].values()] == [2000, 2000]
+    assert [a["total_subscribed_tokens"] for a in found["accounts"].values()] == [2000, 1200]
+    reply = http.subscribe(range(10**6, 10**6 + 801), client="more")
+    assert reply.status == 409
+    assert (reply.body["requested"], reply.body["accepted"], reply.body["available"]) == (
+        801,
+        0,
+        800,
+    )
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def test_what_scale_asked_for_outlives_the_control_process(make_run: Make) -> None:
+    run, http = _serve(make_run, "instruments_per_connection = 100\nshrink_after_s = 0.5")
+    http.subscribe(simulated_tokens(0, 50))
+    complete(run, 50)
+    assert http.call("POST", "/pool/scale", {"connections": 2}).status == 200
+    wait_for(lambda: len(run.numbers) == 2, "another connection")
+    refused = http.call("POST", "/pool/scale", {"connections": 4})
+    assert refused.status == 409
+    assert [refused.body[name] for name in ("requested", "accepted", "available")] == [4, 0, 3]
+    pid = run.kill("control 0")
+    wait_for(lambda: run.pid("control 0") not in (0, pid), "its successor")
+    wait_for(lambda: _status(http, "/health") == 200, "it to serve")
+    assert http.stats()["pool"]["connections_asked"] == 2
+    assert len(run.numbers) == 2
+    assert http.call("POST", "/pool/scale", {"connections": "auto"}).status == 200
+    wait_for(lambda: len(run.numbers) == 1, "as many as are needed")
+    assert http.stats()["pool"]["connections_asked"] == 0
+    complete(run, 50)
     assert run.stop() == 0
     run.assert_nothing_left()
 

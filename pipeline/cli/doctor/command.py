@@ -22,10 +22,22 @@ def command(
     config: Annotated[
         Path | None, typer.Option("--config", help="check this file and plan its memory")
     ] = None,
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", metavar="NAME", help="and what its pool suffers from"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    shm_directory: Annotated[
+        Path | None, typer.Option(help="where its segments are: instance.shm_directory")
+    ] = None,
 ) -> None:
     """Say what is wrong on this machine and how to mend it; print the memory plan."""
     findings, plan = examine(Machine(), config)
+    if instance is not None and _is_built(findings):
+        from pipeline.cli.choose import DEFAULT_DIRECTORY
+        from pipeline.cli.doctor import pool
+
+        findings += pool.check(instance, shm_directory or DEFAULT_DIRECTORY)
     bad = any(finding.level is Level.BAD for finding in findings)
     if as_json:
         print(json.dumps(report(findings, plan)))
@@ -38,7 +50,7 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     """Return all findings, and the memory plan when one can be made."""
     findings = [finding for check in software.CHECKS for finding in check(where)]
     findings += [finding for check in machine.CHECKS for finding in check(where)]
-    if any(f.subject in ("build", "packages") and f.level is Level.BAD for f in findings):
+    if not _is_built(findings):
         return findings, None
     # Only now is it known that the compiled modules can be imported.
     from pipeline.cli.doctor import gateway, memory
@@ -54,6 +66,11 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     findings += memory.check_instances(where, root)
     findings += gateway.check(config)
     return findings, plan
+
+
+def _is_built(findings: list[Finding]) -> bool:
+    broken = (f.subject for f in findings if f.level is Level.BAD)
+    return not {"build", "packages"}.intersection(broken)
 
 
 def report(findings: list[Finding], plan: MemoryPlan | None) -> dict[str, object]:

@@ -31,6 +31,8 @@ from pipeline.services.control.router import Router
 
 CLIENT_NAME: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 ANSWER_TIMEOUT_S: Final = 5.0
+#: Who has connected says who it is within so long.
+HELLO_TIMEOUT_S: Final = 10.0
 _BACKLOG: Final = 64
 
 _log = logging.getLogger(__name__)
@@ -111,7 +113,8 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Caller | None:
         """Return who it is once it has said so; None when it cannot be served."""
-        request = await self._read(reader, writer)
+        async with asyncio.timeout(HELLO_TIMEOUT_S):
+            request = await self._read(reader, writer)
         if request is None:
             return None
         problem = self._problem_with(request)

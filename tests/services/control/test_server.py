@@ -180,6 +180,22 @@ def test_a_line_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monke
     _run(tmp_path, scene)
 
 
+def test_who_says_nothing_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELLO_TIMEOUT_S", 0.05)
+
+    async def visit() -> None:
+        async with _house(tmp_path) as house:
+            known = await house.visit("t")
+            silent, half = await house.visit(), await house.visit()
+            half.writer.write(b'{"do": "hello", "cli')
+            assert await silent.is_cut_off()
+            assert await half.is_cut_off()
+            assert (await known.ask(Ask(about="clients"))).problem is None  # says little, too
+            assert house.server.clients == 1
+
+    asyncio.run(visit())
+
+
 def test_who_does_not_read_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.2)
 

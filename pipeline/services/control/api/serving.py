@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
+import h11
 import uvicorn
 
 from pipeline.services.control.api.guard import Guard
@@ -15,10 +17,44 @@ from pipeline.services.control.front import Front
 
 #: Requests at a time; more are told 503.
 CONCURRENCY: Final = 100
+#: A request has to be there whole so soon after its connection or the answer before it; while so
+#: many are connected that others are about to be told 503, sooner.
+REQUEST_S: Final = 20.0
+CROWDED_REQUEST_S: Final = 1.0
+CROWD: Final = CONCURRENCY // 2
+_UNFINISHED: Final = (h11.IDLE, h11.SEND_BODY)
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals to the control process."""
+    """A server that leaves signals to the control process.
+
+    It cuts off who connects and does not ask, or not to the end: such a caller would count
+    against CONCURRENCY for as long as he likes.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._waiting: dict[Any, tuple[Any, float]] = {}  # for what, and since when
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections, ten times a second."""
+        self.cut_off(time.monotonic())
+        return await super().on_tick(counter)
+
+    def cut_off(self, now_s: float) -> None:
+        """Cut off those whose request has been coming for too long."""
+        connections = list(self.server_state.connections)
+        patience_s = CROWDED_REQUEST_S if len(connections) > CROWD else REQUEST_S
+        before, self._waiting = self._waiting, {}
+        for one in connections:
+            state = (one.cycle, one.conn.their_state)  # type: ignore[union-attr]
+            if state[1] not in _UNFINISHED:
+                continue
+            known, since_s = before.get(one, (None, now_s))
+            since_s = since_s if known == state else now_s
+            self._waiting[one] = state, since_s
+            if now_s - since_s >= patience_s and one.transport is not None:
+                one.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
