@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.core.instruments import simulated_tokens
 from pipeline.services.control.api.token import token_path
 from tests.services.control.api.served import call
-from tests.system.judge import control_of
 from tests.system.http_client import API, HttpClient
+from tests.system.judge import control_of
 from tests.system.pool_client import PoolClient
 from tests.system.rig import Run, wait_for
 from tests.system.test_pool import complete
@@ -107,7 +107,8 @@ def test_three_underlyings_over_two_keys(make_run: Make) -> None:
         for token in found
     }
     assert Counter(places.values()) == {
-        ("exchange", "0"): 1000, ("exchange", "1"): 1000, ("second", "2"): 1000, ("second", "3"): 200,
+        ("exchange", "0"): 1000, ("exchange", "1"): 1000,
+        ("second", "2"): 1000, ("second", "3"): 200,
     }  # fmt: skip
     spread = {name: list(Counter(map(places.get, part)).values()) for name, part in parts.items()}
     assert spread == {"nifty": [1000, 200], "banknifty": [800, 400], "finnifty": [600, 200]}
