@@ -222,7 +222,7 @@ def test_there_is_a_document_of_it(served: Served) -> None:
     others = {one for one in methods if one[1].startswith(("/api/", "/screen/"))}
     # All but the one that is not there; and /health, and the way in.
     assert len(methods - others) == len(PATHS) - 1 + 3
-    assert len(others) == 9 + 8 + 3 + 2  # OpenAlgo's, and the screen's
+    assert len(others) == 11 + 8 + 3 + 2  # OpenAlgo's, and the screen's
     assert "HTTPBearer" in json.dumps(found["components"]["securitySchemes"])
 
 
