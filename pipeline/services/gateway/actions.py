@@ -121,7 +121,7 @@ class Actions:
 
     def broker_info(self, request: Request) -> None:
         """Say whose ticks these are, and whether they flow."""
-        status, name = self._desk.adapter_status(), self._principal.name
+        status, name = self._desk.adapter_status(self._owner), self._principal.name
         self._say(messages.broker_info(self._desk.broker, status, name, request))
 
     def supported_brokers(self, request: Request) -> None:

@@ -47,7 +47,7 @@ class Desk:
         demand: Demand | None,
         streamed: Mapping[str, frozenset[int]] | None,
         keys: KeyStore,
-        is_connected: Callable[[], bool],
+        is_connected: Callable[[str], bool],
         snapshot: Callable[[Client, Sequence[tuple[Listed, int]]], object] | None = None,
     ) -> None:
         self.clients: dict[Session, Client] = {}
@@ -63,9 +63,9 @@ class Desk:
         self._snapshot = snapshot
         self._without: dict[str, dict[int, str]] = {}
 
-    def adapter_status(self) -> str:
-        """Return "connected" or "disconnected"."""
-        return "connected" if self._is_connected() else "disconnected"
+    def adapter_status(self, owner: str) -> str:
+        """Return "connected" if any of an owner's connections is, else "disconnected"."""
+        return "connected" if self._is_connected(owner) else "disconnected"
 
     def find(self, owner: str, exchange: str, symbol: str) -> Listed | None:
         """Return the instrument of exactly that name, in exactly that case."""

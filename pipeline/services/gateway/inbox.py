@@ -15,8 +15,9 @@ from pipeline.services.gateway.limits import TokenBucket
 _BYTES_MAX: Final = 8 * 1024 * 1024
 #: What a message that waits costs besides its bytes.
 _OVERHEAD_BYTES: Final = 64
-#: A message with this many instruments counts as one more message.
+#: A message with this many instruments counts as one more message, and so does one that is as long.
 _ITEMS_PER_MESSAGE: Final = 100
+_BYTES_PER_MESSAGE: Final = 16 * 1024
 
 
 class Inbox:
@@ -44,8 +45,8 @@ class Inbox:
         """Return the next message whose turn it is; None: there is none, or not yet."""
         if not self._waiting or self._bucket.ready_ns() > now_ns:
             return None
-        self._bucket.take(now_ns)
         payload = self._waiting.popleft()
+        self.charge(1 + len(payload) // _BYTES_PER_MESSAGE, now_ns)
         self.payload_bytes -= len(payload)
         return payload
 

@@ -27,8 +27,8 @@ class Desk(Protocol):
     broker: str
     brokers: list[str]
 
-    def adapter_status(self) -> str:
-        """Return "connected" or "disconnected"."""
+    def adapter_status(self, owner: str) -> str:
+        """Return "connected" if any of an owner's connections is, else "disconnected"."""
 
     def check_key(self, client: Session, key: str) -> None:
         """Have a key verified off the loop; the answer is `client.key_checked`, on the loop.

@@ -147,8 +147,10 @@ class Gateway:
             snapshot=self._snapshot if self._config.snapshot else None,
         )  # fmt: skip
 
-    def _is_connected(self) -> bool:
-        return any(connection.state in _STREAMING for connection in self.market.connections())
+    def _is_connected(self, owner: str) -> bool:
+        return any(
+            one.state in _STREAMING and one.owner == owner for one in self.market.connections()
+        )
 
     # ---- the loop -----------------------------------------------------------------------------
 
@@ -204,6 +206,8 @@ class Gateway:
                     self.orders.hand_on(market.owner_of(item.connection), item)
                 elif isinstance(item, Overrun) and item.stage == "reader":
                     self.ticks_lost += item.lost
+                elif isinstance(item, Overrun) and item.stage == "orders":
+                    _log.error(f"{item.lost} order updates came and went before they were read")
         except InstanceEnded:
             _log.info("the instance has ended")
 

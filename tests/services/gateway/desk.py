@@ -43,7 +43,8 @@ class FakeDesk:
         self.calls: list[tuple[Any, ...]] = []
         self.now_ns = START_NS
 
-    def adapter_status(self) -> str:
+    def adapter_status(self, owner: str) -> str:
+        assert owner
         return self.status
 
     def check_key(self, client: Session, key: str) -> None:

@@ -32,6 +32,17 @@ def test_many_instruments_count_as_several_messages() -> None:
     assert inbox.pause_until_ns(START_NS) == START_NS + NS_PER_S
 
 
+def test_a_long_message_counts_as_several() -> None:
+    inbox = Inbox(TokenBucket(rate=50, burst=1))
+    for size in (16_383, 1 << 20):
+        inbox.put(bytes(size))
+    assert inbox.take(START_NS) is not None
+    later_ns = inbox.pause_until_ns(START_NS)
+    assert later_ns == START_NS + NS_PER_S // 50
+    assert inbox.take(later_ns) is not None
+    assert inbox.pause_until_ns(later_ns) == later_ns + 65 * NS_PER_S // 50
+
+
 def test_it_says_when_its_reader_did_not_stop() -> None:
     inbox = Inbox(TokenBucket(rate=1, burst=1))
     for _ in range(8):

@@ -7,10 +7,12 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipeline.core.enums import State
 from pipeline.core.instrument import Instrument
 from tests.services.gateway.ground import OWNERS, Ground, listed, play, whose
 from tests.services.gateway.raw_client import RawClient, masked
@@ -451,6 +453,38 @@ def test_who_closes_and_stays_gets_nothing_more_and_harms_nobody(
         await other.until(lambda: len(other.ticks) == 2 * ground.rounds, "every tick")
         assert not ground.gateway._stopping.is_set()
         assert ground.gateway.sums.dropped > 0 and ground.gateway.sums.conflated == 0
+
+    play(tmp_path, story)
+
+
+def test_who_asks_is_told_of_his_own_connections(tmp_path: Path, shares: list[Instrument]) -> None:
+    async def story(ground: Ground) -> None:
+        states = {"alice": State.AUTH_EXPIRED, "bob": State.LIVE}
+        found = [SimpleNamespace(owner=owner, state=state) for owner, state in states.items()]
+        ground.gateway.market.connections = lambda: found  # type: ignore[assignment,method-assign]
+        for owner, said in (("alice", "disconnected"), ("bob", "connected")):
+            client = await ground.client(owner)
+            client.send(action="get_broker_info")
+            assert (await client.answer("broker_info"))["adapter_status"] == said
+
+    play(tmp_path, story)
+
+
+def test_orders_that_come_too_fast_are_missed_in_the_log(
+    tmp_path: Path, shares: list[Instrument], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(ground: Ground) -> None:
+        client = await ground.client()
+        client.send(action="subscribe_orders")
+        await client.answer("subscribe_orders")
+        sent = 3000  # three times what the ring holds, in one turn of the loop
+        for number in range(sent):
+            ground.order(number)
+        await client.until(
+            lambda: client.told and client.told[-1].get("orderid") == str(sent - 1), "the last"
+        )
+        assert 0 < len(client.told) < sent
+        assert f"{sent - len(client.told)} order updates came and went" in caplog.text
 
     play(tmp_path, story)
 
