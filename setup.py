@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.resolve()
 EXT = ROOT / "ext"
@@ -22,12 +23,13 @@ except ModuleNotFoundError as missing:
     sys.exit(f"setup.py: {missing.name} is missing; install it with: pip install setuptools cython")
 
 
-def _generate_layout() -> None:
-    spec = importlib.util.spec_from_file_location("generate_layout", EXT / "generate_layout.py")
+def _load(name: str) -> Any:
+    """Return a module of `ext`, which cannot be imported as a package before it is built."""
+    spec = importlib.util.spec_from_file_location(name, EXT / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.generate(EXT)
+    return module
 
 
 PROFILES: dict[str, tuple[list[str], list[str], bool]] = {
@@ -66,12 +68,16 @@ def _parallel() -> int:
 def _extensions() -> tuple[list[Extension], str, bool]:
     name, (compile_arguments, link_arguments, checks) = _profile()
     headers = sorted(str(p.relative_to(ROOT)) for p in EXT.rglob("*.h"))
+    every = sorted(str(p.relative_to(ROOT)) for p in EXT.rglob("*.p[yx][xd]"))
+    sources = f"{_load('sources').digest(EXT):#x}ULL"
     extensions = [
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
             include_dirs=["ext"],
-            depends=headers,
+            # The layout says of which sources all of them were made.
+            depends=[*headers, *every] if source.stem == "layout" else headers,
+            define_macros=[("EXT_SOURCES", sources)] if source.stem == "layout" else [],
             extra_compile_args=[*COMMON_ARGUMENTS, *compile_arguments],
             extra_link_args=link_arguments,
         )
@@ -80,7 +86,7 @@ def _extensions() -> tuple[list[Extension], str, bool]:
     return extensions, name, checks
 
 
-_generate_layout()
+_load("generate_layout").generate(EXT)
 os.chdir(ROOT)
 _jobs = _parallel()
 _found, _name, _checks = _extensions()

@@ -93,6 +93,7 @@ import numpy as np
 dtypes: dict[str, np.dtype[Any]]
 tick_dtype: np.dtype[Any]
 fingerprint: int
+sources: int
 magic: int
 layout_version: int
 data_offset: int

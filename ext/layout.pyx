@@ -5,6 +5,8 @@ table that `generate_layout.py` writes, say where each field lies.
 """
 import hashlib
 
+from libc.stdint cimport uint64_t
+
 import numpy as np
 
 
@@ -18,6 +20,7 @@ cdef extern from "layout_fields.h" nogil:
         size_t size
     const LayoutField LAYOUT_FIELDS[1]
     const size_t LAYOUT_FIELD_COUNT
+    const uint64_t EXT_SOURCES  # given by setup.py
 
 
 _SCALARS = {
@@ -82,6 +85,9 @@ tick_dtype = dtypes["TickC"]
 
 #: The first 8 bytes of the SHA-256 of `describe()`, as an unsigned integer; in every segment header.
 fingerprint = int.from_bytes(hashlib.sha256(describe().encode()).digest()[:8], "little")
+
+#: The number that `sources.py` made of all sources at the build.
+sources = EXT_SOURCES
 
 magic = SEGMENT_MAGIC
 layout_version = LAYOUT_VERSION

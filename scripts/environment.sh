@@ -201,7 +201,10 @@ build() {
     rm -f build/stamp
     echo "$PROGRAM: compiling the C modules, once" >&2
     : >build/build.log
-    if ! logged build/build.log "$PYTHON" setup.py build_ext $force --inplace; then
+    # Sources may be newer and look older, as from an archive: then all is compiled.
+    if ! logged build/build.log "$PYTHON" setup.py build_ext $force --inplace ||
+        ! { [ -n "$force" ] || "$PYTHON" -c 'import pipeline.core.compiled' 2>/dev/null ||
+            logged build/build.log "$PYTHON" setup.py build_ext --force --inplace; }; then
         tail -n 15 build/build.log | cut -c 1-300 >&2
         fail "the C modules could not be compiled (see build/build.log); if a C header is missing, run: $(package_command build-essential gcc base-devel build-base)"
     fi

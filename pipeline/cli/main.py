@@ -82,6 +82,10 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print(_redacted(f"{error}"), file=sys.stderr)
         return int(error.exit_code)
+    except ImportError as error:
+        if not explain(error):
+            raise
+        return _missing(error, debug=debug)
     finally:
         if not debug:
             sys.excepthook = _short_excepthook  # not before: typer sets one of its own

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
-from ext import layout as _layout
+from pipeline.core.compiled import layout as _layout
 
 
 class State(IntEnum):

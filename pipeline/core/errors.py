@@ -32,7 +32,7 @@
     │   ├── Crashed            died by its own fault                                        restart
     │   └── Stalled            gave no sign of life                                         restart
     ├── NotConnected           a KiteTicker was used before connect()                       stop
-    ├── NotBuilt               the compiled modules are missing                             stop
+    ├── NotBuilt               compiled modules of other sources; an ImportError, too       stop
     ├── MissingExtra           an optional package is missing; an ImportError, too          stop
     └── NotSupportedYet        names what to use instead                                    stop
 
@@ -352,8 +352,8 @@ class NotConnected(PipelineError, AttributeError):
     """A KiteTicker was used before connect(); kiteconnect raises AttributeError there."""
 
 
-class NotBuilt(PipelineError):
-    """The compiled modules are missing."""
+class NotBuilt(PipelineError, ImportError):
+    """The compiled modules are of other sources; the text says how to build them."""
 
 
 class MissingExtra(PipelineError, ImportError):

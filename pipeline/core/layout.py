@@ -5,6 +5,7 @@ Everything else above floor 0 takes dtypes and sizes from here; `ext/layout.h` i
 
 from __future__ import annotations
 
+import pipeline.core.compiled  # noqa: F401 (it refuses modules that are older than their sources)
 from ext.layout import (
     data_offset,
     depth_levels,

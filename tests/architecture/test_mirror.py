@@ -29,6 +29,7 @@ ELSEWHERE = {
     "pipeline.cli.demo.summary": "tests/cli/demo/test_parts.py",
     "pipeline.cli.demo.verdict": "tests/cli/demo/test_parts.py",
     "pipeline.cli.run": "tests/system/test_run.py",
+    "pipeline.core.compiled": "tests/packaging/test_foreign.py",
     "pipeline.core.foreign": "tests/packaging/test_foreign.py",
     "pipeline.core.exit_codes": "tests/core/test_errors.py",
     "pipeline.core.rates": "tests/planning/test_rate_limits.py",

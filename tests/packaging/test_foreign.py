@@ -87,3 +87,58 @@ def test_an_unbuilt_checkout_ends_in_its_paragraph(tmp_path: Path) -> None:
         text = last_line(run(code, cwd=tmp_path, paths=[]))
         assert text.startswith("ImportError: the compiled modules of this checkout are missing")
         assert "./demo" in text and "build_ext --inplace" in text
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose modules are those of the one that is tested; files are links."""
+    for name in ("pipeline", "tickrail.py", "setup.py"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "ext").mkdir()
+    for path in (ROOT / "ext").iterdir():
+        if path.is_file():
+            (tmp_path / "ext" / path.name).symlink_to(path)
+    return tmp_path
+
+
+def edit(path: Path, text: str) -> None:
+    """Replace the link by a file that has a line more."""
+    before = path.read_text()
+    path.unlink()
+    path.write_text(before + text)
+
+
+@pytest.mark.parametrize("source", ["layout.h", "rings.pyx"])
+def test_modules_older_than_their_sources_end_in_a_sentence(checkout: Path, source: str) -> None:
+    code = "import pipeline; pipeline.attach('none')"
+    assert "no instance 'none' runs" in last_line(run(code, cwd=checkout, paths=[]))
+    edit(checkout / "ext" / source, "\n")
+    told = f"the compiled modules in {checkout / 'ext'} are older than the sources there: build"
+    found = run(code, cwd=checkout, paths=[])
+    assert last_line(found).startswith(f"pipeline.core.errors.NotBuilt: {told}")
+    assert "./demo" in found.stderr and "setup.py build_ext --force --inplace" in found.stderr
+    for command in ("stat", "run", "sim", "top"):
+        program = f"import sys; from pipeline.cli.main import run; sys.exit(run(['{command}']))"
+        found = run(program, cwd=checkout, paths=[])
+        assert (found.returncode, found.stderr.count("\n")) == (1, 1), found.stderr
+        assert found.stderr.startswith(told)
+    doctor = "import sys; from pipeline.cli.main import run; sys.exit(run(['doctor']))"
+    assert told in run(doctor, cwd=checkout, paths=[]).stdout
+
+
+@pytest.mark.parametrize(
+    "lost", ["del ext.streams.copy_latest", "sys.modules['ext.streams'] = None"]
+)
+def test_modules_that_lack_a_name_end_in_a_sentence(checkout: Path, lost: str) -> None:
+    code = f"import sys, ext.streams, pipeline; {lost}; pipeline.attach"
+    text = last_line(run(code, cwd=checkout, paths=[]))
+    assert text.startswith(f"ImportError: the compiled modules in {checkout / 'ext'} lack what")
+    assert "copy_latest" in text or "ext.streams" in text
+    assert "./demo" in text and text.count(". ") == 0
+
+
+def test_without_sources_nothing_is_compared(checkout: Path) -> None:
+    edit(checkout / "ext" / "layout.h", "\n")
+    for source in (checkout / "ext").glob("*.pyx"):
+        source.unlink()
+    assert run("import pipeline; pipeline.attach", cwd=checkout, paths=[]).returncode == 0
