@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.control import AUTOMATIC, Act
 from pipeline.planning.pool import Move
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.upkeep import CannotBeDone
 
 Action = Callable[[Act], dict[str, Any]]

@@ -6,11 +6,9 @@ programs and a sentence for people.
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.core.config import DEFAULT_OWNER
 from pipeline.core.control import (
@@ -22,44 +20,34 @@ from pipeline.core.control import (
     Declare,
     Hello,
     Instrument,
-    Problem,
     SetMode,
     Subscribe,
     Unsubscribe,
-    mode_of,
 )
 from pipeline.core.forms import follows_price
-from pipeline.planning.pool import Plan, Priority, Refusal, Want, Why
+from pipeline.planning.pool import Priority, Want
 from pipeline.services.control.ledger import effective
+from pipeline.services.control.meaning import (
+    Found,
+    Resolver,
+    look_up,
+    mode_named,
+    refuse_strangers,
+)
 from pipeline.services.control.names import Expanded, Stranger
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.questions import Questions
+from pipeline.services.control.refused import Refused
+from pipeline.services.control.results import (
+    NAMED_MAX,
+    plan_document,
+    refusal_of,
+    result_of,
+    tell_left_out,
+)
 from pipeline.services.control.windows import Window, Windows
 
-#: So many refused instruments are named in an answer; all are counted.
-_NAMED_MAX: Final = 1000
-_SHOWN_MAX: Final = 5
-_TOKEN_MAX: Final = 2**32 - 1
-
 _Function = TypeVar("_Function")
-
-#: Turns what people write into tokens, and says what it does not know.
-Resolver = Callable[[Sequence[str]], tuple[Mapping[str, Sequence[int]], Mapping[str, Stranger]]]
-
-
-class Refused(Exception):
-    """A request that is not done; becomes the answer's problem."""
-
-    def __init__(self, code: str, text: str, detail: dict[str, Any] | None = None) -> None:
-        self.problem = Problem(code=code, text=text, detail=detail or {})
-        super().__init__(text)
-
-
-class Found(NamedTuple):
-    """What instruments stand for: their tokens, each name's own, and the names nobody knows."""
-
-    tokens: list[int]
-    names: dict[str, list[int]]
-    strangers: Mapping[str, Stranger]
 
 
 class Commands:
@@ -77,13 +65,11 @@ class Commands:
         actions: Mapping[str, Callable[[Act], Any]], owner: str = DEFAULT_OWNER,
     ) -> None:  # fmt: skip
         self.pool = pool
-        self._owner = owner
         self._resolve = resolve
         self._windows = windows
         self._about = dict(about)
         self._questions: dict[str, Callable[[Ask], Any]] = {
-            "clients": self._clients, "subscriptions": self._subscriptions,
-            "windows": self._windows_document, **questions,
+            **Questions(pool, windows, owner).by_name(), **questions,
         }  # fmt: skip
         self._actions = dict(actions)
         self.refusals: dict[str, int] = {}
@@ -123,8 +109,8 @@ class Commands:
         unknown: dict[str, Stranger] = {}
         names: dict[str, list[int]] = {}
         for word in sorted(request.wants, key=lambda w: MODES.get(w, 0)):
-            mode = _mode(word)
-            found = self._look_up(request.wants[word])
+            mode = mode_named(word)
+            found = look_up(request.wants[word], self._resolve)
             unknown.update(found.strangers)
             names.update(found.names)
             wants.update((token, Want(token, mode)) for token in found.tokens)
@@ -144,7 +130,7 @@ class Commands:
         for window in self._windows.of(client):
             if window.form not in declared:
                 self._windows.end(client, window.form)
-        result = _result(len(added), plan)
+        result = result_of(len(added), plan)
         result["requested"] += len(unknown)
         result["refused_count"] += len(unknown)
         result["refused"] += [
@@ -160,7 +146,7 @@ class Commands:
         """Return the windows of a declaration; what stands for nothing goes into `unknown`."""
         drafts: list[Window] = []
         for word, forms in request.follow.items():
-            mode = _mode(word)
+            mode = mode_named(word)
             for form in dict.fromkeys(forms):
                 known = self._windows.get(client, form)
                 template = known.template._replace(mode=mode) if known else Want(0, mode)
@@ -183,11 +169,11 @@ class Commands:
             words = ", ".join(name.lower() for name in Priority.__members__)
             raise Refused("bad_request", f"priority {request.priority[:40]!r}: expected {words}")
         template = Want(
-            0, _mode(request.mode), Priority[priority], request.group, request.account,
+            0, mode_named(request.mode), Priority[priority], request.group, request.account,
             request.connection,
         )  # fmt: skip
         drafts = {str(form): self._draft(client, str(form), template) for form in followed}
-        _refuse_strangers({form: d for form, d in drafts.items() if isinstance(d, Stranger)})
+        refuse_strangers({form: d for form, d in drafts.items() if isinstance(d, Stranger)})
         windows = [draft for draft in drafts.values() if isinstance(draft, Window)]
         wants = {token: template._replace(instrument_token=token) for token in found.tokens}
         result = self._add(client, wants, windows, partial=request.partial, dry_run=request.dry_run)
@@ -198,7 +184,7 @@ class Commands:
         return {**result, "tokens": {**found.names, **names}}
 
     def _set_mode(self, client: str, request: SetMode) -> dict[str, Any]:
-        mode = _mode(request.mode)
+        mode = mode_named(request.mode)
         known = self.pool.ledger.clients[client].wants
         found = self._meant(client, request.instruments)
         wants = {t: known[t]._replace(mode=mode) for t in found.tokens if t in known}
@@ -212,7 +198,7 @@ class Commands:
         result["requested"], result["tokens"] = len(found.tokens), found.names
         result["refused"] += [
             {"instrument": token, "why": "not_subscribed", "text": "subscribe to it first"}
-            for token in strangers[:_NAMED_MAX]
+            for token in strangers[:NAMED_MAX]
         ]
         return result
 
@@ -241,12 +227,12 @@ class Commands:
         already = sum(token in pool.ledger.desired for token in added)
         refused = {refusal.token for refusal in plan.refused}
         if refused and not partial:
-            raise _refusal(len(added), plan)
-        result = _result(len(added), plan)
+            raise refusal_of(len(added), plan)
+        result = result_of(len(added), plan)
         result["already"] = already
-        _tell_left_out(result, wants, windows, refused)
+        tell_left_out(result, wants, windows, refused)
         if dry_run:
-            result["plan"] = _plan_document(plan)
+            result["plan"] = plan_document(plan)
         else:
             pool.ledger.add(client, {t: w for t, w in wants.items() if t not in refused})
             self._begin_whole(windows, refused)
@@ -285,9 +271,9 @@ class Commands:
 
     def _find(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> Found:
         """Return what was named; refuse names that nobody knows, unless lenient."""
-        found = self._look_up(instruments)
+        found = look_up(instruments, self._resolve)
         if not lenient:
-            _refuse_strangers(found.strangers)
+            refuse_strangers(found.strangers)
         return found
 
     def _meant(
@@ -300,152 +286,9 @@ class Commands:
         tokens = [*found.tokens, *(token for held in names.values() for token in held)]
         return Found(list(dict.fromkeys(tokens)), {**found.names, **names}, found.strangers)
 
-    def _look_up(self, instruments: Sequence[Instrument]) -> Found:
-        names = [i for i in instruments if isinstance(i, str) and not i.isdecimal()]
-        known: Mapping[str, Sequence[int]] = {}
-        unknown: Mapping[str, Stranger] = {}
-        if names:
-            known, unknown = self._resolve(names)
-        tokens: list[int] = []
-        for instrument in instruments:
-            if isinstance(instrument, str) and instrument in known:
-                tokens += known[instrument]
-            elif isinstance(instrument, int) or instrument.isdecimal():
-                tokens.append(_token(instrument))
-        meant = {name: list(found) for name, found in known.items()}
-        return Found(list(dict.fromkeys(tokens)), meant, unknown)
-
-    # ---- questions --------------------------------------------------------------------------
-
-    def _clients(self, request: Ask) -> list[dict[str, Any]]:
-        ledger = self.pool.ledger
-        return [
-            {
-                "name": client.name,
-                "owner": self._owner,
-                "pid": client.pid,
-                "connected": client.gone_ns is None and not client.durable,
-                "durable": client.durable,
-                "instruments": len(wants),
-                "modes": _by_mode(wants.values()),
-            }
-            for client in ledger.clients.values()
-            if client.whole is None and (wants := ledger.wants_of(client.name)) is not None
-        ]
-
-    def _windows_document(self, request: Ask) -> list[dict[str, Any]]:
-        rows = self._windows.document(request.client)
-        return [{**row, "owner": self._owner} for row in rows]
-
-    def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
-        pool = self.pool
-        wants = pool.ledger.desired
-        tokens = [token for token in wants if token > request.after]
-        if request.client is not None:
-            tokens = [t for t in tokens if request.client in pool.ledger.holder_names(t)]
-        tokens = heapq.nsmallest(request.limit or len(tokens), tokens)
-        return [
-            {
-                "instrument_token": token,
-                "owner": self._owner,
-                "mode": want.mode.name.lower(),
-                "priority": want.priority.name.lower(),
-                "connection": pool.placement.get(token),
-                "moving_to": pool.moves.targets.get(token),
-                "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
-                "clients": sorted(pool.ledger.holder_names(token)),
-            }
-            for token, want in ((token, wants[token]) for token in tokens)
-        ]
-
-
-def _refuse_strangers(unknown: Mapping[str, Stranger]) -> None:
-    if not unknown:
-        return
-    texts = [stranger.text for stranger in list(unknown.values())[:_SHOWN_MAX]]
-    left = len(unknown) - _SHOWN_MAX
-    more = f"; and {left} more" if left > 0 else ""
-    near = {name: list(stranger.near) for name, stranger in unknown.items()}
-    raise Refused("unknown_instrument", "; ".join(texts) + more, {"unknown": near})
-
 
 def _named(functions: Mapping[str, _Function], name: str, noun: str) -> _Function:
     if name not in functions:
         words = ", ".join(sorted(functions))
         raise Refused("bad_request", f"{noun} {name[:40]!r}: expected one of {words}")
     return functions[name]
-
-
-def _mode(word: str) -> Any:
-    try:
-        return mode_of(word)
-    except ValueError as error:
-        raise Refused("bad_request", str(error)) from None
-
-
-def _token(instrument: int | str) -> int:
-    text = str(instrument)
-    if len(text) > 10 or not 0 < int(text) <= _TOKEN_MAX:
-        raise Refused("bad_request", f"instrument token {text[:40]}: expected 1 to {_TOKEN_MAX}")
-    return int(text)
-
-
-def _by_mode(wants: Iterable[Want]) -> dict[str, int]:
-    counts = Counter(want.mode for want in wants)
-    return {mode.name.lower(): counts[mode] for mode in MODES.values()}
-
-
-def _refused_document(refusal: Refusal) -> dict[str, Any]:
-    return {"instrument": refusal.token, "why": str(refusal.why), "text": refusal.why.text}
-
-
-def _result(requested: int, plan: Plan) -> dict[str, Any]:
-    refused = len(plan.refused)
-    return {
-        "requested": requested,
-        "accepted": requested - refused,
-        "already": plan.kept,
-        "refused": [_refused_document(refusal) for refusal in plan.refused[:_NAMED_MAX]],
-        "refused_count": refused,
-        "available": plan.available,
-    }
-
-
-def _tell_left_out(
-    result: dict[str, Any], wants: Mapping[int, Want], windows: Sequence[Window],
-    refused: set[int],
-) -> None:  # fmt: skip
-    """Add to a result what is left out because its window is not whole."""
-    whole = [window for window in windows if refused.isdisjoint(window.wants)]
-    taken = wants.keys() | {token for window in whole for token in window.wants}
-    every = {token for window in windows for token in window.wants}
-    left_out = sorted(every - taken - refused)
-    result["accepted"] -= len(left_out)
-    result["refused_count"] += len(left_out)
-    result["refused"] += [
-        {"instrument": token, "why": "window", "text": "there is no room for its whole window"}
-        for token in left_out[: _NAMED_MAX - len(result["refused"])]
-    ]
-
-
-def _refusal(requested: int, plan: Plan) -> Refused:
-    reasons = [r.why for r in plan.refused if r.why is not Why.OTHERS_REFUSED]
-    why = Counter(reasons or [Why.CAPACITY]).most_common(1)[0][0]
-    detail = {"requested": requested, "accepted": 0, "available": plan.available}
-    text = (
-        f"{requested} instruments asked for, room for {plan.available} more: {why.text}. "
-        "Nothing was changed; partial takes what there is room for"
-    )
-    return Refused("capacity", text, {**detail, "refused_count": len(reasons)})
-
-
-def _plan_document(plan: Plan) -> dict[str, Any]:
-    counts = Counter(plan.assign.values())
-    opened = {new.ref: new for new in plan.open}
-    return {
-        "connections": {str(n): count for n, count in sorted(counts.items()) if n not in opened},
-        "opened": [
-            {"account": new.account, "seat": new.seat, "instruments": counts[new.ref]}
-            for new in plan.open
-        ],
-    }

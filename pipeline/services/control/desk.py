@@ -14,9 +14,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.rest.accounts import open_governor
 from pipeline.rest.governor import Governor
 from pipeline.services.control.alerts import Alerts
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.health import Health
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.stats import Stats
 
 Question = Callable[[Ask], Any]

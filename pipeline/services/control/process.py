@@ -19,13 +19,13 @@ from pipeline.core.plan import plan_topology
 from pipeline.services.control.api.host import Host
 from pipeline.services.control.api.session import Sessions
 from pipeline.services.control.assigned import AccountCounters, Counters, Tally
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.front import Front
 from pipeline.services.control.loading import Aside, NameLoading
 from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.router import Router
 from pipeline.services.control.server import Server
 from pipeline.services.control.tenants import RESERVED, Tenant

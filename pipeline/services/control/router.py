@@ -25,8 +25,9 @@ from pipeline.core.control import (
     Subscribe,
     Unsubscribe,
 )
-from pipeline.services.control.commands import Commands, Refused
+from pipeline.services.control.commands import Commands
 from pipeline.services.control.ledger import Ledger
+from pipeline.services.control.refused import Refused
 
 #: What each owner's commands answer for themselves: lists, which together are everybody's.
 _LISTS: Final = ("clients", "subscriptions", "windows")

@@ -20,10 +20,10 @@ from pipeline.core.config import Config
 from pipeline.planning.health import ConnectionHealth, band
 from pipeline.planning.meters import Rates
 from pipeline.services.control.assigned import Key
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.links import Link
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.readings import Reading
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.watch import LastError, Watch, age_ns, percentile, totals
 
 NOTE: Final = (

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.core.control import Act
 from pipeline.services.control.acts import actions_of
-from pipeline.services.control.commands import Refused
+from pipeline.services.control.refused import Refused
 from tests.services.control.world import Rig, pool_config
 
 POOL = 'instruments_per_connection = 100\nopen = "all"\nheadroom = 0.0\nshrink_after_s = 0.0'

@@ -12,11 +12,11 @@ from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.control import Ask
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want, Why
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.documents import BIRTH_NS, Documents
 from pipeline.services.control.facts import facts
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import Pool
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.stats import NOTE
 from tests.services.control.test_outside import Ground
 

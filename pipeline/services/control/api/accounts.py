@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.core.config import Config
 from pipeline.core.secrets import Secret, store
-from pipeline.services.control.commands import Refused
+from pipeline.services.control.refused import Refused
 from pipeline.shm.names import InstancePaths
 
 

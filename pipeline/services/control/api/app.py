@@ -33,8 +33,8 @@ from pipeline.services.control.api.openalgo.replies import failure, is_ours
 from pipeline.services.control.api.page import Page
 from pipeline.services.control.api.schemas import GOOD
 from pipeline.services.control.api.stream import EventStream
-from pipeline.services.control.commands import Refused
 from pipeline.services.control.front import Front
+from pipeline.services.control.refused import Refused
 from pipeline.services.control.screen.routes import ScreenPaths
 
 #: Of whose accounts alone; without it of all.
