@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.figures import count
+from pipeline.cli.tables import plain_table
 
 _BANDS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "critical": "red"}
 _REFUSALS_SHOWN: Final = 5
@@ -132,7 +133,7 @@ def health_view(found: Mapping[str, Any]) -> RenderableType:
 
 
 def _unwell(rows: Iterable[Mapping[str, Any]]) -> Table:
-    table = _table("<conn", "score", "<band", "<because of")
+    table = plain_table("<conn", "score", "<band", "<because of")
     table.columns[-1].no_wrap = False
     for row in rows:
         causes = [f"{name} -{loss:.0f}" for name, loss in row["penalties"].items() if loss >= 0.5]
@@ -231,17 +232,10 @@ class _Narrow:
 
     def __init__(self, width: int, *columns: tuple[str, int]) -> None:
         self._shown = [least <= width for _, least in columns]
-        self.table = _table(*itertools.compress((name for name, _ in columns), self._shown), gap=1)
+        self.table = plain_table(
+            *itertools.compress((name for name, _ in columns), self._shown), gap=1
+        )
 
     def add(self, *cells: str | Text) -> None:
         """Add a row of all columns, or of the first ones."""
         self.table.add_row(*itertools.compress(cells, self._shown))
-
-
-def _table(*columns: str, gap: int = 2) -> Table:
-    """A table without lines; a column whose name begins with < is flush left."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
-    for column in columns:
-        left = column.startswith("<")
-        table.add_column(column.lstrip("<"), justify="left" if left else "right", no_wrap=True)
-    return table

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pipeline.cli import gateway_view
 from pipeline.cli.figures import count, duration, latency, mebibytes
+from pipeline.cli.tables import plain_table
 from pipeline.cli.top_pool import PoolView
 from pipeline.core.clock import NS_PER_S, format_ist
 from pipeline.services.control.screen.document import FEED_ERRORS
@@ -187,21 +188,12 @@ def _troubles(status: InstanceStatus, limit: int | None, more: Sequence[str] = (
 # ---- tables ---------------------------------------------------------------------------------
 
 
-def _table(*columns: str, gap: int = 2) -> Table:
-    """A table without lines; a column whose name begins with < is flush left."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
-    for column in columns:
-        left = column.startswith("<")
-        table.add_column(column.lstrip("<"), justify="left" if left else "right", no_wrap=True)
-    return table
-
-
 def _connections(
     status: InstanceStatus, recent: Recent, *, rates: bool, limit: int | None = None
 ) -> Table:
     rows = status.connections[:limit]
     state = "<state" if status.live else "<last state"
-    table = _table(
+    table = plain_table(
         "<conn", state, "since", "epoch", "assigned", "wire", "confirmed",
         "ticks/s" if rates else "ticks", "lag", "gaps", "lost", gap=1,
     )  # fmt: skip
@@ -227,7 +219,7 @@ def _connections(
 
 
 def _feeds(rows: Sequence[Connection]) -> Table:
-    table = _table(
+    table = plain_table(
         "<feed",
         "<account",
         "last byte",
@@ -257,7 +249,7 @@ def _feeds(rows: Sequence[Connection]) -> Table:
 def _rings(
     rows: Sequence[Connection], recent: Recent, scores: Mapping[str, Mapping[str, Any]]
 ) -> Table:
-    table = _table(
+    table = plain_table(
         "<rings", "<account", "health", "bytes/s", "last data", "reconnects", "errors", "ring %",
         "stream %", gap=1,
     )  # fmt: skip
@@ -280,7 +272,7 @@ def _rings(
 
 
 def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
-    table = _table("<decoder", "commits", "p50", "p99", "p99.9", "max")
+    table = plain_table("<decoder", "commits", "p50", "p99", "p99.9", "max")
     for row in rows:
         found = recent.published.get(row.number, gateway_view.NO_SAMPLES)
         largest = latency(found.max_ns) if found.samples else "-"
@@ -289,7 +281,9 @@ def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
 
 
 def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("<account", "<policy", "conns", "of", "instruments", "room", "waiting", gap=1)
+    table = plain_table(
+        "<account", "<policy", "conns", "of", "instruments", "room", "waiting", gap=1
+    )
     for row in rows:
         room = row["per_connection"] * row["connections_max"] - row["instruments"]
         table.add_row(
@@ -301,7 +295,7 @@ def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _happenings(rows: Sequence[Happening]) -> Table:
-    table = _table("<happened", "<conn", "<what", "lasted", "<why")
+    table = plain_table("<happened", "<conn", "<what", "lasted", "<why")
     for row in rows:
         lasted = (row.end_ts_ns - row.start_ts_ns) / NS_PER_S
         table.add_row(
@@ -312,7 +306,7 @@ def _happenings(rows: Sequence[Happening]) -> Table:
 
 
 def _decoders(rows: Sequence[Decoder]) -> Table:
-    table = _table("<decoder", "commits", "paced", "rolled forward", "p50", "p99", "p99.9")
+    table = plain_table("<decoder", "commits", "paced", "rolled forward", "p50", "p99", "p99.9")
     for row in rows:
         table.add_row(
             f"d{row.number}",
@@ -332,7 +326,7 @@ def _bad_frames(rows: Sequence[Decoder]) -> Iterator[Text]:
 
 
 def _processes(rows: Sequence[Process]) -> Table:
-    table = _table("<process", "pid", "up", "restarts", "<last exit")
+    table = plain_table("<process", "pid", "up", "restarts", "<last exit")
     for row in rows:
         ended = f"{row.last_exit_code} {row.last_exit_reason}" if row.last_exit_reason else ""
         if row.circuit_open:
@@ -373,7 +367,7 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
     has_dropped = any(row.dropped for row in rows)
     if has_dropped:
         columns.append("dropped")
-    table = _table(*columns, gap=1)
+    table = plain_table(*columns, gap=1)
     for row in rows:
         table.add_row(
             row.name,
@@ -389,7 +383,7 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
 
 
 def _readers(rows: Sequence[Reader], recent: Recent, *, rates: bool) -> Table:
-    table = _table(
+    table = plain_table(
         "<reader", "pid", "ticks/s" if rates else "ticks", "lag", "lost", "laps",
         "p50", "p99", "p99.9",
     )  # fmt: skip
@@ -417,7 +411,7 @@ def _percentiles(found: Latency) -> Iterator[str]:
 
 
 def _balances(status: InstanceStatus) -> Table:
-    table = _table("<stage (sums)", "in", "out", "dropped", "off")
+    table = plain_table("<stage (sums)", "in", "out", "dropped", "off")
     stages: dict[str, list[Balance]] = {}
     for connection in status.connections:
         for balance in connection.balances:

@@ -21,6 +21,7 @@ from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import TopologyTable
+from tests.processes import alive_in
 
 PROGRAM = Path(__file__).with_name("fake_instance.py")
 ROOT = Path(__file__).parents[2]
@@ -188,17 +189,7 @@ class Instance:
 
     def running(self) -> list[int]:
         """Return the pids of all that was started here and has not ended, the supervisor too."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(session) in self.sessions and state != "Z":
-                found.append(int(entry.name))
-        return found
+        return alive_in(self.sessions)
 
     def log_text(self) -> str:
         return self.log.read_text() if self.log.exists() else ""

@@ -35,6 +35,7 @@ from pipeline.sim.verify import Verdict, gap_dtype, verify
 from pipeline.supervisor.backlog import Backlog
 from pipeline.supervisor.launch import launch
 from tests.builds import environment
+from tests.processes import alive_in
 
 DEADLINE_S = 40.0
 
@@ -253,17 +254,7 @@ class Run:
 
     def running(self) -> list[int]:
         """Return the pids of everything that was started here and has not ended."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
-                continue
-            try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(session) in self.sessions and state != "Z":
-                found.append(int(entry.name))
-        return found
+        return alive_in(self.sessions)
 
     def assert_nothing_left(self) -> None:
         """Fail if a process or a file is left of it."""

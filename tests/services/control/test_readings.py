@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from ext.rings import FrameRingWriter
 from pipeline.brokers.contract import Session
@@ -31,15 +27,6 @@ CAPACITIES = {0: 20, 1: 20, 2: 20}
 
 def _session(number: int) -> Session:
     return SESSION
-
-
-@pytest.fixture
-def established(tmp_path: Path) -> Iterator[Established]:
-    made = Established("whole", tmp_path)
-    made.fill()
-    made.beat()
-    yield made
-    made.end()
 
 
 def test_a_reading_has_the_four_sets_and_the_counters(established: Established) -> None:

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pipeline.services.control.screen.document import FEED_ERRORS, state_document
 from pipeline.services.control.screen.instruments import Placed, instruments_document, placed
 from pipeline.services.status.recent import NOTHING, Looks, take_look
 from tests.screen import figures
 from tests.services.status.establish import Established
-
-
-@pytest.fixture
-def established(tmp_path: Path) -> Iterator[Established]:
-    made = Established("whole", tmp_path)
-    made.fill()
-    made.beat()
-    yield made
-    made.end()
 
 
 def test_figures_are_those_of_the_snapshot(established: Established) -> None:
