@@ -64,7 +64,8 @@ def _serve(make_run: Make, pool: str, more: str = "", **options: Any) -> tuple[R
     return run, HttpClient(run)
 
 
-def test_the_known_example_of_2500_instruments_field_by_field(make_run: Make) -> None:
+def test_r11_the_known_example_of_2500_instruments_field_by_field(make_run: Make) -> None:
+    """All accounts and one account, from a pool that lives (R11: one was empty, the other 404)."""
     pool = 'instruments_per_connection = 1000\npolicy = "first_fit"\nheadroom = 0.0'
     run, http = _serve(make_run, pool, connections=1, count=2500)
     assert http.stats()["total_accounts"] == 0
@@ -196,8 +197,8 @@ def _figures(text: str) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
 
 
-def test_a_hung_feed_is_seen_told_and_past(make_run: Make) -> None:
-    """The pages tell of it, not the process; the summary is healthy again afterwards (R7)."""
+def test_r7_a_hung_feed_is_seen_told_and_past(make_run: Make) -> None:
+    """The pages tell of it, not the process; the summary is healthy again afterwards."""
     pool = "instruments_per_connection = 100\nheadroom = 0.0\nredistribute_after_s = 3600"
     more = "[supervisor]\nhang_timeout_s = 30\n[feed]\nbackoff_min_s = 0.1\nbackoff_max_s = 0.3\n"
     run, http = _serve(make_run, pool, more)

@@ -1,7 +1,7 @@
 """What went wrong in pools before this one, each as a test that is named after it.
 
-R1 and R2, R4 to R6, R8 to R10, R12, R13 and R17 are defects that were found by reading the public
-ancestors of such pools; what is counted here, the exchange counts.
+R1 to R13 and R17 are defects that were found by reading the public ancestors of such pools; what is
+counted here, the exchange counts. R3 is in `test_presets`, R7 and R11 in `test_control_api`.
 """
 
 from __future__ import annotations

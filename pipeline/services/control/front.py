@@ -91,7 +91,9 @@ class Front:
         client = ledger.clients.get(name)
         if name in self._reserved or (client is not None and not client.durable):
             text = f"client {name!r} says by itself what it wants: take another name"
-            return Answer(problem=Problem(code="conflict", text=text))
+            asked = len(getattr(request, "instruments", ()))
+            detail = {"requested": asked, "accepted": 0, "available": 0}
+            return Answer(problem=Problem(code="conflict", text=text, detail=detail))
         if client is None:
             ledger.join(name, durable=True)
         answer = self._router.answer(name, request, owner)

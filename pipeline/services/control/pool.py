@@ -95,6 +95,8 @@ class Pool:
         self._outside = outside
         self._owner = owner
         self._turn = Turn()
+        self._unkept = True  # whether what has no place may differ from what was kept
+        self._kept: tuple[frozenset[int], int | None] = frozenset(), None
         self._place_again_ns = 0
         self._leave_again_ns = 0
         self._outages = OutagePolicy(
@@ -229,8 +231,13 @@ class Pool:
         self._keep()
 
     def _keep(self) -> None:
-        """Keep what is in no table, or may be in none while tables are written."""
-        tokens = {*self.unplaced, *self.assigned.adrift()}
+        """Keep what is in no table, or may be in none while tables are written; seldom any."""
+        adrift = self.assigned.adrift()
+        now = (frozenset(adrift), self.upkeep.asked)
+        if not self._unkept and now == self._kept:
+            return
+        self._unkept, self._kept = False, now
+        tokens = {*self.unplaced, *adrift}
         desired = self.ledger.desired
         adrift = {token: desired[token] for token in tokens if token in desired}
         self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift))
@@ -286,12 +293,14 @@ class Pool:
             else:
                 self.unplaced.setdefault(token, Why.NO_CONNECTION)
             self._place_again_ns = 0
+            self._unkept = True
 
     def _follow_refusals(self, now_ns: int) -> None:
         freed = self.refusals.turn(now_ns)
         self.unplaced.update(dict.fromkeys(freed, Why.CAPACITY))
         if freed:
             self._look_again()
+            self._unkept = True
 
     # ---- finding places ---------------------------------------------------------------------
 
@@ -307,6 +316,7 @@ class Pool:
         plan = place(wants, self.view(), self.policy, turn=self._turn, homes=self.homes)
         plan = self._numbered(plan, now_ns)
         self._turn = plan.turn
+        self._unkept = self._unkept or bool(plan.assign)
         for token, number in plan.assign.items():
             if not self.assigned.has_slot(token, self.links[number]):
                 self.unplaced[token] = Why.CAPACITY
@@ -331,6 +341,7 @@ class Pool:
         for token in self.assigned.empty(link):
             self.unplaced[token] = Why.NO_CONNECTION
             self._place_again_ns = 0
+            self._unkept = True
 
     def _leave_links(self, now_ns: int) -> None:
         """Take from connections that are down what others have room for."""

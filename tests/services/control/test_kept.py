@@ -95,6 +95,19 @@ def test_a_number_that_was_refused_is_not_kept() -> None:
     assert Rig(config, rig.world).pool.upkeep.asked is None
 
 
+def test_what_waits_costs_nothing_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(pool_config(pool="instruments_per_connection = 10\nheadroom = 0.0"))
+    rig.want("a", range(1, 41))
+    rig.turn(3.0)
+    asked: list[Kept] = []
+    monkeypatch.setattr(rig.world, "keep", lambda owner, kept: asked.append(kept))
+    rig.turn(5.0)
+    assert len(rig.pool.unplaced) == 10 and asked == []
+    rig.pool.ledger.remove("a", [next(iter(rig.pool.unplaced))])
+    rig.turn()
+    assert [len(kept.adrift) for kept in asked] == [9]
+
+
 def test_each_owner_has_his_own() -> None:
     realm = Realm(owners_config("instruments_per_connection = 2\nconnections_per_key = 1"))
     realm.pools["alice"].upkeep.scale(2, realm.world.now_ns)

@@ -31,6 +31,9 @@ _ERROR: Final = {
         "available": {"type": "integer"},
     },
 }
+HTTP_CONFLICT: Final = 409
+#: What a 409 says of something that cannot be done in parts.
+_ONE_REFUSED: Final = {"requested": 1, "accepted": 0, "available": 0}
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
@@ -44,8 +47,10 @@ def json_answer(
 def refusal(problem: Problem) -> Response:
     """Return the answer to a request that is not done."""
     headers = {"Retry-After": "1"} if problem.code == "unavailable" else None
-    document = {**problem.detail, "detail": problem.text, "code": problem.code}
-    return json_answer(document, STATUS.get(problem.code, 422), headers)
+    status = STATUS.get(problem.code, 422)
+    counts = _ONE_REFUSED if status == HTTP_CONFLICT else {}
+    document = {**counts, **problem.detail, "detail": problem.text, "code": problem.code}
+    return json_answer(document, status, headers)
 
 
 def error_responses(*codes: int) -> dict[int | str, dict[str, Any]]:

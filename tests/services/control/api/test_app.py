@@ -130,6 +130,32 @@ def test_the_distribution_names_every_instrument_once(served: Served) -> None:
     taken_back(served, "t")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "counts"),
+    [
+        ("POST", "/pool/scale", {"connections": 1000}, (1000, 3)),
+        ("POST", "/pool/drain", {"connection": 77}, (1, 0)),
+        ("POST", "/pool/recycle", {"connection": 77}, (1, 0)),
+        ("POST", "/subscriptions", {"client": "config", "instruments": [1, 2]}, (2, 0)),
+        ("PUT", "/subscriptions/mode", {"client": "config", "instruments": [1]}, (1, 0)),
+        ("DELETE", "/subscriptions", {"client": "config", "instruments": [1]}, (1, 0)),
+        ("POST", "/pool/plan", {"client": "config", "instruments": [1]}, (1, 0)),
+        ("PUT", "/accounts/a/token", {"access_token": "abcdef"}, (1, 0)),
+    ],
+)
+def test_what_cannot_be_done_is_counted_and_changes_nothing(
+    served: Served, method: str, path: str, body: Any, counts: tuple[int, int]
+) -> None:
+    before = served.get("/advanced/websocket-pool/stats").body["pool"]
+    reply = served.call(method, path, body=body)
+    assert reply.status == 409
+    assert (reply.body["requested"], reply.body["available"]) == counts
+    assert reply.body["accepted"] == 0 and reply.body["detail"]
+    after = served.get("/advanced/websocket-pool/stats").body["pool"]
+    names = ("desired", "assigned", "clients", "connections_asked")
+    assert [after[name] for name in names] == [before[name] for name in names]
+
+
 @pytest.mark.parametrize("client", ["config", "live"])
 def test_nobody_speaks_for_another_client(served: Served, client: str) -> None:
     with served.ground_client("live"):

@@ -47,6 +47,23 @@ def test_demand_is_an_owners(house: Served) -> None:
     assert len(house.get("/clients?owner=alice").body) == 2  # and what the config wants
 
 
+@pytest.mark.parametrize(("owner", "room"), [("alice", 60), ("bob", 30)])
+def test_a_refusal_goes_by_the_owners_own_room_and_changes_nobodys(
+    house: Served, owner: str, room: int
+) -> None:
+    before = house.get("/subscriptions").body
+    own = sum(row["owner"] == owner for row in before)
+    reply = house.subscribe(range(1000, 1100), owner=owner)
+    assert reply.status == 409
+    counts = [reply.body[name] for name in ("requested", "accepted", "available")]
+    assert counts == [100, 0, room - own]
+    reply = house.post("/pool/scale", {"connections": 7, "owner": owner})
+    assert reply.status == 409 and reply.body["available"] == room // 10
+    reply = house.post("/pool/drain", {"connection": 999})
+    assert reply.status == 409 and reply.body["accepted"] == 0
+    assert house.get("/subscriptions").body == before
+
+
 @pytest.mark.parametrize(
     ("owner", "text"),
     [({}, "name one with owner: alice, bob"), ({"owner": "carol"}, "expected one of alice, bob")],
