@@ -232,12 +232,12 @@ class Pool:
 
     def _keep(self) -> None:
         """Keep what is in no table, or may be in none while tables are written; seldom any."""
-        adrift = self.assigned.adrift()
-        now = (frozenset(adrift), self.upkeep.asked)
+        unwritten = self.assigned.adrift()
+        now = (frozenset(unwritten), self.upkeep.asked)
         if not self._unkept and now == self._kept:
             return
         self._unkept, self._kept = False, now
-        tokens = {*self.unplaced, *adrift}
+        tokens = {*self.unplaced, *unwritten}
         desired = self.ledger.desired
         adrift = {token: desired[token] for token in tokens if token in desired}
         self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift))
