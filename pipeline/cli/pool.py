@@ -118,12 +118,20 @@ def scale(
 @command.command()
 def recycle(
     instance: Name,
-    connection: Number,
+    connection: Annotated[
+        int | None, typer.Argument(min=0, help="the connection's number, as stat has it")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="instead of a number: all of this account, one by one")
+    ] = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Replace a connection by a new one that carries the same."""
-    _act(instance, shm_directory, Act(action="recycle", connection=connection), as_json=as_json)
+    if (connection is None) == (account is None):
+        raise sub.BadUsage("pool recycle: name a connection by its number, or an --account")
+    request = Act(action="recycle", connection=connection, account=account)
+    _act(instance, shm_directory, request, as_json=as_json)
 
 
 @command.command()

@@ -16,7 +16,9 @@ import typer
 
 from pipeline.brokers.registry import load_broker
 from pipeline.cli.configuration import read_config
+from pipeline.cli.control import control_of
 from pipeline.core.config import AccountConfig, Config
+from pipeline.core.control import Act
 from pipeline.core.errors import ConfigError, PipelineError, Problem, SecretError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.secrets import Secret, parse_reference, parse_secret, store
@@ -37,8 +39,14 @@ class BadUsage(PipelineError):
     exit_code = ExitCode.USAGE
 
 
+Rolling = Annotated[
+    bool,
+    typer.Option("--rolling", help="and replace the account's connections that run, one by one"),
+]
+
+
 @command.command()
-def login(config: File, account: Account = None) -> None:
+def login(config: File, account: Account = None, rolling: Rolling = False) -> None:
     """Log in at the broker: prints the address, takes what it leads to, stores the day's token.
 
     After the login the browser is led to an address with request_token=... in it: paste all of it.
@@ -56,10 +64,12 @@ def login(config: File, account: Account = None) -> None:
     _store(path, session.access_token)
     who = f" as {session.user_id}" if session.user_id else ""
     print(f"account {chosen.name}: logged in{who}; the token is in {path}, until tomorrow morning")
+    if rolling:
+        _roll(found, chosen)
 
 
 @command.command("set")
-def set_token(config: File, account: Account = None) -> None:
+def set_token(config: File, account: Account = None, rolling: Rolling = False) -> None:
     """Store an access token that you have: from a prompt without echo, or from stdin."""
     found = read_config(config)
     chosen = _account(found, account)
@@ -67,6 +77,15 @@ def set_token(config: File, account: Account = None) -> None:
     token = _ask(f"Access token of account {chosen.name}", "an access token", hidden=True)
     _store(path, token)
     print(f"account {chosen.name}: the token is in {path}; a running instance takes it by itself")
+    if rolling:
+        _roll(found, chosen)
+
+
+def _roll(config: Config, account: AccountConfig) -> None:
+    """Have the pool that runs use the new token now: else it does with its next connections."""
+    root = Path(config.instance.shm_directory)
+    with control_of(config.instance.name, root) as control:
+        print(control.request(Act(action="recycle", account=account.name))["text"])
 
 
 def token_file(config: Config, account: AccountConfig) -> Path:

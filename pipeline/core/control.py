@@ -118,7 +118,7 @@ class Act(Request, tag="act"):
 
     `connection`: which one; `connections`: how many there shall be at least, for scale, which holds
     until another number is said, or "auto": as many as are needed. `account`: whose data the
-    browser is shown, for enter.
+    browser is shown, for enter; or, for recycle, all of its connections, one after the other.
     """
 
     action: str

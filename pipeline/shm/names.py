@@ -11,6 +11,7 @@
     gateway.status                   with a gateway
     control.sock                     where its clients say what they want
     durable.json                     what clients want that have ended, such as a command line
+    pool.<owner>.json                what of a pool is in no table
     readers/<name>.<pid>             one page per attached reader
     secrets/<account>                0600, for `env:` references
     quarantine/                      frames that were skipped after killing a decoder

@@ -185,7 +185,7 @@ def test_actions(
     for words in (
         ("rebalance",), ("rebalance", "demo", "--dry-run"), ("scale", "demo", "3"),
         ("scale", "demo", "auto"), ("recycle", "demo", "1"),
-        ("drain", "demo", "2", "--json"), ("plan", "demo"),
+        ("drain", "demo", "2", "--json"), ("plan", "demo"), ("recycle", "demo", "--account", "b"),
     ):  # fmt: skip
         assert run(instance, "pool", *words) == 0
     assert [
@@ -194,8 +194,11 @@ def test_actions(
         ("rebalance", None, None, False), ("rebalance", None, None, True),
         ("scale", None, 3, False), ("scale", None, "auto", False), ("recycle", 1, None, False),
         ("drain", 2, None, False),
-        ("rebalance", None, None, True),
+        ("rebalance", None, None, True), ("recycle", None, None, False),
     ]  # fmt: skip
+    assert pool.asked(Act)[-1].account == "b"
+    assert run(instance, "pool", "recycle", "demo") == 2
+    assert run(instance, "pool", "recycle", "demo", "1", "--account", "b") == 2
     text = capsys.readouterr().out
     assert "  3 from connection 0 to 1\n" in text and "this was a dry run" in text
 

@@ -290,6 +290,31 @@ def test_a_port_that_is_taken_ends_the_start(make_run: Make) -> None:
     run.assert_nothing_left()
 
 
+def test_a_token_is_swapped_while_the_old_one_still_streams(make_run: Make, tmp_path: Any) -> None:
+    """One connection after the other comes back with the new one; no handshake has the old."""
+    secret = tmp_path / "token"
+    secret.write_text("demo\n")
+    secret.chmod(0o600)
+    account = f'access_token = "file:{secret}"'
+    pool = "instruments_per_connection = 100\nheadroom = 0.0\nmoves_per_s = 1000"
+    run, http = _serve(make_run, pool, account=account)
+    http.subscribe(simulated_tokens(0, 150))
+    complete(run, 150)
+    assert run.numbers == [0, 1]
+    with control_of(run) as control:
+        control.command("rotate_token", key="demo", token="another")
+    body = {"access_token": "another", "rolling": True}
+    assert http.call("PUT", "/accounts/exchange/token", body).status == 200
+    wait_for(lambda: not {0, 1} & set(run.numbers), "both connections to be replaced")
+    complete(run, 150)
+    with control_of(run) as control:
+        assert control.command("stat")["handshakes_refused"] == 0
+    refused = http.call("PUT", "/accounts/exchange/token", {**body, "rolling": 1.5})
+    assert refused.status == 422
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
 def test_a_token_is_swapped_in_its_file(make_run: Make, tmp_path: Any) -> None:
     secret = tmp_path / "token"
     secret.write_text("demo\n")

@@ -64,6 +64,10 @@ def _scale(pool: Pool, request: Act) -> dict[str, Any]:
 
 def _recycle(pool: Pool, request: Act) -> dict[str, Any]:
     _refuse_dry_run(request)
+    if request.connection is None and request.account is not None:
+        numbers = pool.upkeep.recycle_account(request.account)
+        text = f"{len(numbers)} connections of {request.account} will be replaced, one by one"
+        return _result((), request, text)
     pool.upkeep.recycle(_connection(request))
     return _result((), request, f"connection {request.connection} will be replaced")
 

@@ -136,11 +136,19 @@ class Router:
     def _act(self, client: str, request: Act) -> Any:
         if request.connection is not None:
             return self._at(client, request.connection, request)
+        if request.action == "recycle" and request.account is not None:
+            return self._with_account(request.account).do(client, request)
         if request.action == "rebalance":
             return _together(self._each(client, request))
         if request.action == "scale":
             raise Refused("bad_request", f"scale: {self._names()}")
         return next(iter(self._commands.values())).do(client, request)
+
+    def _with_account(self, account: str) -> Commands:
+        """Return who answers for an account; for one that there is not, anybody says so."""
+        every = list(self._commands.values())
+        found = (c for c in every if account in (key.account for key in c.pool.assigned.keys))
+        return next(found, every[0])
 
     def _at(self, client: str, connection: int, request: Act) -> Any:
         links = {n: one for one in self._commands.values() for n in one.pool.links}

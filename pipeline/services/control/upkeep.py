@@ -77,6 +77,7 @@ class Upkeep:
     # ---- by itself --------------------------------------------------------------------------
 
     def _scale(self, now_ns: int) -> None:
+        self.recycle_asked &= self._assigned.links.keys()
         advice = judge_scaling(
             self._view_for_scaling(), self._policy, self._scaling, self._history,
             now_ns=now_ns, wall_ts_ns=real_ns(), recycle=sorted(self.recycle_asked),
@@ -191,6 +192,21 @@ class Upkeep:
         self.asked = connections
         self._scaling = replace(self._scaling, connections_min=connections or 0)
         self._check_at_ns = 0
+
+    def recycle_account(self, account: str) -> list[int]:
+        """Replace every connection of an account, one after the other; return their numbers.
+
+        That is how all come to use a new token while the old one is still good.
+        """
+        known = [key.account for key in self._assigned.keys]
+        if account not in known:
+            text = f"account {account[:60]!r} not found; known: {', '.join(known)}"
+            raise CannotBeDone(text, requested=1, available=0)
+        links = self._assigned.links.values()
+        numbers = [link.number for link in links if link.account == account and link.wanted]
+        self.recycle_asked.update(numbers)
+        self._check_at_ns = 0
+        return numbers
 
     def scale(self, connections: int, now_ns: int) -> int:
         """Have so many connections; return how many open (or, negative, close)."""

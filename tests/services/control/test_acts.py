@@ -53,6 +53,14 @@ def test_drain_recycle_and_scale(rig: Rig) -> None:
     rig.check()
 
 
+def test_an_account_is_replaced_by_its_name(rig: Rig) -> None:
+    recycle = actions_of(rig.pool)["recycle"]
+    told = recycle(Act(action="recycle", account="a"))
+    assert told["text"] == "3 connections of a will be replaced, one by one"
+    with pytest.raises(Refused, match="known: a"):
+        recycle(Act(action="recycle", account="b"))
+
+
 def test_scaling_by_hand_ends_with_a_word(rig: Rig) -> None:
     actions = actions_of(rig.pool)
     actions["scale"](Act(action="scale", connections=2))

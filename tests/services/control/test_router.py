@@ -138,6 +138,12 @@ def test_a_client_of_one_name_is_another_for_each_owner(realm: Realm) -> None:
     assert not realm.pools["bob"].ledger.desired
 
 
+def test_an_account_is_replaced_for_its_owner(realm: Realm) -> None:
+    assert ask(realm, Act(action="recycle", account="b1")) == "bob"
+    assert ask(realm, Act(action="recycle", account="a2")) == "alice"
+    assert ask(realm, Act(action="recycle", account="a2"), "alice") == "alice"
+
+
 def test_lists_are_everybodys_or_one_owners(realm: Realm) -> None:
     ask(realm, Subscribe(instruments=[1, 5]), "alice")
     ask(realm, Subscribe(instruments=[1, 3]), "bob")

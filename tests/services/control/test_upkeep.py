@@ -214,6 +214,26 @@ def test_scaling_that_cannot_be_done_closes_nothing() -> None:
     assert rig.counts() == {0: 50, 1: 50, 2: 50}
 
 
+def test_all_of_an_account_are_replaced_one_after_the_other() -> None:
+    rig = _rig("headroom = 0.0\nmoves_per_s = 1000", keys=2)
+    rig.want("t", range(1, 251))
+    rig.turn()
+    before = {number: link.account for number, link in rig.pool.links.items()}
+    own = {number for number, account in before.items() if account == "a"}
+    assert len(own) == 2 and len(before) == 4
+    assert sorted(rig.pool.upkeep.recycle_account("a")) == sorted(own)
+    for _ in range(500):
+        rig.turn(0.02)
+        going = [n for n, link in rig.pool.links.items() if link.draining or not link.wanted]
+        assert len(going) <= 1 and set(going) <= own
+    assert rig.counts().keys() & before.keys() == before.keys() - own
+    assert len(rig.counts()) == 4 and sum(rig.counts().values()) == 250
+    with pytest.raises(CannotBeDone, match="known: a, b"):
+        rig.pool.upkeep.recycle_account("c")
+    assert not rig.pool.upkeep.recycle_asked
+    rig.check()
+
+
 def test_a_connection_that_cannot_be_emptied_any_more_takes_more_again() -> None:
     rig = _rig(ALL + "\nmoves_per_s = 1")
     rig.want("a", range(1, 181))

@@ -215,11 +215,13 @@ class _Paths:
         """Swap an account's access token; its feeds use it at their next connect."""
         config, paths = self._front.config, self._front.paths
         try:
-            return json_answer(
-                await put_token(config, paths, account_id, Secret(body.access_token))
-            )
+            found = await put_token(config, paths, account_id, Secret(body.access_token))
         except Refused as refused:
             return refusal(refused.problem)
+        if not body.rolling:
+            return json_answer(found)
+        answer = self._front.answer(Act(action="recycle", account=account_id))
+        return json_answer(found) if answer.problem is None else refusal(answer.problem)
 
     # ---- answers ----------------------------------------------------------------------------
 
@@ -229,7 +231,7 @@ class _Paths:
     def _act(self, action: str, body: ActBody) -> Response:
         request = Act(
             action=action, connection=body.connection, connections=body.connections,
-            dry_run=body.dry_run,
+            account=body.account, dry_run=body.dry_run,
         )  # fmt: skip
         return self._answer(request, body.owner)
 

@@ -53,15 +53,18 @@ class SubscribeBody(ModeBody):
 
 class ActBody(Body):
     """What to do it to: `connection` is one by number, `connections` how many there shall be at
-    least, or "auto" for as many as are needed."""
+    least, or "auto" for as many as are needed; `account`: recycle all of its connections."""
 
     connection: Number | None = None
     connections: Number | Literal["auto"] | None = None
+    account: Annotated[StrictStr, Field(max_length=64)] | None = None
     dry_run: bool = False
 
 
 class TokenBody(BaseModel):
-    """An account's new access token."""
+    """An account's new access token. `rolling`: have its connections use it at once, by replacing
+    one after the other."""
 
     model_config = ConfigDict(extra="forbid")
     access_token: Annotated[StrictStr, Field(min_length=1, max_length=4096, pattern=r"^[!-~]+$")]
+    rolling: bool = False
