@@ -93,9 +93,8 @@ class Guard:
         address = self._counted(peer)
         if address is None:
             return True
-        present = self._sums.of_address.get(address, _Present())
         arriving = self._sums.arriving.get(address, 0)
-        if present.connections + arriving >= self.limits.connections_per_address:
+        if arriving >= self.limits.connections_per_address:
             self.counters.address_arriving += 1
             return False
         self._sums.arriving[address] = arriving + 1
