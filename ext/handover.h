@@ -2,7 +2,9 @@
  *
  * An instrument moves by being assigned to its new connection, with a higher owner epoch and the
  * same slot, before it is taken from the old one. As long as two lanes of a decoder have the slot
- * assigned it is *shared*, and both connections deliver it, each at its own pace. There is no
+ * assigned it is *shared*, and both connections deliver it, each at its own pace. When one has let
+ * go of it the other may be behind, and what lies in its ring was delivered: the instrument stays
+ * shared for packets that were received within OVERLAP_LINGER_NS. There is no
  * sequence on the wire, so that only content tells a packet that was delivered from one that was
  * not. This is the rule, for packets of shared instruments; all others are delivered as they come,
  * and the owner epoch decides nothing here.
@@ -17,7 +19,8 @@
  *   3 Else NEWS, also if it goes back on its own connection or says the same there once more.
  * Ltp packets and index packets without a time have no order:
  *   4 Equal to the newest tick, of another connection, in all that both carry: REPEATED, unless it
- *     is the first of its connection. Else NEWS that may be a repetition: FLAG_HANDOVER.
+ *     is the first of its connection. Else NEWS that may be a repetition: FLAG_HANDOVER. Once the
+ *     other has let go they are not compared: nobody else would deliver what was news after all.
  *
  * REPEATED is dropped and counted in packets_repeated. BEHIND is delivered with FLAG_HANDOVER, but
  * compared with no base and not written to the latest table, which holds the newest tick whoever
@@ -41,6 +44,10 @@
 #define OVERLAP_RECENT 64u          /* contents; a full packet takes two */
 #define OVERLAP_CONNECTIONS 4u      /* of one instrument at once */
 #define OVERLAP_CONNECTION_BITS 16
+/* How much later than another connection has let go of it an instrument's packets may have been
+ * received on the one that is left, and repeat what the other has delivered: for so long a
+ * connection may be silent before its feed gives it up (or a feed hang, before it is killed). */
+#define OVERLAP_LINGER_NS (5 * NS_PER_S)
 
 enum Novelty { TICK_NEWS = 0, TICK_BEHIND = 1, TICK_REPEATED = 2 };
 
@@ -60,8 +67,10 @@ typedef struct {
     uint16_t known;
 } OverlapSince;
 
-/* A shared instrument; private memory, one per slot of the latest table, touched only while shared. */
+/* A shared instrument; private memory, one per slot of the latest table, touched only while shared.
+ * It *lingers* when but one connection has it still. */
 typedef struct {
+    int64_t lingers_until_mono_ns;  /* by receive times; 0: more than one connection has it */
     OverlapSince since[OVERLAP_CONNECTIONS];
     uint64_t recent[OVERLAP_RECENT]; /* hash of a content, and in the lower bits who delivered it */
     uint32_t next_recent;
@@ -200,15 +209,37 @@ static inline enum Novelty overlap_judge(Overlap *overlap, const TickC *tick, co
     return tick_order_before(&since->order, &order) ? TICK_REPEATED : TICK_BEHIND;
 }
 
+/* 1 if the rule applies to a packet: always while shared, and to what has an order while it lingers. */
+static inline int overlap_applies(const Overlap *overlap, const TickC *tick, TickBase *base) {
+    if (!overlap->lingers_until_mono_ns) return 1;
+    if (tick->receive_mono_ns > overlap->lingers_until_mono_ns || base->instrument_token != tick->instrument_token)
+        base->mark &= ~(uint32_t)BASE_SHARED;
+    return base->mark & BASE_SHARED && tick_order(tick).carries;
+}
+
+/* Flag a record as if its instrument were not shared, and make it the base. */
+static inline enum Novelty overlap_pass(TickC *tick, TickBase *base, uint64_t key, uint64_t shared, int known) {
+    TickSeen seen = {.last_price = tick->last_price, .volume_traded = tick->volume_traded,
+                     .exchange_ts_ns = tick->exchange_ts_ns};
+    if (known) tick->flags |= base_flags(&seen, base, tick_carries(tick));
+    tick_base_set(base, tick, key | shared);
+    return TICK_NEWS;
+}
+
 /* Judge a finished record of a shared instrument, flag it, and take it up if it is to be delivered.
  *
  * base: of its slot; NEWS becomes the base. latest: the slot's record in the latest table, which is
  * the base's unless this connection delivered the base, in the unit under construction. */
 static inline enum Novelty overlap_take(Overlap *overlap, TickC *tick, TickBase *base, const TickC *latest) {
     const uint64_t key = tick_base_mark(tick->connection) | tick->instrument_token;
+    const int applies = overlap_applies(overlap, tick, base);
     const uint64_t shared = (uint64_t)(base->mark & (BASE_SHARED | BASE_FRESH)) << 32;
     const int known = base->mark & BASE_KNOWN && base->instrument_token == tick->instrument_token;
     const TickC *newest = known && tick_base_key(base) != (key | shared) ? latest : NULL;
+    if (!applies) {
+        if (newest) tick->flags |= FLAG_HANDOVER;
+        return overlap_pass(tick, base, key, shared, known);
+    }
     const OverlapSince *since = overlap_since(overlap, tick->connection);
     const int begins = !since || since->connection_epoch != tick->connection_epoch;
     const TickOrder order = tick_order(tick);
@@ -219,11 +250,7 @@ static inline enum Novelty overlap_take(Overlap *overlap, TickC *tick, TickBase 
     if (novelty == TICK_BEHIND) return novelty;
     if (begins) overlap_begin_connection(overlap, tick->connection, tick->connection_epoch, order);
     if (order.carries) overlap_remember(overlap, tick);
-    TickSeen seen = {.last_price = tick->last_price, .volume_traded = tick->volume_traded,
-                     .exchange_ts_ns = tick->exchange_ts_ns};
-    if (known) tick->flags |= base_flags(&seen, base, tick_carries(tick));
-    tick_base_set(base, tick, key | shared);
-    return novelty;
+    return overlap_pass(tick, base, key, shared, known);
 }
 
 #endif

@@ -66,7 +66,8 @@ struct Lane {
     TokenMap tokens;
     uint64_t assignment_version;
     uint8_t *assignment_copy;
-    int64_t assigned_mono_ns;       /* when that version was written */
+    int64_t assignment_mono_ns;     /* when that version was written */
+    int64_t *assigned_mono_ns;      /* by slot: since when it is assigned */
     LaneGroup *group;
     uint64_t *confirmed_keys;       /* by slot: what `confirmed` says already, 0 = not of this assignment */
     uint64_t skip_sequence;         /* a frame to quarantine, or NO_SEQUENCE */
@@ -91,15 +92,15 @@ static inline uint64_t lane_confirmed_key(const TickC *tick)
 }
 
 /* Say that an instrument's packets arrive here, of which epoch and in which mode. The row's time is the
- * first one's of each time that the instrument was assigned: while that is not certain, because the
- * packet is older than the assignment that we know, the next one is entered in its place. Epoch and
- * mode change without it, so that a unit that is confirmed and never committed moves no beginning. */
+ * first one's of each time that the instrument was assigned: a packet that was received before says
+ * nothing of it. Epoch and mode change without it, so that a unit that is confirmed and never
+ * committed moves no beginning. */
 static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
 {
     uint64_t key = lane_confirmed_key(tick), known = lane->confirmed_keys[slot];
     ConfirmedC *row = &lane->confirmed[slot];
     if (row->instrument_token != tick->instrument_token) known = 0;
-    if (known == key) return;
+    if (known == key || tick->receive_mono_ns < lane->assigned_mono_ns[slot]) return;
     if (!known) {
         /* In this order: a row that says this epoch, mode and token already has its time. */
         row->first_packet_mono_ns = tick->receive_mono_ns;
@@ -111,7 +112,7 @@ static inline void lane_confirm(Lane *lane, const TickC *tick, uint32_t slot)
     CRASH_POINT(confirm_after_mode);
     __atomic_store_n(&row->connection_epoch, tick->connection_epoch, __ATOMIC_RELEASE);
     CRASH_POINT(confirm_after_epoch);
-    lane->confirmed_keys[slot] = known || tick->receive_mono_ns >= lane->assigned_mono_ns ? key : 0;
+    lane->confirmed_keys[slot] = key;
 }
 
 /* Confirm what came and is not to be in the latest table. A successor would not find it in the
@@ -126,7 +127,7 @@ static __attribute__((noinline, cold)) void lane_confirm_sightings(Lane *lane)
     }
 }
 
-static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slot)
+static inline void lane_write_slot(Lane *lane, const TickC *tick, uint32_t slot)
 {
     LatestSlotC *cell = &lane->latest[slot];
     void *copy = cell_begin(cell, sizeof(TickC));
@@ -135,6 +136,11 @@ static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slo
     CRASH_POINT(latest_after_copy);
     cell_publish(cell);
     CRASH_POINT(latest_after_slot);
+}
+
+static inline void lane_write_latest(Lane *lane, const TickC *tick, uint32_t slot)
+{
+    lane_write_slot(lane, tick, slot);
     lane_confirm(lane, tick, slot);
 }
 

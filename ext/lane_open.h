@@ -29,16 +29,18 @@ static inline void lane_roll_forward(Lane *lane)
     uint64_t tail = load_acquire(&lane->ticks.control->tail);
     for (uint64_t sequence = tail; sequence < lane->block.tick_tail; sequence++) {
         const TickC *tick = (const TickC *)(const void *)stream_slot(&lane->ticks, sequence);
-        const TokenEntry *entry = token_map_find(&lane->tokens, tick->instrument_token);
-        if (!entry) continue; /* unassigned meanwhile: in the stream, no longer in the table */
+        const TokenEntry *entry = token_map_recall(&lane->tokens, tick->instrument_token);
+        if (!entry) continue; /* unassigned before it was ever confirmed */
+        int assigned = entry->state == TOKEN_ACTIVE;
+        /* Unassigned meanwhile: its slot may be another instrument's by now. */
+        if (!assigned && lane_own_latest(lane, entry->slot)->instrument_token != tick->instrument_token) continue;
         CRASH_POINT(forward_before_latest);
-        if (lane_latest_is_past(lane, tick, entry->slot)) {
-            lane_confirm(lane, tick, entry->slot);
-            continue;
+        if (!lane_latest_is_past(lane, tick, entry->slot)) {
+            lane_write_slot(lane, tick, entry->slot);
+            lane->status->rolled_forward++;
+            CRASH_POINT(forward_after_latest);
         }
-        lane_write_latest(lane, tick, entry->slot);
-        lane->status->rolled_forward++;
-        CRASH_POINT(forward_after_latest);
+        if (assigned) lane_confirm(lane, tick, entry->slot);
     }
     if (tail != lane->block.tick_tail || load_relaxed(&lane->events.control->tail) != lane->block.event_tail) {
         CRASH_POINT(forward_before_tails);
@@ -64,7 +66,7 @@ static inline int lane_open(Lane *lane)
     }
     lane->skip_sequence = NO_SEQUENCE;
     lane->assignment_version = 0;
-    if (token_map_init(&lane->tokens, lane->assignment_capacity)) return -1;
+    if (lane_recall_retired(lane, monotonic_now_ns())) return -1;
     if (lane_refresh_tokens(lane, monotonic_now_ns())) return -1;
     lane_recall_confirmed(lane);
     lane_roll_forward(lane);
@@ -76,7 +78,7 @@ static inline int lane_open(Lane *lane)
 static inline void lane_close(Lane *lane)
 {
     lane_hold(lane, -1);
-    lane_mark_shared(lane);
+    lane_mark_shared(lane, lane->block.last_receive_mono_ns);
     token_map_free(&lane->tokens);
 }
 

@@ -1,8 +1,9 @@
 /* What a lane knows of its assignment, and the lanes of a decoder of each other's.
  *
  * An instrument that more than one lane has assigned is shared: its base is marked, so that each of
- * its packets goes by the rule of handover.h, until all but one have let go of it. What that rule
- * remembers is private memory and can be recalled from the tick streams at any time.
+ * its packets goes by the rule of handover.h, until all but one have let go of it, and then for a
+ * while. What that rule remembers is private memory and can be recalled from the tick streams at any
+ * time; who has let go of what is not in the assignments any more, but in the confirmed tables.
  */
 #ifndef PIPELINE_LANE_TOKENS_H
 #define PIPELINE_LANE_TOKENS_H
@@ -29,17 +30,26 @@ static inline void lane_begin_overlap(Lane *lane, uint32_t slot)
     memset(&lane->group->overlaps[slot], 0, sizeof(Overlap));
 }
 
-/* Mark the bases by the holders of their slots. */
-static inline void lane_mark_shared(Lane *lane)
+/* All but one have let go of an instrument by then: that one may be behind. */
+static inline void lane_linger(Lane *lane, uint32_t slot, int64_t let_go_mono_ns)
+{
+    int64_t until = let_go_mono_ns + OVERLAP_LINGER_NS;
+    Overlap *overlap = &lane->group->overlaps[slot];
+    if (until > overlap->lingers_until_mono_ns) overlap->lingers_until_mono_ns = until;
+}
+
+/* Mark the bases by the holders of their slots, of which one may have let go at that time. */
+static inline void lane_mark_shared(Lane *lane, int64_t let_go_mono_ns)
 {
     for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
         TickBase *base = &lane->group->bases[slot];
-        int shared = lane->group->holders[slot] > 1;
-        if (shared == ((base->mark & BASE_SHARED) != 0)) continue;
-        if (shared) {
-            lane_begin_overlap(lane, slot);
-            continue;
-        }
+        uint32_t holders = lane->group->holders[slot];
+        if (holders > 1 && !(base->mark & BASE_SHARED)) lane_begin_overlap(lane, slot);
+        if (!(base->mark & BASE_SHARED)) continue;
+        Overlap *overlap = &lane->group->overlaps[slot];
+        if (holders > 1) overlap->lingers_until_mono_ns = 0;
+        if (holders == 1 && !overlap->lingers_until_mono_ns) lane_linger(lane, slot, let_go_mono_ns);
+        if (holders) continue;
         lane->group->fresh_count -= (base->mark & BASE_FRESH) != 0;
         base->mark &= ~(uint32_t)(BASE_SHARED | BASE_FRESH);
     }
@@ -49,14 +59,16 @@ static inline void lane_mark_shared(Lane *lane)
 
 /* Take up a record of this lane's stream: where its connection begins, and the contents that a
  * packet may repeat which is not older than the newest tick, or than that beginning. */
-static inline void lane_recall_record(const Lane *lane, const TickC *tick, uint32_t slot)
+static inline void lane_recall_record(const Lane *lane, const TickC *tick, const TokenEntry *entry)
 {
+    const uint32_t slot = entry->slot;
     Overlap *overlap = &lane->group->overlaps[slot];
     const ConfirmedC *row = &lane->confirmed[slot];
     const TickC *newest = lane_own_latest(lane, slot);
     const TickOrder order = tick_order(tick);
     const OverlapSince *since = overlap_since(overlap, tick->connection);
-    if ((!since || since->connection_epoch != tick->connection_epoch) && lane->confirmed_keys[slot] &&
+    const int confirmed = entry->state == TOKEN_RETIRED || lane->confirmed_keys[slot];
+    if ((!since || since->connection_epoch != tick->connection_epoch) && confirmed &&
         row->instrument_token == tick->instrument_token && tick->receive_mono_ns >= row->first_packet_mono_ns) {
         overlap_begin_connection(overlap, tick->connection, tick->connection_epoch, order);
         since = overlap_since(overlap, tick->connection);
@@ -68,15 +80,24 @@ static inline void lane_recall_record(const Lane *lane, const TickC *tick, uint3
     overlap_remember(overlap, tick);
 }
 
-static inline void lane_recall_stream(const Lane *lane)
+/* The entry of what an overlap is to be filled with, or NULL. */
+static inline const TokenEntry *lane_recall_entry(const Lane *lane, uint32_t instrument_token, int with_retired)
+{
+    const TokenEntry *entry = token_map_recall(&lane->tokens, instrument_token);
+    if (!entry || !(lane->group->bases[entry->slot].mark & BASE_FRESH)) return NULL;
+    if (entry->state == TOKEN_ACTIVE) return entry;
+    return with_retired && lane_own_latest(lane, entry->slot)->instrument_token == instrument_token ? entry : NULL;
+}
+
+static inline void lane_recall_stream(const Lane *lane, int with_retired)
 {
     uint64_t tail = lane->block.tick_tail, sequence = load_relaxed(&lane->ticks.control->oldest);
     if (sequence == 0) sequence = 1; /* streams begin there */
     if (tail > sequence + OVERLAP_RECALL_RECORDS) sequence = tail - OVERLAP_RECALL_RECORDS;
     for (; sequence < tail; sequence++) {
         const TickC *tick = (const TickC *)(const void *)stream_slot(&lane->ticks, sequence);
-        const TokenEntry *entry = token_map_find(&lane->tokens, tick->instrument_token);
-        if (entry && lane->group->bases[entry->slot].mark & BASE_FRESH) lane_recall_record(lane, tick, entry->slot);
+        const TokenEntry *entry = lane_recall_entry(lane, tick->instrument_token, with_retired);
+        if (entry) lane_recall_record(lane, tick, entry);
     }
 }
 
@@ -91,14 +112,15 @@ static inline void lane_recall_newest(const Lane *lane, uint32_t slot)
         overlap_begin_connection(overlap, newest->connection, newest->connection_epoch, (TickOrder){0, 0, 0, 0});
 }
 
-/* Fill the overlaps that are fresh, out of the streams of all lanes, of which this is one. */
-static inline void lane_recall_overlaps(Lane *lane)
+/* Fill the overlaps that are fresh, out of the streams of all lanes, of which this is one; also with
+ * what was delivered by those that have let go? */
+static inline void lane_recall_overlaps(Lane *lane, int with_retired)
 {
     LaneGroup *group = lane->group;
     if (!group->fresh_count) return;
     for (uint32_t i = 0; i < group->lane_count; i++)
-        if (group->lanes[i] != lane) lane_recall_stream(group->lanes[i]);
-    lane_recall_stream(lane);
+        if (group->lanes[i] != lane) lane_recall_stream(group->lanes[i], with_retired);
+    lane_recall_stream(lane, with_retired);
     for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
         if (!(group->bases[slot].mark & BASE_FRESH)) continue;
         lane_recall_newest(lane, slot);
@@ -117,6 +139,12 @@ static inline void lane_forget_confirmed(Lane *lane, const AssignmentC *rows, ui
             lane->confirmed_keys[rows[i].slot] = 0;
 }
 
+static inline void lane_note_assigned(Lane *lane, const AssignmentC *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].slot < lane->slot_count) lane->assigned_mono_ns[rows[i].slot] = rows[i].assigned_mono_ns;
+}
+
 static inline int lane_refresh_tokens(Lane *lane, int64_t now_mono_ns)
 {
     uint64_t version = cell_version(lane->assignment);
@@ -131,10 +159,11 @@ static inline int lane_refresh_tokens(Lane *lane, int64_t now_mono_ns)
     lane_hold(lane, -1);
     failed = token_map_assign(&lane->tokens, rows, count, lane->slot_count, now_mono_ns, LANE_GRACE_NS);
     lane_hold(lane, 1);
-    lane_mark_shared(lane);
+    lane_mark_shared(lane, head->changed_mono_ns);
     if (failed) return -1;
+    lane_note_assigned(lane, rows, count);
     lane->assignment_version = version;
-    lane->assigned_mono_ns = head->changed_mono_ns;
+    lane->assignment_mono_ns = head->changed_mono_ns;
     return 0;
 }
 
@@ -142,17 +171,78 @@ static inline int lane_refresh_tokens(Lane *lane, int64_t now_mono_ns)
 static inline int lane_follow_assignment(Lane *lane, int64_t now_mono_ns)
 {
     if (lane_refresh_tokens(lane, now_mono_ns)) return -1;
-    lane_recall_overlaps(lane);
+    lane_recall_overlaps(lane, 0);
     return 0;
 }
 
-/* Take the rows that a predecessor has confirmed under the assignment as it is now. */
+/* Take the rows that a predecessor has confirmed since they were assigned. */
 static inline void lane_recall_confirmed(Lane *lane)
 {
+    for (uint32_t i = 0; i < lane->tokens.capacity; i++) {
+        const TokenEntry *entry = &lane->tokens.entries[i];
+        if (entry->state != TOKEN_ACTIVE) continue;
+        const ConfirmedC *row = &lane->confirmed[entry->slot];
+        int current = row->instrument_token == entry->instrument_token &&
+                      row->first_packet_mono_ns >= lane->assigned_mono_ns[entry->slot];
+        lane->confirmed_keys[entry->slot] = current ? (uint64_t)row->connection_epoch << 8 | row->mode : 0;
+    }
+}
+
+/* Begin with the tokens that a predecessor has confirmed, as if they had been assigned and were not
+ * any more; the assignment comes next. Returns 0, or -1 without memory. */
+static inline int lane_recall_retired(Lane *lane, int64_t now_mono_ns)
+{
+    if (token_map_init(&lane->tokens, lane->assignment_capacity + lane->slot_count)) return -1;
     for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
         const ConfirmedC *row = &lane->confirmed[slot];
-        int current = row->first_packet_mono_ns >= lane->assigned_mono_ns;
-        lane->confirmed_keys[slot] = current ? (uint64_t)row->connection_epoch << 8 | row->mode : 0;
+        TokenEntry entry = {row->instrument_token, slot, row->mode, TOKEN_RETIRED, {0}};
+        if (!row->instrument_token) continue;
+        const TokenEntry *other = token_map_recall(&lane->tokens, row->instrument_token);
+        if (other && lane->confirmed[other->slot].first_packet_mono_ns > row->first_packet_mono_ns) continue;
+        token_map_put(&lane->tokens, entry, (TokenAside){now_mono_ns + LANE_GRACE_NS, 0});
+    }
+    return 0;
+}
+
+/* ---- what lingers, as a successor finds it ------------------------------------------------------- */
+
+/* When the one lane that has an instrument received its first packet since it was assigned;
+ * INT64_MAX without one: then nobody has let go of it on that account. */
+static inline int64_t lane_first_packet(const Lane *lane, const TokenEntry *entry)
+{
+    const TokenEntry *own = token_map_find(&lane->tokens, entry->instrument_token);
+    if (!own || own->slot != entry->slot || !lane->confirmed_keys[own->slot]) return INT64_MAX;
+    return lane->confirmed[own->slot].first_packet_mono_ns;
+}
+
+/* One has let go of an instrument by that time; it lingers if another had it by then, alone. */
+static inline void lane_recall_lingering(Lane *lane, const TokenEntry *entry, int64_t let_go_mono_ns)
+{
+    LaneGroup *group = lane->group;
+    TickBase *base = &group->bases[entry->slot];
+    if (group->holders[entry->slot] != 1) return;
+    for (uint32_t i = 0; i < group->lane_count; i++) {
+        if (lane_first_packet(group->lanes[i], entry) > let_go_mono_ns) continue;
+        if (!(base->mark & BASE_SHARED)) lane_begin_overlap(lane, entry->slot);
+        lane_linger(lane, entry->slot, let_go_mono_ns);
+    }
+}
+
+/* By the confirmed tables of the others; and by the newest ticks, whose lanes may be gone. */
+static inline void lane_recall_all_lingering(Lane *lane)
+{
+    LaneGroup *group = lane->group;
+    for (uint32_t i = 0; i < group->lane_count; i++) {
+        const Lane *each = group->lanes[i];
+        for (uint32_t n = 0; n < each->tokens.capacity; n++) {
+            const TokenEntry *entry = &each->tokens.entries[n];
+            if (entry->state == TOKEN_EMPTY) continue;
+            const TickBase *base = &group->bases[entry->slot];
+            if (entry->state == TOKEN_RETIRED)
+                lane_recall_lingering(lane, entry, each->assignment_mono_ns);
+            else if (base->instrument_token == entry->instrument_token && base->mark >> BASE_CONNECTION_SHIFT != each->connection)
+                lane_recall_lingering(lane, entry, lane_own_latest(lane, entry->slot)->receive_mono_ns);
+        }
     }
 }
 
@@ -164,12 +254,16 @@ static inline void lane_rebuild_bases(Lane *lane)
         const TickC *tick = lane_own_latest(lane, slot);
         TickBase *base = &lane->group->bases[slot];
         uint32_t shared = base->mark & (BASE_SHARED | BASE_FRESH);
+        int64_t lingers_until = lane->group->overlaps[slot].lingers_until_mono_ns;
         memset(base, 0, sizeof *base);
         if (tick->sequence) tick_base_set(base, tick, tick_base_mark(tick->connection) | tick->instrument_token);
         base->mark |= shared;
-        if (shared) lane_begin_overlap(lane, slot);
+        if (!shared) continue;
+        lane_begin_overlap(lane, slot);
+        lane->group->overlaps[slot].lingers_until_mono_ns = lingers_until;
     }
-    lane_recall_overlaps(lane);
+    lane_recall_all_lingering(lane);
+    lane_recall_overlaps(lane, 1);
 }
 
 #endif

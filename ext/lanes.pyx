@@ -56,6 +56,7 @@ cdef extern from "decoder_loop.h" nogil:
         uint8_t *assignment_copy
         LaneGroupC *group
         uint64_t *confirmed_keys
+        int64_t *assigned_mono_ns
         uint64_t skip_sequence
     ctypedef struct DecoderLoopC "DecoderLoop":
         LaneC **lanes
@@ -115,6 +116,7 @@ cdef class Lane:
             token_map_free(&self.lane.tokens)
             PyMem_Free(self.lane.assignment_copy)
             PyMem_Free(self.lane.confirmed_keys)
+            PyMem_Free(self.lane.assigned_mono_ns)
             PyMem_Free(self.lane)
 
     @property
@@ -214,9 +216,11 @@ cdef class Decoder:
         self._view_segments(lane.lane, frames, ticks, events, assignment, confirmed)
         lane.lane.connection = connection
         lane.segments = (frames, ticks, events, assignment, confirmed)
+        before = self.lanes
+        self._set_lanes([*before, lane])  # for it looks at all of them, itself too
         if lane_open(lane.lane):
+            self._set_lanes(before)
             raise MemoryError
-        self._set_lanes([*self.lanes, lane])
         return lane
 
     cdef _view_segments(
@@ -243,7 +247,8 @@ cdef class Decoder:
         lane.bell, lane.status = self.instance_bell, self.loop.status
         lane.assignment_copy = <uint8_t *>PyMem_Malloc(lane.assignment_copy_bytes)
         lane.confirmed_keys = <uint64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(uint64_t))
-        if lane.assignment_copy == NULL or lane.confirmed_keys == NULL:
+        lane.assigned_mono_ns = <int64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(int64_t))
+        if lane.assignment_copy == NULL or lane.confirmed_keys == NULL or lane.assigned_mono_ns == NULL:
             raise MemoryError
 
     cdef _set_lanes(self, list lanes):

@@ -341,6 +341,7 @@ typedef struct {
 } TableHeadC;
 
 typedef struct {
+    int64_t assigned_mono_ns;       /* since when, under this owner epoch: the row's first table's time */
     uint32_t instrument_token;
     uint32_t slot;                  /* in the decoder's latest table */
     uint32_t owner_epoch;
@@ -676,7 +677,7 @@ _Static_assert(sizeof(EventC) == 64, "the plan counts 64 B an event");
 _Static_assert(sizeof(LatestSlotC) == 704, "the plan counts 704 B a slot");
 _Static_assert(sizeof(CellHeadC) == CACHE_LINE, "one line");
 _Static_assert(sizeof(CommitC) % 8 == 0, "cells are copied by words");
-_Static_assert(sizeof(AssignmentC) == 16 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
+_Static_assert(sizeof(AssignmentC) == 24 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
 _Static_assert(sizeof(TopologyC) == 16, "a table row");
 _Static_assert(sizeof(InstanceC) % 8 == 0, "cells are copied by words");
 

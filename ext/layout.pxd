@@ -309,6 +309,7 @@ cdef extern from "layout.h" nogil:
         int64_t changed_mono_ns
 
     ctypedef struct AssignmentC:
+        int64_t assigned_mono_ns
         uint32_t instrument_token
         uint32_t slot
         uint32_t owner_epoch

@@ -154,6 +154,7 @@ static const LayoutField LAYOUT_FIELDS[] = {
     {"TableHeadC", "connection_epoch", "uint32_t", 0, offsetof(TableHeadC, connection_epoch), sizeof(((TableHeadC *)0)->connection_epoch)},
     {"TableHeadC", "changed_mono_ns", "int64_t", 0, offsetof(TableHeadC, changed_mono_ns), sizeof(((TableHeadC *)0)->changed_mono_ns)},
     {"AssignmentC", "", "", 0, 0, sizeof(AssignmentC)},
+    {"AssignmentC", "assigned_mono_ns", "int64_t", 0, offsetof(AssignmentC, assigned_mono_ns), sizeof(((AssignmentC *)0)->assigned_mono_ns)},
     {"AssignmentC", "instrument_token", "uint32_t", 0, offsetof(AssignmentC, instrument_token), sizeof(((AssignmentC *)0)->instrument_token)},
     {"AssignmentC", "slot", "uint32_t", 0, offsetof(AssignmentC, slot), sizeof(((AssignmentC *)0)->slot)},
     {"AssignmentC", "owner_epoch", "uint32_t", 0, offsetof(AssignmentC, owner_epoch), sizeof(((AssignmentC *)0)->owner_epoch)},

@@ -82,6 +82,12 @@ static inline const TokenEntry *token_map_find(const TokenMap *map, uint32_t ins
     return entry->state == TOKEN_ACTIVE ? entry : NULL;
 }
 
+/* The entry of a token that is assigned, or was, or NULL. */
+static inline const TokenEntry *token_map_recall(const TokenMap *map, uint32_t instrument_token) {
+    const TokenEntry *entry = &map->entries[token_map_probe(map, instrument_token)];
+    return entry->state == TOKEN_EMPTY ? NULL : entry;
+}
+
 /* 1 if the row says what the map says already: the same slot under the same owner epoch. */
 static inline int token_map_agrees(const TokenMap *map, const AssignmentC *row) {
     uint32_t i = token_map_probe(map, row->instrument_token);

@@ -14,10 +14,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Mode, TickFlag
 
 #: Contents of one order that are remembered; a full packet takes two.
 RECENT: Final = 64
+#: How much later than another connection has let go of an instrument packets may repeat its own.
+LINGER_NS: Final = 5 * NS_PER_S
 _QUOTE_CONTENT: Final = (
     "instrument_token", "last_price", "average_traded_price", "open", "high", "low", "close",
     "volume_traded", "total_buy_quantity", "total_sell_quantity", "last_traded_quantity",

@@ -83,9 +83,25 @@ class Table:
 
 
 class AssignmentTable(Table):
-    """Wanted instruments: instrument_token, slot, owner_epoch, mode."""
+    """Wanted instruments: instrument_token, slot, owner_epoch, mode, assigned_mono_ns."""
 
     row = "AssignmentC"
+
+    def write(
+        self, rows: Rows, *, connection_epoch: int = 0, changed_mono_ns: int | None = None
+    ) -> None:
+        """Replace all rows, as of now; raise CapacityError when there are more than `capacity`.
+
+        `assigned_mono_ns` is filled in: what was in the table under the same owner epoch keeps
+        its time, the others are assigned now.
+        """
+        now_ns = monotonic_ns() if changed_mono_ns is None else changed_mono_ns
+        _, before = self.read()
+        rows = rows.copy()
+        rows["assigned_mono_ns"] = now_ns
+        _, kept, found = np.intersect1d(_row_keys(rows), _row_keys(before), return_indices=True)
+        rows["assigned_mono_ns"][kept] = before["assigned_mono_ns"][found]
+        super().write(rows, connection_epoch=connection_epoch, changed_mono_ns=now_ns)
 
     def take_over(self, role: Role) -> None:
         """Become the one writer; raise InstanceError while another process that lives is."""
@@ -104,6 +120,12 @@ class AssignmentTable(Table):
         version, rows = self.read()
         tokens, modes = rows["instrument_token"].tolist(), rows["mode"].tolist()
         return version, {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
+
+
+def _row_keys(rows: Rows) -> np.ndarray[Any, Any]:
+    """Return what tells one assignment of an instrument from another: (n,) u8."""
+    keys: np.ndarray[Any, Any] = rows["instrument_token"].astype(np.uint64) << np.uint64(32)
+    return keys | rows["owner_epoch"]
 
 
 class TopologyTable(Table):

@@ -146,18 +146,20 @@ class LaneRig:
             state, reason, connection_epoch=epoch, ts_ns=self.now, mono_ns=self.now
         )
 
-    def _stream(self, kind: SegmentKind, struct_name: str, head: int) -> np.ndarray[Any, Any]:
+    def _stream(
+        self, kind: SegmentKind, struct_name: str, head: int, since: int = 0
+    ) -> np.ndarray[Any, Any]:
         segment = self.segment(kind)
         control = segment.record("RingControlC")
         records = segment.records(struct_name, segment.capacity, head)
-        first = max(int(control["oldest"]), 1 if kind is SegmentKind.TICKS else 0)
+        first = max(int(control["oldest"]), since)
         places = [n % segment.capacity for n in range(first, int(control["tail"]))]
         return records[places].copy()
 
-    def ticks(self) -> np.ndarray[Any, Any]:
-        """Return the published ticks, oldest first."""
+    def ticks(self, since: int = 1) -> np.ndarray[Any, Any]:
+        """Return the published ticks, oldest first, from a sequence on."""
         cell = -(-layout.dtypes["CommitCellC"].itemsize // 64) * 64
-        return self._stream(SegmentKind.TICKS, "TickC", 64 + cell)
+        return self._stream(SegmentKind.TICKS, "TickC", 64 + cell, since)
 
     def events(self) -> np.ndarray[Any, Any]:
         """Return the published events, oldest first."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.brokers.handover import Novelty, Order, Overlap, is_before, order_of
+from pipeline.brokers.handover import LINGER_NS, Novelty, Order, Overlap, is_before, order_of
 from pipeline.brokers.kite.wire import decode_frame
 from pipeline.brokers.tick_flags import Carries, base_flags, base_of
 from pipeline.core.enums import Mode, TickFlag
@@ -45,13 +45,21 @@ class LaneModel:
         self.ring: list[Message] = []
         self.sent = 0
         self.written: tuple[int, dict[int, int]] = (0, {})  # (when, {token: owner epoch})
+        self.written_since: dict[int, int] = {}
         self.assigned: dict[int, int] = {}
-        self.assigned_at = 0
+        self.assigned_at = 0  # when its table was written that it knows
+        self.since: dict[int, int] = {}  # {token: when it was assigned}
         self.ticks: list[Any] = []
         self.repeated = 0
         self.unassigned = 0
         self.confirmed: dict[int, Confirmed] = {}
         self.certain: set[int] = set()  # tokens whose row is of their present assignment
+
+    def write(self, at: int, rows: dict[int, int]) -> None:
+        """Have other rows assigned; what keeps its owner epoch keeps its time."""
+        before, since = self.written[1], self.written_since
+        self.written_since = {t: since[t] if before.get(t) == e else at for t, e in rows.items()}
+        self.written = (at, rows)
 
     def follow(self) -> bool:
         """Look at the assignment; return whether it has changed."""
@@ -60,7 +68,7 @@ class LaneModel:
             return False
         anew = {t for t, owner_epoch in rows.items() if self.assigned.get(t) != owner_epoch}
         self.certain -= anew
-        self.assigned, self.assigned_at = rows, at
+        self.assigned, self.assigned_at, self.since = rows, at, self.written_since
         return True
 
     def confirm(self, tick: Any) -> None:
@@ -68,13 +76,17 @@ class LaneModel:
         row = Confirmed(
             int(tick["receive_mono_ns"]), token, int(tick["connection_epoch"]), int(tick["mode"])
         )
+        if row.first_packet_mono_ns < self.since[token]:
+            return
         if token in self.certain:
             first = self.confirmed[token].first_packet_mono_ns
-            self.confirmed[token] = row._replace(first_packet_mono_ns=first)
-            return
+            row = row._replace(first_packet_mono_ns=first)
         self.confirmed[token] = row
-        if row.first_packet_mono_ns >= self.assigned_at:
-            self.certain.add(token)
+        self.certain.add(token)
+
+    def first_packet(self, token: int) -> int | None:
+        """Return when the first packet came since the token was assigned."""
+        return self.confirmed[token].first_packet_mono_ns if token in self.certain else None
 
 
 class DecoderModel:
@@ -84,6 +96,7 @@ class DecoderModel:
         self.lanes = [LaneModel(n) for n in range(connections)]
         self.latest: dict[int, Any] = {}
         self.overlaps: dict[int, Overlap] = {}
+        self.lingering: dict[int, int] = {}  # {token: until when}, of those that one has left
 
     # ---- what happens to it --------------------------------------------------------------------
 
@@ -114,33 +127,62 @@ class DecoderModel:
         """Let a successor open the lanes, one after the other."""
         for lane in self.lanes:
             lane.assigned = {}
-        self.overlaps = {}
+        self.overlaps, self.lingering = {}, {}
         for lane in self.lanes:
             lane.follow()
             rows = lane.confirmed.items()
-            lane.certain = {t for t, r in rows if r.first_packet_mono_ns >= lane.assigned_at}
-        self._share()
+            lane.certain = {
+                t for t, r in rows if t in lane.assigned and r.first_packet_mono_ns >= lane.since[t]
+            }
+        self._share(0)
+        self._recall_lingering()
 
     # ---- assignments ---------------------------------------------------------------------------
 
     def _follow(self, lane: LaneModel) -> None:
         if lane.follow():
-            self._share()
+            self._share(lane.assigned_at)
 
-    def _share(self) -> None:
+    def _share(self, let_go_at: int) -> None:
         holders = [token for lane in self.lanes for token in lane.assigned]
         shared = {token for token in holders if holders.count(token) > 1}
         for token in self.overlaps.keys() - shared:
-            del self.overlaps[token]
-        for token in shared - self.overlaps.keys():
-            self.overlaps[token] = self._recall(token)
+            if token in holders:
+                self.lingering.setdefault(token, let_go_at + LINGER_NS)
+            else:
+                self._forget(token)
+        for token in shared:
+            self.lingering.pop(token, None)
+            if token not in self.overlaps:
+                self.overlaps[token] = self._recall(token)
 
-    def _recall(self, token: int) -> Overlap:
+    def _forget(self, token: int) -> None:
+        del self.overlaps[token]
+        self.lingering.pop(token, None)
+
+    def _recall_lingering(self) -> None:
+        """Find what others have let go of after the first packet of the one that has it."""
+        for lane in self.lanes:
+            for token in lane.assigned:
+                first, newest = lane.first_packet(token), self.latest.get(token)
+                if token in self.overlaps or first is None:
+                    continue
+                others = [other for other in self.lanes if other is not lane]
+                times = [other.assigned_at for other in others if token in other.confirmed]
+                if newest is not None and int(newest["connection"]) != lane.connection:
+                    times.append(int(newest["receive_mono_ns"]))
+                times = [time for time in times if time >= first]
+                if times:
+                    self.lingering[token] = max(times) + LINGER_NS
+                    self.overlaps[token] = self._recall(token, with_retired=True)
+
+    def _recall(self, token: int, *, with_retired: bool = False) -> Overlap:
         overlap, newest = Overlap(), self.latest.get(token)
         for lane in self.lanes:
-            if token not in lane.assigned:
+            retired = with_retired and token in lane.confirmed and token not in lane.assigned
+            if token not in lane.assigned and not retired:
                 continue
-            row = lane.confirmed[token] if token in lane.certain else None
+            row = lane.confirmed[token] if retired or token in lane.certain else None
             for tick in lane.ticks:
                 if int(tick["instrument_token"]) == token:
                     _recall_tick(overlap, tick, newest, row)
@@ -180,7 +222,12 @@ class DecoderModel:
         other = last is not None and int(last["connection"]) != lane.connection
         novelty = Novelty.NEWS
         flags = TickFlag.HANDOVER if other else TickFlag(0)
-        if token in self.overlaps:
+        until = self.lingering.get(token)
+        if until is not None and (last is None or int(tick["receive_mono_ns"]) > until):
+            self._forget(token)
+        elif until is not None and order_of(tick) == Order():
+            pass  # nobody else would deliver it, if it were news
+        elif token in self.overlaps:
             novelty, flags = self.overlaps[token].take(tick, last if other else None)
         if novelty is Novelty.REPEATED:
             lane.repeated += 1

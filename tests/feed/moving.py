@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ext.lanes import Decoder
+from pipeline.brokers.handover import LINGER_NS
 from tests.brokers import kite_frames as make
 from tests.feed.lane_rig import TOKENS, LaneRig, frame
 from tests.feed.move_model import DecoderModel, LaneModel, fields
@@ -91,7 +92,7 @@ class Move:
         rig, owned = self.rigs[connection], self.owned[connection]
         rig.now = self.now = self.now + A_MS_NS
         rig.assign(list(owned), owner_epochs=list(owned.values()))
-        self.model.lanes[connection].written = (self.now, dict(owned))
+        self.model.lanes[connection].write(self.now, dict(owned))
 
     def send(self, connection: int, *contents: Content) -> None:
         """Put one frame of packets into a connection's ring."""
@@ -104,6 +105,10 @@ class Move:
     @staticmethod
     def frame(*contents: Content) -> bytes:
         return frame([packet(content) for content in contents])
+
+    def wait(self) -> None:
+        """Let so much time pass that nothing lingers any more."""
+        self.now += LINGER_NS + A_MS_NS
 
     def reconnect(self, connection: int) -> None:
         self.epochs[connection] += 1

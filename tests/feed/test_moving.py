@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.brokers.handover import LINGER_NS
 from pipeline.core.enums import Mode, TickFlag
 from pipeline.shm.tables import confirmed_since
 from tests.feed.lane_rig import TOKENS
@@ -139,6 +140,7 @@ class TestOneConnection:
         each(move, (NEW, full(6)))
         move.unassign(OLD, 0)
         move.run()  # the old connection is silent, and knows it all the same
+        move.wait()
         each(move, *[(NEW, content) for content in goes_back])
         assert [len(rig.ticks()) for rig in move.rigs] == [6, 7]
         assert repeated(move) == [0, 0]
@@ -153,12 +155,15 @@ class TestOneConnection:
 
     def test_a_connection_that_is_gone_shares_nothing(self, move: Move) -> None:
         move.assign(NEW, 0)
-        each(move, (NEW, full(2)), (OLD, full(3)))
+        each(move, (OLD, full(1)), (NEW, full(2)), (OLD, full(3)))
         move.decoder.remove_lane(OLD)
-        move.rigs[NEW].send(move.frame(full(2)))
-        move.rigs[NEW].send(move.frame(full(3)))
-        move.decoder.run(10**9, until_idle=True)
-        assert prices(move) == ([3], [2, 2, 3])
+        contents = [full(2), full(3), full(4)]
+        for wait_ns in (0, LINGER_NS):  # the first ones may have been on their way before
+            move.rigs[NEW].now += wait_ns
+            for content in contents:
+                move.rigs[NEW].send(move.frame(content))
+            move.decoder.run(10**9, until_idle=True)
+        assert prices(move) == ([1, 3], [2, 4, 2, 3, 4])
 
     def test_another_instrument_in_the_same_slot_is_none_of_its_business(self, move: Move) -> None:
         each(move, (OLD, full(5)))
@@ -170,6 +175,53 @@ class TestOneConnection:
         assert (prices(move), handed_over(move)) == (([5], [1]), ([False], [False]))
         confirmed = move.rigs[NEW].confirmed()
         assert int(confirmed[0]["instrument_token"]) == TOKENS[1]
+
+
+class TestLetGo:
+    """One has let go of it; the other, which has it alone, may be behind."""
+
+    def let_go(self, move: Move) -> None:
+        move.assign(NEW, 0)
+        each(move, (OLD, full(1)), (NEW, full(1)), (OLD, full(2)), (OLD, full(3)))
+        move.unassign(OLD, 0)
+        move.run()
+
+    @pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
+    def test_what_the_other_has_delivered_is_dropped(self, move: Move, dies: bool) -> None:
+        self.let_go(move)
+        if dies:
+            move.die()
+        each(move, (NEW, full(2)), (NEW, full(3)), (NEW, full(4)))
+        assert prices(move) == ([1, 2, 3], [4])
+
+    def test_books_that_the_other_has_delivered_are_dropped(self, move: Move) -> None:
+        """Only their content says that the second is not older than the third."""
+        move.assign(NEW, 0)
+        books = [full(1, book=n) for n in range(6)]
+        each(move, (OLD, books[0]), (NEW, books[0]), *[(OLD, book) for book in books[1:4]])
+        move.unassign(OLD, 0)
+        move.die()
+        each(move, *[(NEW, book) for book in books])
+        assert [len(rig.ticks()) for rig in move.rigs] == [4, 2]
+
+    @pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
+    def test_after_a_while_all_is_delivered(self, move: Move, dies: bool) -> None:
+        self.let_go(move)
+        if dies:
+            move.die()
+        move.wait()
+        each(move, (NEW, full(2)), (NEW, full(3)))
+        assert prices(move) == ([1, 2, 3], [2, 3])
+
+    def test_what_has_no_order_is_delivered(self, move: Move) -> None:
+        """It may be a trade at the same price, of which nobody else would tell."""
+        one, two = Content("ltp", price=1), Content("ltp", price=2)
+        move.assign(NEW, 0)
+        each(move, (OLD, one), (NEW, one), (OLD, two))
+        move.unassign(OLD, 0)
+        each(move, (NEW, two), (NEW, two))
+        assert prices(move) == ([1, 2], [1, 2, 2])
+        assert handed_over(move)[1] == [True, True, False]
 
 
 class TestConfirmed:
@@ -220,6 +272,17 @@ class TestConfirmed:
         move.run()
         assert self.is_confirmed(move, NEW, 0)
 
+    def test_what_was_received_before_confirms_nothing_at_all(self, move: Move) -> None:
+        """So that the first packet's time is never one of later."""
+        move.assign(NEW, 0)
+        each(move, (NEW, full(1)))
+        first = int(move.rigs[NEW].confirmed()[0]["first_packet_mono_ns"])
+        move.send(NEW, full(2))
+        move.assign(NEW, 1)
+        move.die()
+        each(move, (NEW, full(3)))
+        assert int(move.rigs[NEW].confirmed()[0]["first_packet_mono_ns"]) == first
+
     def test_a_successor_confirms_what_was_assigned_while_nobody_decoded(self, move: Move) -> None:
         each(move, (OLD, full(1)))
         move.unassign(OLD, 0)
@@ -243,7 +306,7 @@ STEP = st.one_of(
     st.tuples(st.just("send"), CONNECTION, content(), content(), content()),
     st.tuples(st.sampled_from(["assign", "unassign"]), CONNECTION, st.integers(0, 1)),
     st.tuples(st.just("reconnect"), CONNECTION),
-    st.tuples(st.sampled_from(["run", "die"])),
+    st.tuples(st.sampled_from(["run", "die", "wait"])),
 )
 SLOW = (HealthCheck.too_slow,)
 

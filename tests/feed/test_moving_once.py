@@ -237,6 +237,28 @@ def test_what_was_confirmed_and_not_committed_moves_no_beginning(
     assert move.rigs[NEW].counters()["packets_repeated"] - dropped == int(not reconnects)
 
 
+def test_what_was_committed_by_one_that_lets_go_comes_into_the_latest_table(
+    tmp_path: Path, killer: Killer
+) -> None:
+    """The decoder dies between the commit and the tables, and its successor finds it let go."""
+    move = Move(tmp_path)
+    move.assign(NEW, 0)
+    for connection, number in ((OLD, 1), (NEW, 1), (OLD, 2)):
+        move.send(connection, newer(number))
+        move.run()
+    move.send(OLD, newer(3))
+    death = partial(killer.die_at, move.rigs[OLD], "commit_after_flip", 1)
+    assert move.run_and_die(death) == KILLED
+    move.unassign(OLD, 0)
+    move.die()
+    move.run()
+    assert int(move.rigs[OLD].latest(TOKENS[0])["volume_traded"]) == 3
+    for number in (2, 3):
+        move.send(NEW, newer(number))
+    move.run()
+    assert delivered(move)[NEW] == []
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_deaths_in_the_midst_of_a_move_leave_no_trace(
     seed: int, tmp_path: Path, killer: Killer

@@ -1,0 +1,161 @@
+"""All orders in which an instrument's move can come to pass, on the real lanes: one by one.
+
+Two connections of one decoder, one instrument, unconflated full packets. The old connection sends
+the states 1, 2, 3 ..., the new one the same from some state on. A schedule says in which order the
+decoder gets at their frames, when the control process takes the instrument from the old connection
+and changes rows of others, and between which of these steps no decoder lives. A frame is stamped
+by its state, whenever it is decoded: that is how far a lane is behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ext.lanes import Decoder
+from tests.feed.lane_rig import TOKENS, LaneRig
+from tests.feed.moving import Content, Move
+
+OLD, NEW = 0, 1
+A_MS_NS = 1_000_000
+#: From one state to the next; the new connection has each a little later.
+STATE_NS = 10 * A_MS_NS
+BEHIND_NS = A_MS_NS
+#: In both tables, and does not move.
+BYSTANDER = 0
+
+
+class Schedule(NamedTuple):
+    """`steps`: o and n, a frame of the old and of the new connection; c, the old one lets go; t
+    and u, another row changes in the new and in the old one's table. `begins` is the new one's
+    first state. From before step `dies` to before step `opens` no decoder lives."""
+
+    states: int
+    begins: int
+    steps: str
+    dies: int
+    opens: int
+
+
+def schedules(states: int, changes: str, *, dead_max: int) -> Iterator[Schedule]:
+    """Yield all in which the old one lets go no sooner than the control process would have it.
+
+    That is after the new connection's first packet, and after all that was before it on the old
+    one. No decoder is dead for more than `dead_max` steps.
+    """
+    for begins in range(1, states + 1):
+        frames = "o" * states + "n" * (states - begins + 1)
+        for steps in _orders(frames + changes):
+            length = len(steps)
+            for dies in range(length + 1):
+                for opens in range(dies, min(length, dies + dead_max) + 1):
+                    found = Schedule(states, begins, steps, dies, opens)
+                    if _may_let_go(found):
+                        yield found
+
+
+def _orders(letters: str) -> Iterator[str]:
+    """Yield each order of the letters once."""
+    if not letters:
+        yield ""
+    for letter in sorted(set(letters)):
+        for rest in _orders(letters.replace(letter, "", 1)):
+            yield letter + rest
+
+
+def _may_let_go(schedule: Schedule) -> bool:
+    steps = schedule.steps
+    if "c" not in steps:
+        return True
+    at = steps.index("c")
+    decoded = steps[: schedule.dies if schedule.dies <= at < schedule.opens else at]
+    return "n" in decoded and decoded.count("o") >= schedule.begins - 1
+
+
+class Schedules:
+    """Two connections' segments, on which one schedule after the other is played."""
+
+    def __init__(self, directory: Path) -> None:
+        shape = {"frame_records": 1024, "frame_bytes": 1 << 18, "tick_records": 1024}
+        first = LaneRig(directory, **shape)
+        self.rigs = (first, LaneRig(directory, connection=1, beside=first, **shape))
+        self.instrument = BYSTANDER
+        self._began_ns = first.now
+        self._now_ns = first.now
+        self._owner_epoch = 1
+        self._rows: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._seen = [1, 1]
+
+    def play(self, schedule: Schedule) -> list[tuple[int, ...]]:
+        """Return the states that each connection delivered, in its order."""
+        self._begin()
+        decoder: Decoder | None = self._open()
+        sent = {"o": 0, "n": schedule.begins - 1}
+        for index, step in enumerate([*schedule.steps, ""]):
+            if index == schedule.dies:
+                decoder = None
+            if index == schedule.opens:
+                decoder = self._open()
+                decoder.run(10**9, until_idle=True)
+            if step in sent:
+                sent[step] += 1
+                self._send("on".index(step), sent[step])
+            elif step:
+                self._change(step)
+            if decoder is not None:
+                decoder.run(10**9, until_idle=True)
+        return [self._delivered(rig) for rig in self.rigs]
+
+    def _begin(self) -> None:
+        """Take the next instrument, which both connections have, long after the one before it."""
+        self.instrument = self.instrument + 1
+        self._began_ns = self._now_ns = self._now_ns + 3600 * 10**9
+        for rows in self._rows:
+            rows.clear()
+            rows[TOKENS[BYSTANDER]] = 1
+        self._give(OLD)
+        self._give(NEW)
+
+    def _give(self, connection: int) -> None:
+        self._owner_epoch += 1
+        self._rows[connection][TOKENS[self.instrument]] = self._owner_epoch
+        self._write(connection)
+
+    def _write(self, connection: int) -> None:
+        self._now_ns += A_MS_NS
+        rig, rows = self.rigs[connection], self._rows[connection]
+        rig.now = self._now_ns
+        rig.assign(list(rows), owner_epochs=list(rows.values()))
+
+    def _change(self, step: str) -> None:
+        if step == "c":
+            del self._rows[OLD][TOKENS[self.instrument]]
+            self._write(OLD)
+            return
+        connection = "ut".index(step)
+        self._owner_epoch += 1
+        self._rows[connection][TOKENS[BYSTANDER]] = self._owner_epoch
+        self._write(connection)
+
+    def _send(self, connection: int, state: int) -> None:
+        """Put a state's frame into a ring, stamped as it was received."""
+        received_ns = self._began_ns + 100 * A_MS_NS + state * STATE_NS + connection * BEHIND_NS
+        self._now_ns = max(self._now_ns, received_ns)
+        content = Content(
+            "full", time=1, volume=state, trade_time=1, price=state % 5, token=self.instrument
+        )
+        rig = self.rigs[connection]
+        rig.now = received_ns - A_MS_NS
+        rig.send(Move.frame(content))
+
+    def _open(self) -> Decoder:
+        decoder = self.rigs[OLD].decoder()[0]
+        self.rigs[NEW].add_lane(decoder)
+        return decoder
+
+    def _delivered(self, rig: LaneRig) -> tuple[int, ...]:
+        ticks = rig.ticks(self._seen[rig.connection])
+        self._seen[rig.connection] += len(ticks)
+        assert (ticks["instrument_token"] == TOKENS[self.instrument]).all()
+        return tuple(ticks["volume_traded"].tolist())
