@@ -124,8 +124,9 @@ class AssignmentTable(Table):
 
 def _row_keys(rows: Rows) -> np.ndarray[Any, Any]:
     """Return what tells one assignment of an instrument from another: (n,) u8."""
-    keys: np.ndarray[Any, Any] = rows["instrument_token"].astype(np.uint64) << np.uint64(32)
-    return keys | rows["owner_epoch"]
+    tokens = rows["instrument_token"].astype(np.uint64)
+    keys: np.ndarray[Any, Any] = tokens << np.uint64(32) | rows["owner_epoch"]
+    return keys
 
 
 class TopologyTable(Table):

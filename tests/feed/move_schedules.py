@@ -9,7 +9,7 @@ by its state, whenever it is decoded: that is how far a lane is behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +24,14 @@ STATE_NS = 10 * A_MS_NS
 BEHIND_NS = A_MS_NS
 #: In both tables, and does not move.
 BYSTANDER = 0
+KILLED = -9
 
 
 class Schedule(NamedTuple):
     """`steps`: o and n, a frame of the old and of the new connection; c, the old one lets go; t
     and u, another row changes in the new and in the old one's table. `begins` is the new one's
-    first state. From before step `dies` to before step `opens` no decoder lives."""
+    first state. From before step `dies` to before step `opens` no decoder lives; or, in `play`
+    with a death, the decoder dies of step `dies`."""
 
     states: int
     begins: int
@@ -39,20 +41,17 @@ class Schedule(NamedTuple):
 
 
 def schedules(states: int, changes: str, *, dead_max: int) -> Iterator[Schedule]:
-    """Yield all in which the old one lets go no sooner than the control process would have it.
-
-    That is after the new connection's first packet, and after all that was before it on the old
-    one. No decoder is dead for more than `dead_max` steps.
-    """
+    """Yield all in which no decoder is dead for more than `dead_max` steps."""
     for begins in range(1, states + 1):
         frames = "o" * states + "n" * (states - begins + 1)
         for steps in _orders(frames + changes):
+            before = steps.partition("c")[0]
+            if "n" not in before or before.count("o") < begins - 1:
+                continue
             length = len(steps)
             for dies in range(length + 1):
                 for opens in range(dies, min(length, dies + dead_max) + 1):
-                    found = Schedule(states, begins, steps, dies, opens)
-                    if _may_let_go(found):
-                        yield found
+                    yield Schedule(states, begins, steps, dies, opens)
 
 
 def _orders(letters: str) -> Iterator[str]:
@@ -62,15 +61,6 @@ def _orders(letters: str) -> Iterator[str]:
     for letter in sorted(set(letters)):
         for rest in _orders(letters.replace(letter, "", 1)):
             yield letter + rest
-
-
-def _may_let_go(schedule: Schedule) -> bool:
-    steps = schedule.steps
-    if "c" not in steps:
-        return True
-    at = steps.index("c")
-    decoded = steps[: schedule.dies if schedule.dies <= at < schedule.opens else at]
-    return "n" in decoded and decoded.count("o") >= schedule.begins - 1
 
 
 class Schedules:
@@ -84,32 +74,58 @@ class Schedules:
         self._began_ns = first.now
         self._now_ns = first.now
         self._owner_epoch = 1
+        self._base = 0
         self._rows: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._seen = [1, 1]
 
-    def play(self, schedule: Schedule) -> list[tuple[int, ...]]:
-        """Return the states that each connection delivered, in its order."""
+    def play(
+        self, schedule: Schedule, die: Callable[[LaneRig], int] | None = None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Return the states that each connection delivered, in its order.
+
+        None if the old one would let go sooner than the control process has it: that is after the
+        new one's first packet, and after all that was before it on the old one. `die` has another
+        process decode what there is, and die of it.
+        """
         self._begin()
         decoder: Decoder | None = self._open()
         sent = {"o": 0, "n": schedule.begins - 1}
         for index, step in enumerate([*schedule.steps, ""]):
             if index == schedule.dies:
                 decoder = None
-            if index == schedule.opens:
+            if index == schedule.opens and die is None:
                 decoder = self._open()
                 decoder.run(10**9, until_idle=True)
+            if step == "c" and not self._may_let_go(schedule.begins - 1):
+                self._finish(decoder)
+                return None
             if step in sent:
                 sent[step] += 1
                 self._send("on".index(step), sent[step])
             elif step:
                 self._change(step)
+            if index == schedule.dies and die is not None:
+                assert die(self.rigs[OLD]) in (0, KILLED)
+            if index == schedule.opens and die is not None:
+                decoder = self._open()
             if decoder is not None:
                 decoder.run(10**9, until_idle=True)
-        return [self._delivered(rig) for rig in self.rigs]
+        return self._finish(decoder)
+
+    def _may_let_go(self, before: int) -> bool:
+        token, row = TOKENS[self.instrument], self.rigs[NEW].confirmed()[self.instrument]
+        has_come = int(row["instrument_token"]) == token
+        return has_come and int(self.rigs[OLD].commit()["source_sequence"]) >= self._base + before
+
+    def _finish(self, decoder: Decoder | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        (decoder or self._open()).run(10**9, until_idle=True)
+        old, new = (self._delivered(rig) for rig in self.rigs)
+        return old, new
 
     def _begin(self) -> None:
         """Take the next instrument, which both connections have, long after the one before it."""
         self.instrument = self.instrument + 1
+        self._base = int(self.rigs[OLD].commit()["source_sequence"])
         self._began_ns = self._now_ns = self._now_ns + 3600 * 10**9
         for rows in self._rows:
             rows.clear()

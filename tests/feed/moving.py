@@ -16,8 +16,21 @@ from pipeline.brokers.handover import LINGER_NS
 from tests.brokers import kite_frames as make
 from tests.feed.lane_rig import TOKENS, LaneRig, frame
 from tests.feed.move_model import DecoderModel, LaneModel, fields
+from tests.feed.test_decoder_crashes import DECODE_AND_DIE
 
 A_MS_NS = 1_000_000
+OPENED = "    rig = LaneRig(Path(directory), attach=True)\n"
+#: As of one connection, but that a second lane is opened, too.
+BOTH = """    rig = LaneRig(Path(directory), attach=True)
+    beside = LaneRig(rig.directory, attach=True, connection=1, beside=rig)
+    of_one = rig.decoder
+    def of_both():
+        decoder, lane = of_one()
+        beside.add_lane(decoder)
+        return decoder, lane
+    rig.decoder = of_both
+"""
+MOVE_AND_DIE = DECODE_AND_DIE.replace(OPENED, BOTH)
 KINDS = ("full", "quote", "ltp", "index", "index full")
 
 

@@ -18,9 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.feed.lane_rig import TOKENS
-from tests.feed.moving import KINDS, Content, Move
+from tests.feed.moving import KINDS, MOVE_AND_DIE, Content, Move
 from tests.feed.test_decoder_crashes import (
-    DECODE_AND_DIE,
     DECODING,
     KILLED,
     OPENING,
@@ -29,18 +28,6 @@ from tests.feed.test_decoder_crashes import (
 
 OLD, NEW = 0, 1
 SLOW = (HealthCheck.too_slow,)
-OPENED = "    rig = LaneRig(Path(directory), attach=True)\n"
-#: As of one connection, but that a second lane is opened, too.
-BOTH = """    rig = LaneRig(Path(directory), attach=True)
-    beside = LaneRig(rig.directory, attach=True, connection=1, beside=rig)
-    of_one = rig.decoder
-    def of_both():
-        decoder, lane = of_one()
-        beside.add_lane(decoder)
-        return decoder, lane
-    rig.decoder = of_both
-"""
-MOVE_AND_DIE = DECODE_AND_DIE.replace(OPENED, BOTH)
 STEPS = st.lists(st.sampled_from(["old", "new", "new", "run", "die"]), max_size=50)
 
 

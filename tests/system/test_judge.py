@@ -18,6 +18,7 @@ from tests.system.judge import (
     count_torn,
     were_superseded,
 )
+from tests.system.story import Story
 from tests.system.witness import Array, row_dtype, rows_of
 
 INSTRUMENTS = 40
@@ -81,6 +82,14 @@ def _moved() -> tuple[Array, Array]:
     rows["instrument_token"], rows["mode"] = 408065, Mode.FULL
     rows["receive_ts_ns"] = rows["sequence"].astype(np.int64) * NS_PER_S // 10 + 1000
     return truth, rows
+
+
+def test_a_story_tells_where_each_copy_of_a_state_came_from() -> None:
+    truth, rows = _moved()
+    told = Story(rows, truth, 408065).around(np.array([8])).splitlines()
+    assert [line.partition(" at ")[0] for line in told] == ["delivered"] * 3 + ["sent"] * 6
+    assert told[1].startswith("delivered at 700.001 ms: sequence 8, connection 1, epoch 0")
+    assert told[-1].startswith("sent at 800.000 ms: sequence 9, connection 1, session 1")
 
 
 def test_what_came_from_the_other_side_of_a_move_is_not_lost() -> None:

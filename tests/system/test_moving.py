@@ -20,6 +20,7 @@ from pipeline.sim.truth import read_truth
 from tests.system.judge import Witness, run_dry
 from tests.system.pool_client import PoolClient
 from tests.system.rig import Run, wait_for
+from tests.system.story import Story
 from tests.system.test_pool import complete, rows_of, wire_of
 
 Make = Callable[..., Run]
@@ -43,9 +44,13 @@ def assert_once(run: Run, witness: Witness) -> int:
     for token in np.unique(truth["instrument_token"]):
         sent = np.unique(truth["sequence"][truth["instrument_token"] == token])
         got = rows["sequence"][rows["instrument_token"] == token]
-        assert len(got) == len(np.unique(got)), f"{token}: a state came twice"
-        assert np.array_equal(np.sort(got), sent), f"{token}: states are missing or made up"
-        assert np.all(np.diff(got.astype(np.int64)) > 0), f"{token}: out of order"
+        story = Story(rows, truth, int(token))
+        states, counts = np.unique(got, return_counts=True)
+        again, odd = states[counts > 1], np.setxor1d(got, sent)
+        back = got[1:][np.diff(got.astype(np.int64)) < 0]
+        assert not len(again), f"{token}: a state came twice\n{story.around(again)}"
+        assert not len(odd), f"{token}: states are missing or made up\n{story.around(odd)}"
+        assert not len(back), f"{token}: out of order\n{story.around(back)}"
     return len(rows)
 
 

@@ -27,9 +27,16 @@ from pipeline.strategy.items import Idle, OrderUpdate, Ticks
 
 Array = np.ndarray[Any, Any]
 
-#: What `verify` reads of each tick, its place in its stream, and a digest of its content.
+#: What `verify` reads of each tick, where it came from, and a digest of its content.
 row_dtype: Final = np.dtype(
-    [*received_dtype.descr, ("tick_sequence", "<u8"), ("content", "<u8"), ("epoch", "<u4")]
+    [
+        *received_dtype.descr,
+        ("tick_sequence", "<u8"),
+        ("source_sequence", "<u8"),
+        ("content", "<u8"),
+        ("epoch", "<u4"),
+        ("flags", "<u4"),
+    ]
 )
 
 #: What says where and when a tick came, not what it holds; flags also depend on the tick before.
@@ -74,7 +81,9 @@ def rows_of(ticks: Array) -> Array:
     for name in received_dtype.names or ():
         rows[name] = logged[name]
     rows["tick_sequence"] = ticks["sequence"]
+    rows["source_sequence"] = ticks["source_sequence"]
     rows["epoch"] = ticks["connection_epoch"]
+    rows["flags"] = ticks["flags"]
     rows["content"] = content_of(ticks)
     return rows
 

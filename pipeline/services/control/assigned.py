@@ -49,6 +49,9 @@ class Surroundings(Protocol):
     def decoded_until(self, number: int) -> int:
         """When the newest message was received that is decoded, monotonic ns; 0 = none."""
 
+    def has_backlog(self, number: int) -> bool:
+        """Whether a connection has received what its decoder has not got to yet."""
+
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """When each instrument's first packet came, monotonic ns; 0 = not yet."""
 

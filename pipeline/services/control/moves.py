@@ -170,15 +170,17 @@ class Moves:
 
     def _is_past(self, source: int, first_ns: int, now_ns: int) -> bool:
         """Whether all that a source had when its target began is decoded."""
-        if now_ns - first_ns >= LINGER_NS_MAX:
+        if self._outside.decoded_until(source) >= first_ns + LINGER_NS:
             return True
-        return self._outside.decoded_until(source) >= first_ns + LINGER_NS
+        return now_ns - first_ns >= LINGER_NS_MAX and not self._outside.has_backlog(source)
 
     def _judge(self, token: int, target: Link, first_ns: int, now_ns: int) -> None:
         moving = self.under_way[token]
         source = self._assigned.links.get(moving.source)
         is_alone = source is None or (source.is_down and not target.is_down)
         has_come = first_ns >= moving.begun_mono_ns
+        if is_alone and self._outside.has_backlog(moving.source):
+            return  # of a row that is taken away nothing more is decoded
         if has_come and not is_alone and not self._is_past(moving.source, first_ns, now_ns):
             return
         if has_come or is_alone:

@@ -45,6 +45,7 @@ class _Mapped(NamedTuple):
     table: AssignmentTable
     confirmed: np.ndarray[Any, Any]
     feed: np.ndarray[Any, Any]
+    frames: np.ndarray[Any, Any]
     commit: Cell
     texts: TextFollower
 
@@ -160,9 +161,15 @@ class Outside:
         mapped = self._map(number)
         if mapped is None:
             return 0
-        commit = np.zeros((), layout.dtypes["CommitC"])
-        mapped.commit.read_into(commit.reshape(1).view(np.uint8))
-        return int(commit["last_receive_mono_ns"])
+        return int(_commit_of(mapped)["last_receive_mono_ns"])
+
+    def has_backlog(self, number: int) -> bool:
+        """Say whether a connection has received what its decoder has not got to yet."""
+        mapped = self._map(number)
+        if mapped is None:
+            return False
+        decoded = int(_commit_of(mapped)["source_sequence"])  # first: the ring only grows
+        return decoded < int(mapped.frames["tail"])
 
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """Return for each instrument when its first packet came on this connection.
@@ -205,13 +212,21 @@ class Outside:
                 table = AssignmentTable(self._attach(SegmentKind.ASSIGNMENT, number, writable=True))
                 confirmed = confirmed_rows(self._attach(SegmentKind.CONFIRMED, number))
                 feed = self._attach(SegmentKind.FEED_STATUS, number).record("FeedStatusC")
+                frames = self._attach(SegmentKind.FRAMES, number).record("RingControlC")
                 ticks = self._attach(SegmentKind.TICKS, number)
                 texts = TextFollower(self._attach(SegmentKind.TEXT, number))
             except (FileNotFoundError, SegmentError, LayoutMismatch):
                 return None  # it is being taken away at this moment
             table.take_over(Role.CONTROL)
-            self._mapped[number] = _Mapped(table, confirmed, feed, commit_cell(ticks), texts)
+            commit = commit_cell(ticks)
+            self._mapped[number] = _Mapped(table, confirmed, feed, frames, commit, texts)
         return self._mapped[number]
 
     def _attach(self, kind: SegmentKind, number: int, *, writable: bool = False) -> Segment:
         return Segment.attach(self._paths.segment(kind, number), kind, writable=writable)
+
+
+def _commit_of(mapped: _Mapped) -> np.ndarray[Any, Any]:
+    commit = np.zeros((), layout.dtypes["CommitC"])
+    mapped.commit.read_into(commit.reshape(1).view(np.uint8))
+    return commit

@@ -64,6 +64,26 @@ def test_a_source_that_brings_nothing_is_not_waited_for_long() -> None:
     rig.check()
 
 
+def test_nothing_is_taken_away_that_waits_for_its_decoder() -> None:
+    """Its decoder may be dead for as long as another one waits for its turn to be started."""
+    rig = _rig("redistribute_after_s = 0.3")
+    one, other = list(rig.world.tables[0])[:2]
+    rig.world.silent = rig.world.undecoded = {0}
+    rig.pool.moves.replace_waiting([Move(one, 0, 1)])
+    rig.turn(3.0)
+    assert one in rig.world.tables[0]
+    rig.world.mute = {2}
+    rig.pool.moves.replace_waiting([Move(other, 0, 2)])
+    rig.turn(0.1)
+    rig.world.down = {0}
+    rig.turn(0.5)
+    assert {one, other} <= rig.world.tables[0].keys()
+    rig.world.undecoded = set()
+    rig.turn(0.1)
+    assert not rig.world.tables[0].keys() & {one, other}
+    rig.check()
+
+
 def test_a_full_target_gets_nothing() -> None:
     rig = Rig(pool_config(pool=f"{POOL}".replace("100", "20")))
     rig.want("a", range(1, 61))

@@ -41,6 +41,7 @@ class World:
         self.down: set[int] = set()
         self.mute: set[int] = set()
         self.silent: set[int] = set()  # nothing of these is received or decoded
+        self.undecoded: set[int] = set()  # what these received, their decoder has not got to
         self.made: set[int] = set()  # ever: numbers are used once
         self.barred: dict[int, State] = {}  # whose handshakes are refused
         self.limit: int | None = None  # what a connection takes
@@ -109,6 +110,9 @@ class World:
 
     def decoded_until(self, number: int) -> int:
         return 0 if number in self.silent else self.now_ns + NS_PER_S
+
+    def has_backlog(self, number: int) -> bool:
+        return number in self.undecoded
 
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         silent = number in self.down | self.mute | self.barred.keys()

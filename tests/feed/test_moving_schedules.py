@@ -1,0 +1,101 @@
+"""A move in every order of its steps, a decoder dead in any of them: each state comes once.
+
+`move_schedules.py` says what the steps are. All that a failing case takes is its schedule, which
+the message has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.feed.lane_rig import TOKENS, LaneRig
+from tests.feed.move_schedules import NEW, OLD, Schedule, Schedules, schedules
+from tests.feed.moving import MOVE_AND_DIE
+from tests.feed.test_decoder_crashes import DECODING, Killer
+
+#: Around each commit: what a unit that repeats confirms, the commit itself, and what follows it.
+AROUND = ["confirm_after_epoch", "commit_before_flip", "commit_after_flip", "latest_after_slot"]
+AROUND += ["latest_after_all", "tails_after_ticks"]
+
+
+def assert_each_once(
+    cases: Iterable[Schedule], folder: Path, die: Callable[[LaneRig], int] | None = None
+) -> int:
+    """Play them, on new segments whenever the instruments are used up; return how many counted."""
+    played, pending = 0, iter(cases)
+    while batch := list(islice(pending, len(TOKENS) - 1)):
+        with TemporaryDirectory(dir=folder) as directory:
+            rig = Schedules(Path(directory))
+            for case in batch:
+                delivered = rig.play(case, die)
+                if delivered is None:
+                    continue
+                played += 1
+                counts = Counter([*delivered[OLD], *delivered[NEW]])
+                assert counts == Counter(range(1, case.states + 1)), f"{case}: {delivered}"
+    return played
+
+
+@pytest.mark.parametrize(("changes", "dead_max", "every"), [("c", 1, 1), ("ct", 2, 41)])
+def test_each_state_comes_once_in_whatever_order(
+    changes: str, dead_max: int, every: int, tmp_path: Path
+) -> None:
+    cases = islice(schedules(3, changes, dead_max=dead_max), 0, None, every)
+    assert assert_each_once(cases, tmp_path) > 400
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("states", "changes", "dead_max", "every"),
+    [(3, "ct", 2, 1), (4, "c", 2, 1), (3, "ctu", 3, 7), (4, "ct", 2, 7), (5, "ctu", 4, 9973)],
+)
+def test_each_state_comes_once_in_every_order(
+    states: int, changes: str, dead_max: int, every: int, tmp_path: Path
+) -> None:
+    cases = islice(schedules(states, changes, dead_max=dead_max), 0, None, every)
+    assert assert_each_once(cases, tmp_path) > 4000
+
+
+# ---- deaths within a step ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    killer = Killer(MOVE_AND_DIE)
+    yield killer
+    killer.close()
+
+
+def deadly(states: int) -> Iterator[Schedule]:
+    """Yield those in which the decoder dies of a frame."""
+    for case in schedules(states, "c", dead_max=2):
+        if case.steps[case.dies : case.dies + 1] in ("o", "n"):
+            yield case
+
+
+@pytest.mark.parametrize("point", AROUND)
+def test_each_state_comes_once_if_the_decoder_dies_of_a_frame(
+    point: str, tmp_path: Path, killer: Killer
+) -> None:
+    die = partial(killer.die_at, point=point, passage=1)
+    cases = islice(deadly(2), AROUND.index(point), None, 11)
+    assert assert_each_once(cases, tmp_path, die) > 10
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("point", DECODING)
+def test_each_state_comes_once_whatever_the_decoder_dies_of(
+    point: str, tmp_path: Path, killer: Killer
+) -> None:
+    die = partial(killer.die_at, point=point, passage=1)
+    assert assert_each_once(deadly(2), tmp_path, die) > 100
+    assert assert_each_once(islice(deadly(3), 0, None, 23), tmp_path, die) > 50
