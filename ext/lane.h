@@ -70,6 +70,7 @@ struct Lane {
     int64_t *assigned_mono_ns;      /* by slot: since when it is assigned */
     LaneGroup *group;
     uint64_t *confirmed_keys;       /* by slot: what `confirmed` says already, 0 = not of this assignment */
+    uint64_t recalled;              /* while a group recalls: the next record of this stream */
     uint64_t skip_sequence;         /* a frame to quarantine, or NO_SEQUENCE */
     int64_t pace_window_ns;
     uint32_t pace_ticks;

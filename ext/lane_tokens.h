@@ -89,16 +89,37 @@ static inline const TokenEntry *lane_recall_entry(const Lane *lane, uint32_t ins
     return with_retired && lane_own_latest(lane, entry->slot)->instrument_token == instrument_token ? entry : NULL;
 }
 
-static inline void lane_recall_stream(const Lane *lane, int with_retired)
+static inline const TickC *lane_recalled(const Lane *lane)
 {
-    uint64_t tail = lane->block.tick_tail, sequence = load_relaxed(&lane->ticks.control->oldest);
-    if (sequence == 0) sequence = 1; /* streams begin there */
-    if (tail > sequence + OVERLAP_RECALL_RECORDS) sequence = tail - OVERLAP_RECALL_RECORDS;
-    for (; sequence < tail; sequence++) {
-        const TickC *tick = (const TickC *)(const void *)stream_slot(&lane->ticks, sequence);
-        const TokenEntry *entry = lane_recall_entry(lane, tick->instrument_token, with_retired);
-        if (entry) lane_recall_record(lane, tick, entry);
+    return (const TickC *)(const void *)stream_slot(&lane->ticks, lane->recalled);
+}
+
+/* Go on to this lane's next record that an overlap is to be filled with; at the tail there is none. */
+static inline void lane_recall_next(Lane *lane, int with_retired)
+{
+    while (lane->recalled < lane->block.tick_tail &&
+           !lane_recall_entry(lane, lane_recalled(lane)->instrument_token, with_retired))
+        lane->recalled++;
+}
+
+static inline void lane_recall_begin(Lane *lane, int with_retired)
+{
+    uint64_t tail = lane->block.tick_tail, oldest = load_relaxed(&lane->ticks.control->oldest);
+    if (oldest == 0) oldest = 1; /* streams begin there */
+    lane->recalled = tail > oldest + OVERLAP_RECALL_RECORDS ? tail - OVERLAP_RECALL_RECORDS : oldest;
+    lane_recall_next(lane, with_retired);
+}
+
+/* The lane whose next record was received first, or NULL when none has one. */
+static inline Lane *lane_recall_first(const LaneGroup *group)
+{
+    Lane *first = NULL;
+    for (uint32_t i = 0; i < group->lane_count; i++) {
+        Lane *lane = group->lanes[i];
+        if (lane->recalled >= lane->block.tick_tail) continue;
+        if (!first || lane_recalled(lane)->receive_mono_ns < lane_recalled(first)->receive_mono_ns) first = lane;
     }
+    return first;
 }
 
 /* The newest tick's connection was there before all others, if its stream does not say since when. */
@@ -112,15 +133,19 @@ static inline void lane_recall_newest(const Lane *lane, uint32_t slot)
         overlap_begin_connection(overlap, newest->connection, newest->connection_epoch, (TickOrder){0, 0, 0, 0});
 }
 
-/* Fill the overlaps that are fresh, out of the streams of all lanes, of which this is one; also with
- * what was delivered by those that have let go? */
+/* Fill the overlaps that are fresh out of the streams of all lanes, in the order of reception, because
+ * no more than the last contents are remembered; with_retired: also of those that have let go. */
 static inline void lane_recall_overlaps(Lane *lane, int with_retired)
 {
     LaneGroup *group = lane->group;
     if (!group->fresh_count) return;
-    for (uint32_t i = 0; i < group->lane_count; i++)
-        if (group->lanes[i] != lane) lane_recall_stream(group->lanes[i], with_retired);
-    lane_recall_stream(lane, with_retired);
+    for (uint32_t i = 0; i < group->lane_count; i++) lane_recall_begin(group->lanes[i], with_retired);
+    for (Lane *each; (each = lane_recall_first(group));) {
+        const TickC *tick = lane_recalled(each);
+        lane_recall_record(each, tick, token_map_recall(&each->tokens, tick->instrument_token));
+        each->recalled++;
+        lane_recall_next(each, with_retired);
+    }
     for (uint32_t slot = 0; slot < lane->slot_count; slot++) {
         if (!(group->bases[slot].mark & BASE_FRESH)) continue;
         lane_recall_newest(lane, slot);

@@ -6,6 +6,7 @@ the life of an instrument that moves: assignments, deaths, the latest and the co
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,14 +179,16 @@ class DecoderModel:
 
     def _recall(self, token: int, *, with_retired: bool = False) -> Overlap:
         overlap, newest = Overlap(), self.latest.get(token)
+        found: list[tuple[int, Any, Confirmed | None]] = []
         for lane in self.lanes:
             retired = with_retired and token in lane.confirmed and token not in lane.assigned
             if token not in lane.assigned and not retired:
                 continue
             row = lane.confirmed[token] if retired or token in lane.certain else None
-            for tick in lane.ticks:
-                if int(tick["instrument_token"]) == token:
-                    _recall_tick(overlap, tick, newest, row)
+            ticks = [tick for tick in lane.ticks if int(tick["instrument_token"]) == token]
+            found += [(int(tick["receive_mono_ns"]), tick, row) for tick in ticks]
+        for _, tick, row in sorted(found, key=itemgetter(0)):
+            _recall_tick(overlap, tick, newest, row)
         if newest is not None:
             if order_of(newest) != Order():
                 overlap.remember(newest)

@@ -69,6 +69,20 @@ class TestOrder:
         each(move, *[(OLD, book) for book in books])
         assert [len(rig.ticks()) for rig in move.rigs] == [4 + 4, 2]
 
+    @pytest.mark.parametrize("leads", [OLD, NEW])
+    def test_a_successor_knows_the_last_contents_and_not_those_of_one_connection(
+        self, move: Move, leads: int
+    ) -> None:
+        """No more than some dozens are remembered, of both together."""
+        move.assign(NEW, 0)
+        follows = NEW if leads == OLD else OLD
+        each(move, (OLD, full(0)), (NEW, full(0)), *[(leads, full(n)) for n in range(1, 41)])
+        books = [full(40, book=n) for n in range(1, 4)]
+        each(move, *[(follows, book) for book in books])
+        move.die()
+        each(move, *[(leads, book) for book in books])
+        assert len(move.rigs[leads].ticks()) == 40 + (leads == OLD)
+
     def test_an_older_state_that_the_newer_left_out_is_dropped(self, move: Move) -> None:
         """Each connection conflates alone."""
         move.assign(NEW, 0)
