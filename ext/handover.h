@@ -168,6 +168,12 @@ static inline void overlap_begin_connection(Overlap *overlap, uint16_t connectio
     *since = (OverlapSince){order, connection_epoch, connection, 1};
 }
 
+/* The instrument is assigned anew to a connection: what that had of it before is of another time. */
+static inline void overlap_forget_connection(Overlap *overlap, uint16_t connection) {
+    OverlapSince *since = overlap_since(overlap, connection);
+    if (since) since->known = 0;
+}
+
 static inline uint64_t overlap_entry(uint64_t content, uint16_t connection) {
     return (content >> OVERLAP_CONNECTION_BITS << OVERLAP_CONNECTION_BITS) | connection;
 }

@@ -122,6 +122,17 @@ static inline Lane *lane_recall_first(const LaneGroup *group)
     return first;
 }
 
+/* 1 if a tick is of an earlier time than the one in which its connection has the instrument now. */
+static inline int lane_is_of_earlier(const LaneGroup *group, const TickC *tick, uint32_t slot)
+{
+    for (uint32_t i = 0; i < group->lane_count; i++) {
+        const Lane *lane = group->lanes[i];
+        if (lane->connection == tick->connection && token_map_find(&lane->tokens, tick->instrument_token))
+            return tick->receive_mono_ns < lane->assigned_mono_ns[slot];
+    }
+    return 0;
+}
+
 /* The newest tick's connection was there before all others, if its stream does not say since when. */
 static inline void lane_recall_newest(const Lane *lane, uint32_t slot)
 {
@@ -129,7 +140,7 @@ static inline void lane_recall_newest(const Lane *lane, uint32_t slot)
     Overlap *overlap = &lane->group->overlaps[slot];
     if (!newest->sequence) return;
     if (tick_order(newest).carries) overlap_remember(overlap, newest);
-    if (!overlap_since(overlap, newest->connection))
+    if (!overlap_since(overlap, newest->connection) && !lane_is_of_earlier(lane->group, newest, slot))
         overlap_begin_connection(overlap, newest->connection, newest->connection_epoch, (TickOrder){0, 0, 0, 0});
 }
 
@@ -156,12 +167,15 @@ static inline void lane_recall_overlaps(Lane *lane, int with_retired)
 
 /* ---- the assignment ------------------------------------------------------------------------------ */
 
-/* What is assigned anew must be confirmed anew, also on the same connection. */
+/* What is assigned anew must be confirmed anew, also on the same connection, which begins anew. */
 static inline void lane_forget_confirmed(Lane *lane, const AssignmentC *rows, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (rows[i].slot < lane->slot_count && !token_map_agrees(&lane->tokens, &rows[i]))
-            lane->confirmed_keys[rows[i].slot] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (rows[i].slot >= lane->slot_count || token_map_agrees(&lane->tokens, &rows[i])) continue;
+        lane->confirmed_keys[rows[i].slot] = 0;
+        if (lane->group->bases[rows[i].slot].mark & BASE_SHARED)
+            overlap_forget_connection(&lane->group->overlaps[rows[i].slot], lane->connection);
+    }
 }
 
 static inline void lane_note_assigned(Lane *lane, const AssignmentC *rows, uint32_t count)

@@ -62,15 +62,15 @@ class LaneModel:
         self.written_since = {t: since[t] if before.get(t) == e else at for t, e in rows.items()}
         self.written = (at, rows)
 
-    def follow(self) -> bool:
-        """Look at the assignment; return whether it has changed."""
+    def follow(self) -> set[int] | None:
+        """Look at the assignment; return what it has anew, None if it has not changed."""
         at, rows = self.written
         if self.assigned == rows and self.assigned_at == at:
-            return False
+            return None
         anew = {t for t, owner_epoch in rows.items() if self.assigned.get(t) != owner_epoch}
         self.certain -= anew
         self.assigned, self.assigned_at, self.since = rows, at, self.written_since
-        return True
+        return anew
 
     def confirm(self, tick: Any) -> None:
         token = int(tick["instrument_token"])
@@ -141,8 +141,12 @@ class DecoderModel:
     # ---- assignments ---------------------------------------------------------------------------
 
     def _follow(self, lane: LaneModel) -> None:
-        if lane.follow():
-            self._share(lane.assigned_at)
+        anew = lane.follow()
+        if anew is None:
+            return
+        for token in anew & self.overlaps.keys():
+            self.overlaps[token].since.pop(lane.connection, None)
+        self._share(lane.assigned_at)
 
     def _share(self, let_go_at: int) -> None:
         holders = [token for lane in self.lanes for token in lane.assigned]
@@ -192,7 +196,10 @@ class DecoderModel:
         if newest is not None:
             if order_of(newest) != Order():
                 overlap.remember(newest)
-            if int(newest["connection"]) not in overlap.since:
+            lane = self.lanes[int(newest["connection"])]
+            assigned_at = lane.since.get(token, 0) if token in lane.assigned else 0
+            of_earlier = int(newest["receive_mono_ns"]) < assigned_at
+            if lane.connection not in overlap.since and not of_earlier:
                 overlap.begin(newest, Order())
         return overlap
 

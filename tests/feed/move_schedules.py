@@ -66,7 +66,9 @@ def _orders(letters: str) -> Iterator[str]:
 class Schedules:
     """Two connections' segments, on which one schedule after the other is played."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, returns: bool = False) -> None:
+        """Make the segments; with `returns` the new connection had each instrument before."""
+        self._returns = returns
         shape = {"frame_records": 1024, "frame_bytes": 1 << 18, "tick_records": 1024}
         first = LaneRig(directory, **shape)
         self.rigs = (first, LaneRig(directory, connection=1, beside=first, **shape))
@@ -81,14 +83,21 @@ class Schedules:
     def play(
         self, schedule: Schedule, die: Callable[[LaneRig], int] | None = None
     ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Return the states that each connection delivered, in its order.
+        """Return the states that each connection delivered, in its order; 0 is of before.
 
         None if the old one would let go sooner than the control process has it: that is after the
         new one's first packet, and after all that was before it on the old one. `die` has another
         process decode what there is, and die of it.
         """
         self._begin()
-        decoder: Decoder | None = self._open()
+        decoder = self._open()
+        if self._returns:
+            self._come_from_new(decoder)
+        return self._go_through(schedule, decoder, die)
+
+    def _go_through(
+        self, schedule: Schedule, decoder: Decoder | None, die: Callable[[LaneRig], int] | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         sent = {"o": 0, "n": schedule.begins - 1}
         for index, step in enumerate([*schedule.steps, ""]):
             if index == schedule.dies:
@@ -114,7 +123,10 @@ class Schedules:
 
     def _may_let_go(self, before: int) -> bool:
         token, row = TOKENS[self.instrument], self.rigs[NEW].confirmed()[self.instrument]
+        assigned = self.rigs[NEW].assignment.read()[1]
+        assigned = assigned[assigned["instrument_token"] == token]["assigned_mono_ns"]
         has_come = int(row["instrument_token"]) == token
+        has_come = has_come and int(row["first_packet_mono_ns"]) >= int(assigned[0])
         return has_come and int(self.rigs[OLD].commit()["source_sequence"]) >= self._base + before
 
     def _finish(self, decoder: Decoder | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -133,6 +145,22 @@ class Schedules:
         self._give(OLD)
         self._give(NEW)
 
+    def _come_from_new(self, decoder: Decoder) -> None:
+        """Have the instrument move from the new connection, state 0, and back to it."""
+        self._let_go(OLD)
+        for connection in (NEW, OLD):
+            self._give(connection)
+            self._send(connection, 0)
+            decoder.run(10**9, until_idle=True)
+        self._base = int(self.rigs[OLD].commit()["source_sequence"])
+        self._let_go(NEW)
+        self._give(NEW)
+        decoder.run(10**9, until_idle=True)
+
+    def _let_go(self, connection: int) -> None:
+        del self._rows[connection][TOKENS[self.instrument]]
+        self._write(connection)
+
     def _give(self, connection: int) -> None:
         self._owner_epoch += 1
         self._rows[connection][TOKENS[self.instrument]] = self._owner_epoch
@@ -146,8 +174,7 @@ class Schedules:
 
     def _change(self, step: str) -> None:
         if step == "c":
-            del self._rows[OLD][TOKENS[self.instrument]]
-            self._write(OLD)
+            self._let_go(OLD)
             return
         connection = "ut".index(step)
         self._owner_epoch += 1

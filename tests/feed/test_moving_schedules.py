@@ -26,42 +26,52 @@ AROUND += ["latest_after_all", "tails_after_ticks"]
 
 
 def assert_each_once(
-    cases: Iterable[Schedule], folder: Path, die: Callable[[LaneRig], int] | None = None
+    cases: Iterable[Schedule],
+    folder: Path,
+    die: Callable[[LaneRig], int] | None = None,
+    *,
+    returns: bool = False,
 ) -> int:
     """Play them, on new segments whenever the instruments are used up; return how many counted."""
     played, pending = 0, iter(cases)
     while batch := list(islice(pending, len(TOKENS) - 1)):
         with TemporaryDirectory(dir=folder) as directory:
-            rig = Schedules(Path(directory))
+            rig = Schedules(Path(directory), returns=returns)
             for case in batch:
                 delivered = rig.play(case, die)
                 if delivered is None:
                     continue
                 played += 1
                 counts = Counter([*delivered[OLD], *delivered[NEW]])
-                assert counts == Counter(range(1, case.states + 1)), f"{case}: {delivered}"
+                states = range(0 if returns else 1, case.states + 1)
+                assert counts == Counter(states), f"{case}: {delivered}"
     return played
 
 
-@pytest.mark.parametrize(("changes", "dead_max", "every"), [("c", 1, 1), ("ct", 2, 41)])
+RETURNS = pytest.mark.parametrize("returns", [False, True], ids=["came", "comes back"])
+
+
+@RETURNS
+@pytest.mark.parametrize(("changes", "dead_max", "every"), [("c", 1, 3), ("ct", 2, 41)])
 def test_each_state_comes_once_in_whatever_order(
-    changes: str, dead_max: int, every: int, tmp_path: Path
+    changes: str, dead_max: int, every: int, returns: bool, tmp_path: Path
 ) -> None:
     cases = islice(schedules(3, changes, dead_max=dead_max), 0, None, every)
-    assert assert_each_once(cases, tmp_path) > 400
+    assert assert_each_once(cases, tmp_path, returns=returns) > 400
 
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
+@RETURNS
 @pytest.mark.parametrize(
     ("states", "changes", "dead_max", "every"),
     [(3, "ct", 2, 1), (4, "c", 2, 1), (3, "ctu", 3, 7), (4, "ct", 2, 7), (5, "ctu", 4, 9973)],
 )
 def test_each_state_comes_once_in_every_order(
-    states: int, changes: str, dead_max: int, every: int, tmp_path: Path
+    states: int, changes: str, dead_max: int, every: int, returns: bool, tmp_path: Path
 ) -> None:
     cases = islice(schedules(states, changes, dead_max=dead_max), 0, None, every)
-    assert assert_each_once(cases, tmp_path) > 4000
+    assert assert_each_once(cases, tmp_path, returns=returns) > 4000
 
 
 # ---- deaths within a step ------------------------------------------------------------------------
