@@ -42,6 +42,7 @@ class Stage:
         self.has_gateway = True
         self.figures_on = True
         self.ticking = True
+        self.refuses: set[str] = set()  # symbols that nobody may subscribe to
         self.tick_s = tick_s
         self.documents_sent = 0
         self.subscriptions = 0  # names that are subscribed at this moment, of all clients
@@ -203,11 +204,14 @@ class Stage:
         rows = asked.get("symbols") or [asked]
         names = [(row.get("exchange", ""), row.get("symbol", "")) for row in rows]
         if action == "subscribe":
-            wanted.update(dict.fromkeys(names, asked.get("mode", 2)))
+            good = [name for name in names if name[1] not in self.refuses]
+            wanted.update(dict.fromkeys(good, asked.get("mode", 2)))
             items = [
-                {"symbol": symbol, "exchange": exchange, "status": "success", "mode": "LTP"}
+                {"symbol": symbol, "exchange": exchange, "mode": "LTP",
+                 "status": "success" if symbol not in self.refuses else "error",
+                 "message": "no room"}
                 for exchange, symbol in names
-            ]
+            ]  # fmt: skip
             return {"type": "subscribe", "status": "success", "subscriptions": items}
         if action == "unsubscribe":
             for name, row in zip(names, rows, strict=True):

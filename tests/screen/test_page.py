@@ -208,6 +208,32 @@ def test_an_instance_that_streams_nothing_says_so(browser: Browser, make_stage: 
 
 
 @pytest.mark.full
+def test_what_was_refused_and_then_was_not_is_no_longer_called_so(
+    browser: Browser, make_stage: MakeStage
+) -> None:
+    stage = make_stage()
+    stage.refuses = {row[2] for row in stage.instruments["rows"]}
+    opened(browser, stage)
+    refused = "document.querySelector('#list').innerText.includes('refused')"
+    browser.until(refused)
+    browser.until("document.querySelector('#detail').innerText.includes('refused it: no room')")
+    stage.refuses = set()
+    stage.stop_gateway()
+    stage.start_gateway()
+    until_prices_move(browser)
+    browser.until(f"!{refused}")
+    first = stage.instruments["rows"][0][2]
+    stage.refuses = {first}
+    browser.do("fill", selector="#search", text=first)
+    browser.do("click", selector="#list .row >> nth=0")
+    browser.until(f"{refused}")
+    stage.refuses = set()
+    browser.do("fill", selector="#search", text="")
+    browser.do("click", selector="#list .row:not([aria-selected=true]) >> nth=1")
+    browser.until(f"!{refused}")
+
+
+@pytest.mark.full
 def test_a_closed_market_is_told_by_the_age_of_prices(
     browser: Browser, make_stage: MakeStage
 ) -> None:

@@ -38,5 +38,10 @@ class ErrorTexts:
                 break
             text = self._session.parse_text(message["payload"])
             if text.kind is TextKind.ERROR:
-                found = redact(str(text.data))[:SHOWN_CHARACTERS_MAX]
+                found = _in_a_line(redact(str(text.data))[:SHOWN_CHARACTERS_MAX])
         return found
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text as a log, a table and a terminal may have it: no line ends, no escapes."""
+    return "".join(character if character.isprintable() else " " for character in text)

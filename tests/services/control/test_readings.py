@@ -205,6 +205,15 @@ def test_of_texts_the_newest_error_is_told_once(established: Established) -> Non
     assert texts.newest() is None
 
 
+def test_a_text_is_one_line_that_any_terminal_and_any_document_may_have(
+    established: Established,
+) -> None:
+    texts = ErrorTexts(established.paths, 0, SESSION)
+    hostile = rb'{"type":"error","data":"no\nlevel=INFO \u001b[2Jall well \ud800"}'
+    _say(established, hostile)
+    assert texts.newest() == "no level=INFO  [2Jall well  "
+
+
 def test_a_decoder_that_gives_no_sign_is_hung(established: Established) -> None:
     decoders = Decoders(established.paths, 1)
     now = monotonic_ns()

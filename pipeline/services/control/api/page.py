@@ -31,8 +31,9 @@ _POLICY: Final = (
     "font-src 'self'; connect-src 'self'{}; manifest-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-#: What a policy can name: not an IPv6 address, which its grammar has no place for.
-_SOURCE: Final = re.compile(r"(wss?://[A-Za-z0-9.-]+(?::\d+)?)(?:/.*)?")
+#: What a policy can name: not an IPv6 address, which its grammar has no place for, and not the port
+#: 0 of a gateway that will take any and has none yet.
+_SOURCE: Final = re.compile(r"(wss?://[A-Za-z0-9.-]+(?::[1-9]\d*)?)(?:/.*)?")
 _ANY_SOCKET: Final = " ws: wss:"
 HEADERS: Final = {
     "content-security-policy": _POLICY.format(""),

@@ -15,6 +15,7 @@ from pipeline.services.control.api.page import HEADERS, Page, policy
         ("wss://feed.example.com/ws", "wss://feed.example.com"),
         ("wss://feed.example.com:8443/ws", "wss://feed.example.com:8443"),
         ("ws://[::1]:8765", "ws: wss:"),
+        ("ws://127.0.0.1:0", "ws: wss:"),
     ],
 )
 def test_the_gateway_is_named(gateway: str, source: str) -> None:

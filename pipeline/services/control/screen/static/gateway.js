@@ -93,6 +93,7 @@ export class Gateway extends EventTarget {
     for (const item of items) {
       const key = keyOf(item.exchange, item.symbol);
       if (item.status === "error") this.refused.set(key, item.message ?? "refused");
+      else this.refused.delete(key);
     }
     changed();
   }

@@ -131,6 +131,7 @@ export class WatchList extends EventTarget {
     setAttribute(star, "title", `${isWatched ? "Stop watching" : "Watch"} ${shown}`);
     setAttribute(star, "data-on", isWatched);
     setText(name, shown);
+    setAttribute(name, "title", shown);
     const at = item.connection === null ? "not streamed" : `c${item.connection}`;
     const live = this.gateway.phase === "live";
     const record = this.prices.record(item.key);
