@@ -64,6 +64,37 @@ def document(connections: int, count: int, elapsed_s: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def bad_day(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a document in which much is amiss, and told in words that are long."""
+    now = found["taken_ts_ns"]
+    address = f"https://broker.example/{'averylongpathwithoutanybreak' * 8}"
+    capacity = {
+        "id": 9, "kind": "capacity", "subject": "connection 1", "severity": "error",
+        "text": f"the broker says: no more than 3000 instruments, see {address}; " * 3,
+        "since_ts_ns": now - 300 * NS, "resolved": False, "resolved_ts_ns": None,
+    }  # fmt: skip
+    rejected = {
+        **capacity, "id": 8, "kind": "token_rejected", "subject": "account second",
+        "severity": "critical", "text": "the broker rejects its token",
+    }  # fmt: skip
+    found["alerts"]["open"] = [capacity, rejected]
+    found["problems"] = ["connection 1 is STALLED (no_bytes) for 12.3 s"]
+    found["connections"][1] |= {
+        "state": "STALLED", "reason": "NO_BYTES", "since_ts_ns": now - 12 * NS, "confirmed": 5,
+        "reconnects": 31, "errors": 4, "gaps": 12, "lost": 3, "ticks_per_s": 0.0,
+        "bytes_per_s": 0.0, "last_data_age_s": 12.3,
+    }  # fmt: skip
+    ring = {"capacity": 24_000, "behind": 16_000, "fill_percent": 66.7}
+    found["connections"][0]["frame_ring"] = ring
+    found["strategies"][0] |= {"phase_s": 8.5, "slow": True, "lost": 12, "errors": 2}
+    found["processes"][0] |= {
+        "alive": False, "circuit_open": True, "last_exit_code": -11,
+        "last_exit_reason": "PROCESS_CRASHED", "restarts": 5,
+    }  # fmt: skip
+    found["pool"] |= {"state": "degraded", "score": 61.2}
+    return found
+
+
 def _latency(at: float) -> dict[str, int]:
     p50 = int(28_000 + 6_000 * math.sin(at / 3))
     return {

@@ -267,6 +267,23 @@ def test_nothing_is_cut_off(
 
 
 @pytest.mark.full
+@pytest.mark.parametrize(("theme", "width"), [("light", 380), ("dark", 380), ("dark", 1280)])
+def test_a_bad_day_fits_any_window(
+    browser: Browser, make_stage: MakeStage, theme: str, width: int
+) -> None:
+    stage = make_stage()
+    made = stage.document
+    stage.document = lambda: figures.bad_day(made())
+    opened(browser, stage, width=width, theme=theme)
+    until_prices_move(browser)
+    browser.until(f"{NOTICES}.includes('no more than 3000 instruments')")
+    browser.until("document.querySelector('#processes').innerText.includes('circuit open')")
+    assert browser.run(WIDE) is False
+    assert browser.run(FAINT) == []
+    assert browser.complaints == []
+
+
+@pytest.mark.full
 def test_the_theme_can_be_chosen_and_stays(browser: Browser, make_stage: MakeStage) -> None:
     stage = make_stage()
     opened(browser, stage, theme="light")
