@@ -48,6 +48,9 @@ FAINT = """(() => {
 })()"""
 #: Each element that is wider than the window.
 WIDE = "document.documentElement.scrollWidth > innerWidth"
+#: Tables that one would have to scroll to the side in.
+CUT = """[...document.querySelectorAll(".scroll")]
+  .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.getAttribute("aria-label"))"""
 NOTICES = "document.querySelector('#notices').innerText"
 
 
@@ -204,6 +207,8 @@ def test_an_instance_that_streams_nothing_says_so(browser: Browser, make_stage: 
     browser.until(
         "document.querySelector('#list-note').innerText.includes('Nothing is subscribed')"
     )
+    chart = "document.querySelector('.chart.candles').checkVisibility()"
+    assert browser.run(chart) is False, "there is nothing to draw yet"
     assert browser.complaints == []
 
 
@@ -251,7 +256,7 @@ def test_a_closed_market_is_told_by_the_age_of_prices(
 
 @pytest.mark.full
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
+@pytest.mark.parametrize("width", [390, 768, 1280, 1600, 1920])
 def test_nothing_is_cut_off(
     browser: Browser, make_stage: MakeStage, theme: str, width: int
 ) -> None:
@@ -260,6 +265,7 @@ def test_nothing_is_cut_off(
     opened(browser, stage, width=width, theme=theme)
     until_prices_move(browser)
     assert browser.run(WIDE) is False
+    assert browser.run(CUT) == []
     dark = browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 27)"
     assert dark is (theme == "dark")
     assert browser.run(FAINT) == []

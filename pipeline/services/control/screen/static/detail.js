@@ -44,7 +44,7 @@ export class Detail {
     STEPS.map(([seconds, label]) => h("option", { value: seconds }, label)));
     this.steps.value = String(this.step);
     this.chartNote = h("span", { class: "faint" });
-    this.chartBox = h("div", { class: "chart candles", role: "img", "aria-label": "Candles" });
+    this.chartBox = h("div", { class: "chart candles", role: "img", "aria-label": "Candles", hidden: true });
     this.noCandles = h("p", { class: "faint note empty" },
       "No candle yet. They are made here, from the ticks that come while the page is open.");
     byId("detail").append(
