@@ -68,7 +68,7 @@ def main(url, seconds):
     for (kind, name), count in sorted(printer.counts.items()):
         print(f"{kind:5} {name:15} {count:,} messages, {count / seconds:.1f} a second")
     if not printer.counts:
-        sys.exit("nothing came")
+        sys.exit("nothing came: the server's log may say why (has it an instrument list?)")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def run(main, *, seconds):
 
 def table(title, *columns):
     """Return an empty table; a column whose name begins with < is flush left."""
-    made = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    gap = 2 if console.width >= 72 else 1
+    made = Table(title=title, title_justify="left", box=None, padding=(0, gap, 0, 0))
     for name in columns:
         made.add_column(name.lstrip("<"), justify="left" if name.startswith("<") else "right")
     return made

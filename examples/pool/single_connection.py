@@ -19,9 +19,9 @@ def main(instance, seconds):
             match item:
                 case pipeline.Ticks(ticks=ticks):
                     count += len(ticks)
-                    last = ticks[-1]
-                    name = TOKENS[int(last["instrument_token"])]
-                    console.print(f"{name:>12} {last['last_price']:10.2f}   {count} ticks so far")
+                    pairs = zip(ticks["instrument_token"], ticks["last_price"], strict=True)
+                    news = (f"{TOKENS[int(token)]} {price:.2f}" for token, price in pairs)
+                    console.print(f"{count:6}  {', '.join(news)}")
                 case pipeline.StateChange(connection=number, state=state, reason=reason):
                     console.print(f"connection {number} is {state.name}: {reason.name}")
                 case pipeline.Gap(connection=number, duration_s=duration_s):

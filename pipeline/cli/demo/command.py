@@ -50,6 +50,12 @@ def command(
         _list()
         return
     if name is not None:
+        given = {
+            "--rate": rate != "18000", "--connections": connections != DemoOptions().connections,
+            "--instruments": instruments is not None, "--seed": seed != DemoOptions().seed,
+            "--json": as_json,
+        }  # fmt: skip
+        _refuse_with_name(name, [option for option, is_given in given.items() if is_given])
         raise typer.Exit(_play(name, seconds))
     options = DemoOptions(
         seconds=DemoOptions().seconds if seconds is None else seconds,
@@ -71,11 +77,20 @@ def _list() -> None:
         print(textwrap.fill(f"{name:{width}}  {summary}", 80, subsequent_indent=" " * (width + 2)))
 
 
+def _refuse_with_name(name: str, given: list[str]) -> None:
+    """Raise ConfigError for options that a demo by name would not heed."""
+    allowed = "nothing but --seconds with a NAME"
+    problems = [Problem(option, f"beside {name}", allowed) for option in given]
+    if problems:
+        raise ConfigError("demo", problems)
+
+
 def _play(name: str, seconds: float | None) -> int:
     from pipeline.cli.demo.examples import play
 
     if seconds is not None and not 0 < seconds <= SECONDS_MAX:
-        raise ConfigError("demo", [Problem("--seconds", f"{seconds:g}", f"0 to {SECONDS_MAX}")])
+        allowed = f"more than 0, and {SECONDS_MAX} at most"
+        raise ConfigError("demo", [Problem("--seconds", f"{seconds:g}", allowed)])
     _end_by_interrupt()
     try:
         return play(name, seconds)

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo import examples
+from pipeline.cli.demo.command import command
 from pipeline.core.config import parse
 from pipeline.core.errors import ConfigError, PipelineError
 from tests.conftest import ROOT
@@ -21,6 +22,14 @@ def test_names_may_be_written_with_a_hyphen_and_unknown_ones_are_told() -> None:
     for wrong in ("mode_chance", "show"):
         with pytest.raises(ConfigError, match="one of dynamic_subscription, .*single_connection"):
             examples.find(wrong)
+
+
+def test_options_that_a_demo_by_name_would_not_heed_are_refused() -> None:
+    with pytest.raises(ConfigError) as told:
+        command("gateway", False, 1.0, "max", 3, None, 1, True)
+    assert [problem.path for problem in told.value.problems] == ["--rate", "--json"]
+    with pytest.raises(ConfigError, match="more than 0"):
+        command("manager", False, 0.0, "18000", 3, None, 1, False)
 
 
 @pytest.mark.parametrize("name", examples.summaries())
