@@ -115,7 +115,8 @@ def test_epilogue_finds_what_is_left(tmp_path: Path, body: str, told: str) -> No
     ]
     result = subprocess.run(
         [*line, str(test)], capture_output=True, text=True, timeout=60, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == (1 if told else 0), result.stdout
     assert told in result.stdout
