@@ -14,9 +14,9 @@ from tests.screen.browser import Browser, NoBrowser
 from tests.screen.stage import Stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser, started once."""
+    """A browser, which starts processes as it likes: no later test of this worker may see them."""
     try:
         found = Browser()
     except NoBrowser as missing:
