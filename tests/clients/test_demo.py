@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -17,14 +18,22 @@ from tests.system.test_demo import DEMO, environment, leftovers
 WIDTH = 80
 
 
+def packages_beside_ours(folder: Path) -> Path:
+    """Return a folder with the SDK and what it needs, but for what this Python has itself."""
+    python = sdk_python(1 if sys.version_info < (3, 12) else 2)
+    [packages] = python.parents[1].glob("lib/python3.*/site-packages")
+    folder.mkdir()
+    for path in packages.iterdir():
+        name = path.name.removesuffix(".py")
+        if name.isidentifier() and importlib.util.find_spec(name) is None:
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_the_client_prints_what_it_got(tmp_path: Path) -> None:
-    python = sdk_python(1 if sys.version_info < (3, 12) else 2)
-    [package] = python.parents[1].glob("lib/python3.*/site-packages/openalgo")
-    here = tmp_path / "packages"
-    here.mkdir()
-    (here / "openalgo").symlink_to(package)
+    here = packages_beside_ours(tmp_path / "packages")
     folder = tmp_path / "run"
     folder.mkdir()
     found = environment(folder)
