@@ -17,13 +17,24 @@ __all__ = ["KiteTicker"]
 
 def __getattr__(name: str) -> Any:
     if name == "KiteTicker":
-        value = import_module("pipeline.kite.ticker").KiteTicker
+        value = _kite_ticker()
     elif name == "KiteConnect":
         value = _kite_connect()
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _kite_ticker() -> Any:
+    try:
+        return import_module("pipeline.kite.ticker").KiteTicker
+    except ImportError as error:
+        from pipeline.core.foreign import explain
+
+        if text := explain(error):
+            raise ImportError(text, name=error.name) from None
+        raise
 
 
 def _kite_connect() -> Any:

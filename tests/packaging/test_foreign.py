@@ -68,9 +68,10 @@ def test_tickrail_is_pipeline_when_nothing_is_in_the_way(tmp_path: Path) -> None
 def test_a_foreign_ext_beside_the_program(tmp_path: Path, what: str) -> None:
     (tmp_path / what).parent.mkdir(exist_ok=True)
     (tmp_path / what).touch()
-    text = last_line(run("import pipeline; pipeline.tick_dtype", cwd=tmp_path, paths=[ROOT]))
-    assert text.startswith("ImportError: the package `ext` that this Python finds is not tickrail")
-    assert str(ROOT / "ext") in text
+    for code in ("import pipeline; pipeline.tick_dtype", "from pipeline.kite import KiteTicker"):
+        text = last_line(run(code, cwd=tmp_path, paths=[ROOT]))
+        assert text.startswith("ImportError: the package `ext` that this Python finds is not tick")
+        assert str(ROOT / "ext") in text
     code = "import sys; from pipeline.cli.main import run; sys.exit(run(['config', 'reference']))"
     result = run(code, cwd=tmp_path, paths=[ROOT])
     assert result.returncode == 1
