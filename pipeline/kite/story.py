@@ -3,14 +3,19 @@
 kiteconnect 5.2.2 as observed: `on_error` comes before `on_close`, and only when the closing was
 not clean; `on_reconnect(n)` when the n-th attempt in a row has failed; `on_noreconnect` when that
 was one too many. A refused TCP connection gives neither `on_error` nor `on_close`.
+
+A feed tries more often than kiteconnect would. Attempts count as often as its would have failed by
+then, so that `reconnect_max_tries` outlast the same outage; those in between are not told.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Reason, State
 from pipeline.strategy.items import StateChange
 
@@ -22,6 +27,7 @@ _NEVER_OPEN: Final = frozenset(
     {Reason.RESOLVE_FAILED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT, Reason.TLS_FAILED}
 )
 _REFUSALS: Final = frozenset({Reason.HTTP_STATUS, Reason.AUTH_REJECTED, Reason.RATE_LIMITED})
+_STEP_MAX: Final = 30
 _DROPPED: Final = frozenset({Reason.EOF, Reason.RESET})
 DROPPED_TEXT: Final = (
     "connection was closed uncleanly (peer dropped the TCP connection without previous "
@@ -51,12 +57,17 @@ class Story:
     The ticker counts as connected while every connection is open: `connections` are the numbers of
     those that there are at first; those of a pool come and go.
     `tries_max` failed attempts in a row are made up for; 0 when there shall be no attempt at all.
+    `delay_max_s` is the longest pause that kiteconnect would make between two of them.
     After `over` nothing follows.
     """
 
-    def __init__(self, connections: Iterable[int], *, tries_max: int) -> None:
+    def __init__(
+        self, connections: Iterable[int], *, tries_max: int, delay_max_s: float = 0.0
+    ) -> None:
         self._known = set(connections)
         self._tries_max = tries_max
+        self._delay_max_s = delay_max_s
+        self._since_ns: dict[int, int] = {}
         self._open: set[int] = set()
         self._tries: dict[int, int] = {}
         self.connected = False
@@ -112,9 +123,13 @@ class Story:
         was_open = change.connection in self._open
         was_connected, self.connected = self.connected, False
         self._open.discard(change.connection)
+        tries = self._tries.get(change.connection, 0)
+        if tries == 0:
+            self._since_ns[change.connection] = change.mono_ns
+        elif not was_connected and self._is_early(change, tries):
+            return
         if was_connected or (not was_open and ending.told):
             yield from _told(ending)
-        tries = self._tries.get(change.connection, 0)
         if tries > 0:
             yield Call("reconnect", (tries,))
         self._tries[change.connection] = tries + 1
@@ -123,6 +138,18 @@ class Story:
         elif tries + 1 > self._tries_max or change.state is State.AUTH_EXPIRED:
             self.over = True
             yield Call("noreconnect")
+
+    def _is_early(self, change: StateChange, tries: int) -> bool:
+        """Whether kiteconnect would not have tried so often yet; the first is told in any case."""
+        if tries == 1 or not self.retrying or change.state is State.AUTH_EXPIRED:
+            return False
+        spent_ns = change.mono_ns - self._since_ns[change.connection]
+        return spent_ns < waited_s(tries, self._delay_max_s) * NS_PER_S
+
+
+def waited_s(tries: int, delay_max_s: float) -> float:
+    """Return how long kiteconnect waits, in all, before its attempts fail for the n-th time."""
+    return sum(min(math.exp(min(n, _STEP_MAX)), delay_max_s) for n in range(tries))
 
 
 def describe(change: StateChange, close_reason: Callable[[], str]) -> Ending:

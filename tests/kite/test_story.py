@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Reason, State
-from pipeline.kite.story import DROPPED_TEXT, Call, Ending, Story
+from pipeline.kite.story import DROPPED_TEXT, Call, Ending, Story, waited_s
 from pipeline.strategy.items import StateChange
 
 DROPPED = [Call("error", (1006, DROPPED_TEXT)), Call("close", (1006, DROPPED_TEXT))]
@@ -84,6 +87,37 @@ def test_retries_are_exhausted() -> None:
     assert calls == [Call("reconnect", (1,)), Call("noreconnect")]
     assert story.over
     assert told(story, connected()) == []
+
+
+def attempt(at_s: float, reason: Reason = Reason.CONNECT_FAILED) -> StateChange:
+    return replace(lost(reason), mono_ns=round(at_s * NS_PER_S))
+
+
+def test_an_outage_is_outlasted_as_long_as_kiteconnect_does() -> None:
+    """Its pauses are 1, 2.7, 7.4, 20, 54.6 s and then the longest one."""
+    story = Story(range(1), tries_max=3, delay_max_s=60)
+    assert told(story, connected(), attempt(100, Reason.RESET)) == [Call("connect"), *DROPPED]
+    assert told(story, attempt(100.2)) == [Call("reconnect", (1,))]
+    assert told(story, attempt(100.5), attempt(103), attempt(103.6, Reason.EOF)) == []
+    assert told(story, attempt(103.8)) == [Call("reconnect", (2,))]
+    assert told(story, attempt(105), attempt(111)) == []
+    assert not story.over
+    assert told(story, attempt(111.2)) == [Call("reconnect", (3,)), Call("noreconnect")]
+
+
+def test_what_ends_it_is_not_waited_for() -> None:
+    for last, retrying in ((State.AUTH_EXPIRED, True), (State.RECONNECTING, False)):
+        story = Story(range(1), tries_max=9, delay_max_s=60)
+        told(story, attempt(1), attempt(1.1))
+        story.retrying = retrying
+        told(story, change(last, Reason.AUTH_REJECTED, 403))
+        assert story.over
+
+
+def test_fifty_tries_take_three_quarters_of_an_hour() -> None:
+    assert [round(waited_s(n, 60), 1) for n in (0, 1, 2, 5, 6)] == [0, 1, 3.7, 85.8, 145.8]
+    assert 45 * 60 < waited_s(50, 60) < 48 * 60
+    assert waited_s(300, 5.0) == pytest.approx(1 + 2.718 + 298 * 5, abs=0.01)
 
 
 def test_without_retrying_a_loss_is_the_end() -> None:
