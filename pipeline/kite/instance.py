@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -132,5 +133,10 @@ class OwnInstance:
 
 
 def paths_for(shm_directory: str | Path) -> InstancePaths:
-    """Return the place of a new instance of this process."""
+    """Return the place of a new instance; raise InstanceError where none can be started."""
+    if getattr(sys, "frozen", False):  # sys.executable is the user's program: it would run anew
+        raise InstanceError(
+            "KiteTicker starts its pipeline with a Python, and a frozen program has none: run "
+            "`python -m pipeline run -c FILE` beside it, and use KiteTicker(..., instance=NAME)"
+        )
     return InstancePaths(take_name(), Path(shm_directory))

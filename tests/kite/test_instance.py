@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import pytest
+
+from pipeline.core.errors import InstanceError
 from pipeline.core.secrets import Secret
 from pipeline.kite.instance import ACCOUNT, OwnInstance, paths_for
 from pipeline.kite.settings import Settings, instance_config
@@ -23,6 +27,14 @@ def test_names_are_taken_and_given_back(shm_root: Path) -> None:
     ended = OwnInstance(one)
     ended._launched.set()
     ended.end()
+
+
+def test_a_frozen_program_does_not_start_itself_anew(
+    shm_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(InstanceError, match=r"has none: run .* instance=NAME"):
+        paths_for(shm_root)
 
 
 def test_it_starts_and_ends_and_keeps_the_token_in_one_place(shm_root: Path) -> None:
