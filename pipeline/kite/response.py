@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NoReturn
 from urllib.parse import urlsplit
 
 #: The protocol version that autobahn reports: its last draft, which became RFC 6455.
@@ -26,9 +26,9 @@ class ConnectionResponse:
     extensions: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, root: str) -> ConnectionResponse:
-        """Return the answer of the server at an address."""
-        parts = urlsplit(root)
+    def of(cls, url: str) -> ConnectionResponse:
+        """Return the answer of the server at an address; nothing else of it is kept."""
+        parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "wss" else 80)
         return cls(peer=f"tcp4:{parts.hostname}:{port}")
 
@@ -48,3 +48,9 @@ class Connection:
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:  # noqa: N802
         """Close the connection."""
         self._close(code, reason)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"ws.ws.{name} is autobahn's, which is not used here: there are `state` and "
+            "`sendClose`, and KiteTicker's own methods (subscribe, set_mode, is_connected, ...)"
+        )

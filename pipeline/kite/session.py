@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.kite.ticker import KiteTicker
 
 _WAIT_NS: Final = 50 * NS_PER_MS
+_STAY_S: Final = 0.05
 _ANY: Final = -1
 _OPEN_STATES: Final = frozenset({State.SUBSCRIBING, State.LIVE, State.QUIET})
 _STOPPED: Final = Ending(UNCLEAN, DROPPED_TEXT)
@@ -46,7 +48,11 @@ class Session:
     ) -> None:
         self.market = market
         self.inbox = Inbox(market, from_start=own is not None)
-        self.story = Story((info.number for info in market.connections()), tries_max=tries_max)
+        self.story = Story(
+            (info.number for info in market.connections()),
+            tries_max=tries_max,
+            delay_max_s=ticker.reconnect_max_delay,
+        )
         self.ended = threading.Event()
         #: What is wanted of an instance that is not ours; compared when it is another mapping.
         self.wanted: Mapping[int, Mode] = {}
@@ -55,7 +61,7 @@ class Session:
         self._offer = Offer(market)
         self._compared: Mapping[int, Mode] = self.wanted
         self._guard = Guard()
-        self._stopped = threading.Event()
+        self._stopped = False  # no Event: a signal handler may find its lock held
         self._connection: Connection | None = None  # our own: a later session has another
         self._closing: Ending | None = None
         self._finished = False
@@ -64,7 +70,7 @@ class Session:
     @property
     def is_ending(self) -> bool:
         """Whether it has ended, or is about to."""
-        return self._stopped.is_set() or self._closing is not None or self.story.over
+        return self._stopped or self._closing is not None or self.story.over
 
     @property
     def is_own_thread(self) -> bool:
@@ -72,8 +78,8 @@ class Session:
         return self._thread is threading.current_thread() and not self.ended.is_set()
 
     def stop(self) -> None:
-        """Ask for the end, now; from any thread."""
-        self._stopped.set()
+        """Ask for the end, now; from any thread or signal handler."""
+        self._stopped = True
         self.market.stop()
 
     def close(self, code: int | None, reason: str | None) -> None:
@@ -97,8 +103,8 @@ class Session:
             self._pump()
             self._finish()
             self.ended.set()  # a connect() in another thread may begin anew already
-            if stay:
-                self._stopped.wait()
+            while stay and not self._stopped:
+                time.sleep(_STAY_S)
         except KeyboardInterrupt:
             _log.info("interrupted: ending")
         finally:
@@ -115,7 +121,7 @@ class Session:
         if self._own is None:
             self._join()
         try:
-            while not (self._stopped.is_set() or self._closing or self.story.over):
+            while not (self._stopped or self._closing or self.story.over):
                 self.inbox.want_raw(self._ticker.on_message is not None)
                 self._compare()
                 if not self._take() and not self.inbox.holds:
@@ -128,7 +134,7 @@ class Session:
         for delivery in self.inbox.take():
             found = True
             self._deliver(delivery)
-            if self._stopped.is_set():
+            if self._stopped:
                 break
         return found
 
@@ -204,7 +210,7 @@ class Session:
         ticker = self._ticker
         ticker.ws = self._connection = Connection(ticker.close)
         ticker.ws.state = Connection.STATE_OPEN
-        call(self._guard, ticker, "on_connect", ConnectionResponse.of(ticker.root))
+        call(self._guard, ticker, "on_connect", ConnectionResponse.of(ticker.socket_url))
         call(self._guard, ticker, "on_open")
 
     # ---- the end -------------------------------------------------------------------------------
@@ -228,7 +234,7 @@ class Session:
     def _drain(self) -> None:
         """Deliver what was received before the closing was through."""
         try:
-            while not self._stopped.is_set():
+            while not self._stopped:
                 self._take()
         except InstanceEnded:
             return

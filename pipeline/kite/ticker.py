@@ -12,17 +12,19 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
 from pipeline.brokers.registry import decode_frame
 from pipeline.core.errors import InstanceError, NotConnected, NotSupportedYet
 from pipeline.core.secrets import Secret
+from pipeline.kite.address import Address, read_address
 from pipeline.kite.assignments import Assignments
 from pipeline.kite.instance import ACCOUNT, OwnInstance, paths_for
 from pipeline.kite.pending import Pending
 from pipeline.kite.response import Connection
 from pipeline.kite.session import Session
 from pipeline.kite.settings import Settings, check, instance_config
+from pipeline.kite.signals import ending_on_signals
 from pipeline.kite.tokens import as_modes, as_tokens
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.kite_dicts import to_kite_dicts
@@ -100,8 +102,8 @@ class KiteTicker:
         self.on_noreconnect: Callback | None = None
         self.on_order_update: Callback | None = None
 
-        self._api_key = api_key
-        self._access_token = Secret(access_token) if isinstance(access_token, str) else None
+        token = Secret(access_token) if isinstance(access_token, str) else None
+        self._address = Address(self.root, api_key, token)
         self._instance_name = instance
         self._owner = owner
         self._connections = connections
@@ -131,8 +133,23 @@ class KiteTicker:
     @property
     def socket_url(self) -> str:
         """The address with key and token, as kiteconnect has it; it is not for logs."""
-        token = self._access_token.reveal() if self._access_token else None
-        return f"{self.root}?api_key={self._api_key}&access_token={token}"
+        return self._address.socket_url
+
+    @socket_url.setter
+    def socket_url(self, url: str) -> None:
+        """Say where and as whom the next connect() connects, as kiteconnect's users do.
+
+        Raises ValueError for what is no address with `api_key` and `access_token`.
+        """
+        self._address = read_address(url)
+
+    @property
+    def factory(self) -> NoReturn:
+        """Not carried over: raises AttributeError, which says what there is instead."""
+        raise AttributeError(
+            "KiteTicker.factory is Twisted's, which is not used here: reconnect_max_tries, "
+            "reconnect_max_delay, stop_retry() and close() do what it was used for"
+        )
 
     # ---- connecting ----------------------------------------------------------------------------
 
@@ -150,10 +167,12 @@ class KiteTicker:
             raise NotSupportedYet("a proxy", "connect without one, or from a host that has access")
         if disable_ssl_verification:
             log.warning("certificates are verified all the same; SSL_CERT_FILE names others")
-        session = self._begin()
-        if session is None:
+        if not threaded:
+            with ending_on_signals(self.stop):
+                self._connect_here()
             return
-        if threaded:
+        session = self._begin()
+        if session is not None:
             self.websocket_thread = threading.Thread(
                 target=session.run, kwargs={"stay": False}, name="KiteTicker", daemon=True
             )
@@ -163,10 +182,11 @@ class KiteTicker:
                 self.websocket_thread = None
                 session.abandon()
                 raise
-        else:
-            self._run_here(session)
 
-    def _run_here(self, session: Session) -> None:
+    def _connect_here(self) -> None:
+        session = self._begin()
+        if session is None:
+            return
         self._blocking.append(session)
         try:
             session.run(stay=True)
@@ -209,18 +229,20 @@ class KiteTicker:
     def _start(self) -> Session:
         if self._instance_name is not None:
             return self._attach(self._instance_name)
+        address = self._address
         settings = Settings(
-            self.root, self._api_key, self.connect_timeout, self.reconnect_max_delay,
+            address.endpoint, address.api_key, self.connect_timeout, self.reconnect_max_delay,
             self._connections, self.debug,
         )  # fmt: skip
-        check(settings, self._access_token and self._access_token.reveal())
-        assert self._access_token is not None
+        token = address.access_token
+        check(settings, token and token.reveal())
+        assert token is not None
         paths = paths_for(self._shm_directory)
         config = instance_config(
             settings, name=paths.name, root=paths.root, token_file=paths.secrets / ACCOUNT
         )
         own = OwnInstance(paths)
-        market = own.start(config, self._access_token)
+        market = own.start(config, token)
         try:
             return self._take_over(own, market)
         except BaseException:
@@ -238,7 +260,7 @@ class KiteTicker:
         return session
 
     def _attach(self, name: str) -> Session:
-        if self._access_token:
+        if self._address.access_token:
             log.warning("instance %s has its own token: the one given here is ignored", name)
         market = attach(name, shm_directory=self._shm_directory, owner=self._owner)
         with self._lock:
@@ -284,13 +306,13 @@ class KiteTicker:
     # ---- subscribing ---------------------------------------------------------------------------
 
     def subscribe(self, instrument_tokens: Iterable[int]) -> bool:
-        """Subscribe to instrument tokens, in mode quote.
+        """Subscribe to instrument tokens, in mode quote; what is subscribed keeps its mode.
 
         Raises NotConnected before connect(), TypeError or ValueError for what is no token,
         CapacityError for more than the connections carry; then nothing has changed.
         """
         tokens = as_tokens(instrument_tokens)
-        return self._change("subscribe", dict.fromkeys(tokens, self.MODE_QUOTE))
+        return self._change("subscribe", dict.fromkeys(tokens, self.MODE_QUOTE), keep=True)
 
     def unsubscribe(self, instrument_tokens: Iterable[int]) -> bool:
         """Unsubscribe from instrument tokens; those that are not subscribed are passed over."""
@@ -307,19 +329,25 @@ class KiteTicker:
         """Send what differs from `subscribed_tokens`; a reconnect does so by itself."""
         self._change("resubscribe", {})
 
-    def _change(self, action: str, new: dict[int, str], gone: Iterable[int] = ()) -> bool:
-        self._ask_pool(new, [token for token in gone if token in self.subscribed_tokens])
+    def _change(
+        self, action: str, new: dict[int, str], gone: Iterable[int] = (), *, keep: bool = False
+    ) -> bool:
+        """Have what is new streamed, and no more what is gone; `keep` the modes that there are."""
+        had = self.subscribed_tokens
+        asked = {token: mode for token, mode in new.items() if not (keep and token in had)}
+        self._ask_pool(asked, [token for token in gone if token in had])
         with self._lock:
             session = self._session
             if session is None:
                 raise NotConnected(f"{action}() before connect(): do it in on_connect")
-            wanted = {**self.subscribed_tokens, **new}
+            wanted = {**had, **new, **(had if keep else {})}
             for token in gone:
                 wanted.pop(token, None)
             if self._assignments is not None and not session.ended.is_set():
                 self._assignments.write(as_modes(wanted))
-            self.subscribed_tokens.clear()
-            self.subscribed_tokens.update(wanted)
+            for token in had.keys() - wanted.keys():  # never empty in between: others look at it
+                del had[token]
+            had.update(wanted)
             if self._assignments is None:
                 session.inbox.only = frozenset(wanted)
                 if not session.market.has_pool:

@@ -35,6 +35,11 @@ class TestHandshake:
         assert opening.url == "ws://127.0.0.1:9000/feed?api_key=k&access_token=t"
         assert opening.redacted == "ws://127.0.0.1:9000/feed?api_key=***&access_token=***"
 
+    def test_a_query_of_the_endpoints_own_stands_behind(self) -> None:
+        opening = SESSION.handshake("wss://x?user_id=AB1234", api_key="k", access_token="t")
+        assert opening.url == "wss://x/?api_key=k&access_token=t&user_id=AB1234"
+        assert opening.redacted == "wss://x/?api_key=***&access_token=***"
+
     def test_secrets_are_not_shown(self) -> None:
         opening = SESSION.handshake(ENDPOINT, api_key="the-key", access_token=CANARY)
         for text in (repr(opening), str(opening), opening.redacted):

@@ -97,6 +97,8 @@ def test_subscriptions_change_while_it_runs(exchange: Simulator, make_ticker: Ma
     assert ticker.set_mode(ticker.MODE_FULL, [408065]) is True
     assert ticker.subscribe([738561]) is True
     wait_for(lambda: heard.has(408065, "full") and heard.has(738561, "quote"), "both")
+    assert ticker.subscribe([408065, 738561]) is True  # as exchanges take it: no mode changes
+    assert ticker.subscribed_tokens == {408065: "full", 738561: "quote"}
     assert ticker.unsubscribe([408065, 999]) is True
     wait_for(lambda: not heard.has(408065, "full"), "no more ticks of the one")
     assert ticker.subscribed_tokens == {738561: "quote"}
@@ -107,6 +109,22 @@ def test_subscriptions_change_while_it_runs(exchange: Simulator, make_ticker: Ma
     ticker.close()
     wait_for(lambda: heard.calls == ["connect", "close None"], "the orderly end")
     assert not ticker.is_connected()
+
+
+def test_a_new_token_is_swapped_in_by_the_socket_url(
+    exchange: Simulator, make_ticker: Make
+) -> None:
+    ticker = make_ticker(url(exchange), token="of-yesterday")
+    heard = Heard(ticker, full=[408065])
+    rejected = threading.Event()
+    ticker.on_noreconnect = lambda ws: rejected.set()
+    ticker.connect(threaded=True)
+    assert rejected.wait(PATIENCE_S)
+    assert not ticker.is_connected()
+    ticker.socket_url = f"{url(exchange)}?api_key=demo&access_token=demo&user_id=AB1234"
+    ticker.connect(threaded=True)
+    wait_for(lambda: heard.has(408065, "full"), "ticks")
+    assert heard.calls == ["close 1006", "connect"]
 
 
 def test_inside_a_running_event_loop(exchange: Simulator, make_ticker: Make) -> None:
@@ -216,6 +234,8 @@ def test_it_asks_a_pool_for_what_it_wants(
         wait_for(lambda: heard.has(one, "full") and heard.has(two, "full"), "ticks of the two")
         ticker.subscribe([three])  # on another connection, which is not there yet
         wait_for(lambda: heard.has(three, "quote"), "ticks of the third")
+        ticker.subscribe([one])
+        assert ticker.subscribed_tokens[one] == "full"
         with pytest.raises(CapacityError):
             ticker.subscribe(instrument_tokens(9))
         assert set(ticker.subscribed_tokens) == {one, two, three}
@@ -260,6 +280,19 @@ kws.on_close = lambda ws, code, reason: print("close", code, flush=True)
 {rest}
 """
 BLOCKING = "kws.connect()\nprint('returned', flush=True)"
+BUSY = """
+def on_ticks(ws, ticks):  # as many scripts have it: whatever is raised in there is lost
+    print("in", flush=True)
+    try:
+        time.sleep(2)
+        print("out", flush=True)
+    except:
+        print("torn", flush=True)
+
+kws.on_ticks = on_ticks
+kws.connect()
+print('returned', flush=True)
+"""
 THREADED = "kws.connect(threaded=True)\nwhile not os.environ.get('told'): time.sleep(0.01)"
 NOTEBOOK = """
 # As a kernel does it: an event loop in the main thread, which runs one cell after the other.
@@ -314,16 +347,27 @@ def assert_nothing_left(members: list[psutil.Process], shm_root: Path) -> None:
     wait_for(lambda: leftovers(shm_root) == [], "its files to vanish")
 
 
-def test_ctrl_c_ends_a_blocking_connect(exchange: Simulator, shm_root: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_blocking_connect(
+    number: signal.Signals, exchange: Simulator, shm_root: Path
+) -> None:
     with program(BLOCKING, exchange, shm_root) as process:
         assert line_of(process) == "ticks"
         members = pipeline_of(process)
         assert len(members) >= 3
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=PATIENCE_S)
         assert (output, process.returncode) == ("close 1006\nreturned\n", 0)
         assert "Traceback" not in errors
     assert_nothing_left(members, shm_root)
+
+
+def test_ctrl_c_does_not_tear_a_callback(exchange: Simulator, shm_root: Path) -> None:
+    with program(BUSY, exchange, shm_root) as process:
+        assert line_of(process) == "in"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=PATIENCE_S)
+    assert (output, process.returncode) == ("out\nclose 1006\nreturned\n", 0), errors
 
 
 def test_a_program_that_ends_takes_its_pipeline_with_it(

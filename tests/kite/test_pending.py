@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,22 @@ def test_stop_while_connecting_ends_a_blocking_connect(
     assert leftovers(shm_root) == []
     kws.connect(threaded=True)  # and that stop is not kept for the next time
     wait_until(lambda: heard.ticks, timeout_s=PATIENCE_S, what="ticks of the second life")
+
+
+def test_a_signal_while_connecting_ends_a_blocking_connect(
+    exchange: Simulator, make_ticker: Make, meanwhile: Meanwhile, shm_root: Path
+) -> None:
+    kws = make_ticker(url(exchange))
+    heard = Heard(kws, full=[408065])
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        meanwhile(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        kws.connect()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard.calls == [] and heard.ticks == []
+    assert leftovers(shm_root) == []
 
 
 def test_close_while_connecting_makes_no_connection(

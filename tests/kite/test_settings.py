@@ -29,6 +29,7 @@ def config_of(settings: Settings) -> object:
         LIVE._replace(connect_timeout=0, reconnect_max_delay=5),
         LIVE._replace(api_key='a"b\\c'),
         LIVE._replace(url="ws://127.0.0.1:8765"),
+        LIVE._replace(url="wss://ws-sandbox.kite.trade?user_id=AB1234"),
     ],
 )
 def test_every_accepted_argument_makes_a_config(settings: Settings) -> None:

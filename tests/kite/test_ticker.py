@@ -13,6 +13,7 @@ import pytest
 import pipeline.kite
 from pipeline.core.errors import InstanceNotFound, NotConnected, NotSupportedYet
 from pipeline.kite import KiteTicker
+from pipeline.kite.response import Connection
 
 METHODS = (
     "connect", "is_connected", "close", "stop", "stop_retry", "subscribe", "unsubscribe",
@@ -57,6 +58,25 @@ def test_limits_are_kiteconnects(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_ticker_does_not_show_its_token() -> None:
     ticker = KiteTicker("key", "the-secret-token")
     assert "the-secret-token" not in f"{ticker} {ticker!r} {vars(ticker)}"
+
+
+def test_the_socket_url_can_be_set_as_scripts_do(ticker: KiteTicker) -> None:
+    ticker.socket_url = f"{ticker.socket_url}&user_id=AB1234"  # what Kite's sandbox wants
+    assert ticker.socket_url == "wss://ws.kite.trade?api_key=key&access_token=token&user_id=AB1234"
+    ticker.socket_url = "wss://ws.kite.trade?api_key=key&access_token=the-secret-token"
+    assert "the-secret-token" not in f"{ticker} {ticker!r} {vars(ticker)}"
+    with pytest.raises(ValueError, match="found unknown 'enctoken'"):
+        ticker.socket_url = "wss://x?api_key=kitefront&enctoken=the-secret-token"
+    assert ticker.socket_url.endswith("access_token=the-secret-token")
+
+
+def test_what_is_twisteds_says_what_there_is_instead(ticker: KiteTicker) -> None:
+    assert not hasattr(ticker, "factory")
+    with pytest.raises(AttributeError, match=r"reconnect_max_tries, .* stop_retry\(\)"):
+        _ = ticker.factory
+    connection = Connection(ticker.close)
+    with pytest.raises(AttributeError, match=r"ws\.ws\.sendMessage is autobahn's.*subscribe"):
+        connection.sendMessage(b"{}")
 
 
 def test_before_connect_there_is_nobody_to_tell(ticker: KiteTicker) -> None:

@@ -58,10 +58,13 @@ class KiteSession:
     """The Kite protocol above WebSocket messages; one object serves any number of connections."""
 
     def handshake(self, endpoint: str, *, api_key: str, access_token: str) -> Handshake:
-        """Return the opening request; key and token go into the query, percent-encoded."""
+        """Return the opening request; key and token go into the query, percent-encoded.
+
+        A query that the endpoint has of its own (the sandbox's `user_id`) stands behind them.
+        """
         parts = urlsplit(endpoint)
         key, token = quote(api_key, safe=""), quote(access_token, safe="")
-        query = f"api_key={key}&access_token={token}"
+        query = f"api_key={key}&access_token={token}" + (f"&{parts.query}" if parts.query else "")
         target = parts._replace(path=parts.path or "/", query=query, fragment="")
         return Handshake(
             url=urlunsplit(target),

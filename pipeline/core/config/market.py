@@ -70,8 +70,9 @@ class AccountConfig:
     broker: str = key(Word(("kite",)), "whose protocol it speaks", default="kite")
     url: str = key(
         Text(
-            rf"{SIMULATOR_URL}|wss://[^\s?#@]+|ws://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?",
-            f'"{SIMULATOR_URL}", a wss:// address without query, or ws:// on loopback',
+            rf"{SIMULATOR_URL}|(wss://[^\s?#@]+|ws://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/[^\s?#]*)?)"
+            r"(\?user_id=[A-Za-z0-9]{1,32})?",
+            f'"{SIMULATOR_URL}", a wss:// address, or ws:// on loopback; no query but user_id',
         ),
         f'the feed\'s address; "{SIMULATOR_URL}" is the exchange of [simulator]',
         default="wss://ws.kite.trade",
