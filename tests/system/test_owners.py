@@ -150,9 +150,10 @@ def test_what_fails_for_one_moves_among_his_own_keys(make_run: Make) -> None:
         end(run, *witnesses.values())
     verdict = judge(run, witnesses["bob"], connections=numbers["bob"])
     assert verdict.lost == 0 and verdict.gaps == 0 and witnesses["bob"].told("Gap") == []
-    # Some of hers may be gone by now: whatever was sent and is not his is hers.
+    # Some of hers may be gone by now, and one that came late may have sent nothing yet: whatever
+    # was sent and is not his is hers.
     hers = set(truth_of(run)["connection"].tolist()) - set(numbers["bob"])
-    assert hers >= set(numbers["alice"])
+    assert hers & set(numbers["alice"])
     judge_moves(run, witnesses["alice"], connections=hers)
     run.assert_nothing_left()
 
