@@ -49,6 +49,13 @@ class Caller:
     def ask(self, method: str, path: str, body: Any = None) -> int:
         """Return the status of an answer, once all of it is there."""
         content = None if body is None else json.dumps(body)
+        try:
+            return self._ask(method, path, content)
+        except ConnectionError:  # the server ends what was idle for long, as on a stalled machine
+            self._connection.close()
+            return self._ask(method, path, content)
+
+    def _ask(self, method: str, path: str, content: str | None) -> int:
         self._connection.request(method, path, content, self._headers)
         response = self._connection.getresponse()
         response.read()

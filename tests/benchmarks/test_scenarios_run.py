@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,15 +17,17 @@ from pipeline.supervisor.launch import Launched, launch, wait_or_kill
 pytestmark = pytest.mark.timeout(180)
 
 
-def first_of_each_module() -> list[Any]:
-    """Return all names; of a file with several, all but the first are for --full."""
-    found, seen = [], set()
+def names() -> tuple[list[str], list[str]]:
+    """Return the first scenario of each file, and the others, which run what those run."""
+    firsts, others, seen = [], [], set()
     for one in catalogue.scenarios():
         module = getattr(one.run, "func", one.run).__module__
-        marks = [pytest.mark.full] if module in seen else []
+        (others if module in seen else firsts).append(one.name)
         seen.add(module)
-        found.append(pytest.param(one.name, marks=marks))
-    return found
+    return firsts, others
+
+
+FIRSTS, OTHERS = names()
 
 
 def start(*arguments: str) -> Launched:
@@ -35,22 +36,27 @@ def start(*arguments: str) -> Launched:
     )
 
 
-@pytest.mark.parametrize("name", first_of_each_module())
-def test_scenario_runs(name: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "wanted",
+    [FIRSTS[::2], FIRSTS[1::2], pytest.param(OTHERS, marks=pytest.mark.full)],
+    ids=["half of the files", "the other half", "the rest"],
+)
+def test_scenarios_run(wanted: list[str], tmp_path: Path) -> None:
     report, tables = tmp_path / "report.html", tmp_path / "tables.md"
     process = start(
-        name, "--tiny", "--no-gate", "--json", "--report", str(report), "--markdown", str(tables)
+        *wanted, "--tiny", "--no-gate", "--json", "--report", str(report), "--markdown", str(tables)
     )
-    output, said = process.communicate(timeout=150)
+    output, said = process.communicate(timeout=380)
     assert process.returncode == 0, said.decode()[-4000:]
     found = json.loads(output)
-    assert [one["name"] for one in found["scenarios"]] == [name]
+    assert sorted(one["name"] for one in found["scenarios"]) == sorted(wanted)
     for one in found["scenarios"]:
         assert one["failed"] == "", one["failed"]
         assert one["figures"], said.decode()
         assert all(value >= 0 for figure in one["figures"] for value in figure["samples"])
     assert "<svg" in report.read_text()
-    assert name in tables.read_text()
+    assert all(name in tables.read_text() for name in wanted)
 
 
 def test_interrupted_it_leaves_nothing_behind() -> None:

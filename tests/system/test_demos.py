@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,11 +120,19 @@ def test_every_demo_is_run_and_listed(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= WIDTH
 
 
+#: The others begin as these do, with a pool of their own: they are for --full.
+QUICKLY = ("portfolio_monitor", "runtime_subscription", "multi_api", "raw_frames")
+
+
+def lengths() -> list[Any]:
+    """Return (name, whether as long as it is), in short and for --full."""
+    full = pytest.mark.full
+    short = [pytest.param(name, False, marks=[] if name in QUICKLY else full) for name in SAYS]
+    return short + [pytest.param(name, True, marks=full) for name in SAYS]
+
+
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    "full", [False, pytest.param(True, marks=pytest.mark.full)], ids=["short", "as long as it is"]
-)
-@pytest.mark.parametrize("name", SAYS)
+@pytest.mark.parametrize(("name", "full"), lengths())
 def test_a_demo_says_what_it_shows(name: str, full: bool, tmp_path: Path) -> None:
     seconds, expected = SAYS[name]
     options = [] if full else ["--seconds", f"{seconds:g}"]

@@ -87,10 +87,11 @@ def test_r2_unsubscribing_all_and_subscribing_again_doubles_nothing(make_run: Ma
     run.assert_nothing_left()
 
 
-def test_r4_stopping_gives_the_broker_its_connections_back(make_run: Make) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(5, marks=pytest.mark.full)])
+def test_r4_stopping_gives_the_broker_its_connections_back(make_run: Make, rounds: int) -> None:
     run = make_run(pool='instruments_per_connection = 100\nopen = "all"')
     tokens = simulated_tokens(0, 300)
-    for _ in range(5):
+    for _ in range(rounds):
         run.start_and_wait()
         with PoolClient(run, "t") as client:
             client.subscribe(tokens)
