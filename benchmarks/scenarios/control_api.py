@@ -43,7 +43,9 @@ class Caller:
         self._connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port, timeout=_TIMEOUT_S
         )
-        token = (pipeline.paths.secrets / "api-token").read_text().strip()
+        kept = pipeline.paths.secrets / "api-token"
+        pipeline.wait_for(kept.exists, "the API's token")  # it listens on its socket before
+        token = kept.read_text().strip()
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def ask(self, method: str, path: str, body: Any = None) -> int:

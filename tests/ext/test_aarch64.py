@@ -14,7 +14,15 @@ from tests.architecture.tree import ROOT, below
 COMPILER = "aarch64-linux-gnu-gcc"
 # As setup.py has them; -O1 is enough to see what does not compile.
 FLAGS = (
-    *("-std=gnu11", "-ffp-contract=off", "-fno-strict-aliasing", "-O1", "-Wall", "-Wextra"),
+    *(
+        "-std=gnu11",
+        "-ffp-contract=off",
+        "-DEXT_SOURCES=0",
+        "-fno-strict-aliasing",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+    ),
     *("-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-cast-function-type"),
     *("-Wno-missing-field-initializers", "-Wno-sign-compare"),
 )
