@@ -31,6 +31,7 @@
 
 #define LANE_GRACE_NS (2 * NS_PER_S) /* packets of an unsubscribed token are no surprise */
 #define NO_SEQUENCE UINT64_MAX
+#define CONFIRMED_SINCE (1ull << 63) /* in a confirmed key: the row has its time and its token */
 
 typedef struct Lane Lane;
 
@@ -89,7 +90,7 @@ static inline int64_t monotonic_now_ns(void)
 
 static inline uint64_t lane_confirmed_key(const TickC *tick)
 {
-    return (uint64_t)tick->connection_epoch << 8 | tick->mode;
+    return CONFIRMED_SINCE | (uint64_t)tick->connection_epoch << 8 | tick->mode;
 }
 
 /* Say that an instrument's packets arrive here, of which epoch and in which mode. The row's time is the

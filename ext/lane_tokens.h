@@ -214,7 +214,9 @@ static inline int lane_follow_assignment(Lane *lane, int64_t now_mono_ns)
     return 0;
 }
 
-/* Take the rows that a predecessor has confirmed since they were assigned. */
+/* Take the rows that a predecessor has confirmed since they were assigned. One that it died in has its
+ * time, by which the instrument may have been taken from another connection, but perhaps not yet its
+ * epoch and mode. */
 static inline void lane_recall_confirmed(Lane *lane)
 {
     for (uint32_t i = 0; i < lane->tokens.capacity; i++) {
@@ -223,7 +225,8 @@ static inline void lane_recall_confirmed(Lane *lane)
         const ConfirmedC *row = &lane->confirmed[entry->slot];
         int current = row->instrument_token == entry->instrument_token &&
                       row->first_packet_mono_ns >= lane->assigned_mono_ns[entry->slot];
-        lane->confirmed_keys[entry->slot] = current ? (uint64_t)row->connection_epoch << 8 | row->mode : 0;
+        lane->confirmed_keys[entry->slot] =
+            current ? CONFIRMED_SINCE | (uint64_t)row->connection_epoch << 8 | row->mode : 0;
     }
 }
 

@@ -100,6 +100,13 @@ def test_each_state_comes_once_if_the_decoder_dies_of_a_frame(
     assert assert_each_once(cases, tmp_path, die) > 10
 
 
+def test_a_row_that_the_decoder_died_in_tells_since_when(tmp_path: Path, killer: Killer) -> None:
+    """Its time is there, and the old connection lets go by it; its epoch and mode are not."""
+    case = Schedule(states=2, begins=1, steps="oncno", dies=1, opens=2)
+    die = partial(killer.die_at, point="confirm_after_token", passage=1)
+    assert assert_each_once([case], tmp_path, die) == 1
+
+
 @pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("point", DECODING)
