@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from pipeline.cli.demo.examples import END_SECONDS, Scene, summary_of
+from pipeline.cli.demo.scene import END_SECONDS, Scene, summary_of
 from pipeline.cli.demo.stage import START_DEADLINE_S, wait_until
 from pipeline.core.enums import SegmentKind, State
 from pipeline.core.errors import PipelineError

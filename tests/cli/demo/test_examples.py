@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.brokers.registry import broker_limits
-from pipeline.cli.demo import examples
+from pipeline.cli.demo import examples, scene
 from pipeline.cli.demo.command import command
 from pipeline.core.config import parse
 from pipeline.core.errors import ConfigError, PipelineError
@@ -34,7 +34,7 @@ def test_options_that_a_demo_by_name_would_not_heed_are_refused() -> None:
 
 @pytest.mark.parametrize("name", examples.summaries())
 def test_the_config_beside_a_demo_is_a_pool_under_another_name(name: str) -> None:
-    text = examples.config_text(examples.find(name), "demo-1")
+    text = scene.config_text(examples.find(name), "demo-1")
     config = parse(text, limits=broker_limits())
     assert config.instance.name == "demo-1" and config.pool is not None
     assert config.simulator is not None and not config.subscriptions
@@ -54,7 +54,7 @@ def test_an_instance_that_does_not_start_is_told_with_its_words(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(examples, "config_text", lambda *_: "[feed]\nspinn = 1\n")
+    monkeypatch.setattr(scene, "config_text", lambda *_: "[feed]\nspinn = 1\n")
     with pytest.raises(PipelineError, match=r"ended with 78; it said:\n(.|\n)*feed\.spinn"):
         examples.play("manager", 1.0)
     assert list(tmp_path.iterdir()) == []
