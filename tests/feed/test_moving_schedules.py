@@ -1,5 +1,7 @@
 """A move in every order of its steps, a decoder dead in any of them: each state comes once.
 
+Without the step in which the old connection lets go, an instrument stays on both.
+
 `move_schedules.py` says what the steps are. All that a failing case takes is its schedule, which
 the message has.
 """
@@ -52,7 +54,7 @@ RETURNS = pytest.mark.parametrize("returns", [False, True], ids=["came", "comes 
 
 
 @RETURNS
-@pytest.mark.parametrize(("changes", "dead_max", "every"), [("c", 1, 3), ("ct", 2, 41)])
+@pytest.mark.parametrize(("changes", "dead_max", "every"), [("", 3, 1), ("c", 1, 3), ("ct", 2, 41)])
 def test_each_state_comes_once_in_whatever_order(
     changes: str, dead_max: int, every: int, returns: bool, tmp_path: Path
 ) -> None:
@@ -65,7 +67,7 @@ def test_each_state_comes_once_in_whatever_order(
 @RETURNS
 @pytest.mark.parametrize(
     ("states", "changes", "dead_max", "every"),
-    [(3, "ct", 2, 1), (4, "c", 2, 1), (3, "ctu", 3, 17), (4, "ct", 2, 17)],
+    [(5, "", 1, 1), (3, "ct", 2, 1), (4, "c", 2, 1), (3, "ctu", 3, 17), (4, "ct", 2, 17)],
 )
 def test_each_state_comes_once_in_every_order(
     states: int, changes: str, dead_max: int, every: int, returns: bool, tmp_path: Path
