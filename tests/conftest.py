@@ -59,6 +59,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("full")]
 
 
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what was collected, which lives as long as the tests.
+
+    `clean_slate` collects garbage twice a test: with all modules and items in its way that takes
+    0.3 s of CPU each time.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def allowed_skips() -> dict[str, str]:
     """Return parts of reasons, each with the promise that is then not shown, or nothing."""
     lines = [line.strip() for line in ALLOWED_SKIPS.read_text().splitlines()]
