@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -345,9 +345,12 @@ def _supervisor(config: Config) -> Iterator[Problem]:
 
 
 def _api(config: Config) -> Iterator[Problem]:
-    if config.api is not None and config.pool is None:
+    if config.api is None:
+        return
+    if config.pool is None:
         hint = "the control process serves it, and there is one with a pool only"
         yield Problem("api", "a section without [pool]", "one with [pool]", hint)
+    yield from _proxies("api", config.api.trusted_proxies)
 
 
 def _gateway(config: Config) -> Iterator[Problem]:
@@ -363,12 +366,16 @@ def _gateway(config: Config) -> Iterator[Problem]:
     if gateway.early_message_bytes > gateway.message_bytes:
         found, allowed = str(gateway.early_message_bytes), f"at most {gateway.message_bytes}"
         yield Problem("gateway.early_message_bytes", found, f"{allowed}, which is message_bytes")
-    for number, proxy in enumerate(gateway.trusted_proxies):
+    yield from _proxies("gateway", gateway.trusted_proxies)
+
+
+def _proxies(section: str, proxies: Sequence[str]) -> Iterator[Problem]:
+    for number, proxy in enumerate(proxies):
         try:
             ipaddress.ip_network(proxy)
         except ValueError:
             allowed = "an address, or a network such as 10.0.0.0/8"
-            yield Problem(f"gateway.trusted_proxies[{number}]", proxy, allowed)
+            yield Problem(f"{section}.trusted_proxies[{number}]", proxy, allowed)
 
 
 def _zeromq(config: Config) -> Iterator[Problem]:

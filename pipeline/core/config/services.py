@@ -27,6 +27,9 @@ POOL_POLICIES: Final = (
 #: How instruments are spread over accounts, before the policy chooses a connection.
 POOL_SPREADS: Final = ("fill", "round_robin", "pooled", "class", "manual")
 _ROUTE: Final = ListOf(Text(NAME_PATTERN, NAME_ALLOWED), 100, 0)
+_PROXIES: Final = ListOf(
+    Text(r"[0-9A-Fa-f.:/]{2,64}", "an address, or a network such as 10.0.0.0/8"), 1000, 0
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +177,11 @@ class ApiConfig:
     questions_per_s: float = key(
         Number(0.1, 100_000), "requests below /api/v1 with one API key; more: 429", default=50.0
     )
+    trusted_proxies: tuple[str, ...] = key(
+        _PROXIES,
+        "reverse proxies: what they say in X-Forwarded-For is who asks",
+        default=(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,9 +264,7 @@ class GatewayConfig:
         default=(),
     )
     trusted_proxies: tuple[str, ...] = key(
-        ListOf(
-            Text(r"[0-9A-Fa-f.:/]{2,64}", "an address, or a network such as 10.0.0.0/8"), 1000, 0
-        ),
+        _PROXIES,
         "reverse proxies: what they say in X-Forwarded-For is who the client is",
         default=(),
     )

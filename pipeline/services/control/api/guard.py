@@ -3,8 +3,7 @@
 Everything needs the bearer token of the instance, or the cookie of a session (`session`) and then,
 for what changes something, its csrf token; but for `/health`, the OpenAPI document, the way in
 (`entrance`), and `/api/v1`, whose key is in the body. A cookie counts only on requests of our own
-page. What changes something counts against `[api] changes_per_s`, what comes without any
-credential against allowances of its own.
+page. How often who may ask is `rates`'.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
+from pipeline.core.clock import monotonic_ns, real_ns
 from pipeline.core.control import LINE_BYTES_MAX
 from pipeline.core.secrets import Secret
 from pipeline.services.control.api.origin import Origins
+from pipeline.services.control.api.rates import Rates, TooMany
 from pipeline.services.control.api.session import (
     Session,
     Sessions,
@@ -44,10 +44,10 @@ PARTIAL_BELOW: Final = ("/auth/", "/screen/", "/api/websocket/")
 BODY_BYTES_MAX: Final = LINE_BYTES_MAX
 #: From those who have shown nothing yet: 3,000 symbols take 170 KB.
 STRANGER_BYTES_MAX: Final = 2**20
-#: Requests a second of those: tries to come in, and questions with a key.
-ENTRIES_PER_S: Final = 10.0
-KEYED_PER_S: Final = 500.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: How an app answers a key or a ticket that is wrong.
+_WRONG: Final = 403
+_FORWARDED: Final = b"x-forwarded-for"
 _CSRF_HEADERS: Final = (b"x-csrftoken", b"x-csrf-token")
 
 Refusal = tuple[int, dict[str, Any], dict[str, str]]
@@ -69,39 +69,17 @@ class Pass(NamedTuple):
 STRANGER: Final = Pass()
 
 
-class Allowance:
-    """So many in a second on average, and so many at once."""
-
-    def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
-        self._most = max(per_s, 1.0)
-        self._left = self._most
-        self._then_ns = 0
-
-    def take(self, now_ns: int) -> float:
-        """Return 0 if one more may go, else the seconds until it may."""
-        earned = (now_ns - self._then_ns) / NS_PER_S * self._per_s
-        self._left = min(self._most, self._left + earned)
-        self._then_ns = now_ns
-        if self._left < 1:
-            return (1 - self._left) / self._per_s
-        self._left -= 1
-        return 0.0
-
-
 class Guard:
     """Lets through to an app what may pass; until it is open, and once closed, 503 to all."""
 
     def __init__(
-        self, token: Secret, changes_per_s: float, *, sessions: Sessions, origins: Origins,
+        self, token: Secret, rates: Rates, *, sessions: Sessions, origins: Origins,
         part_of: Callable[[Session], str | None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._app: Asgi | None = None
         self._closed = "The control process is starting"
         self._expected = b"Bearer " + token.reveal().encode()
-        self._changes = Allowance(changes_per_s)
-        self._entries = Allowance(ENTRIES_PER_S)
-        self._questions = Allowance(KEYED_PER_S)
+        self._rates = rates
         self._sessions = sessions
         self._origins = origins
         self._part_of = part_of
@@ -137,7 +115,26 @@ class Guard:
                 raise too_long(most)
             return message
 
-        await app(scope, bounded, send)
+        await app(scope, bounded, send if who.is_known else self._watched(scope, send))
+
+    def _watched(self, scope: Scope, send: Send) -> Send:
+        """Return what sends a stranger's answer, and counts it if his key was wrong."""
+        if not _tries_a_key(scope):
+            return send
+
+        async def watched(message: Message) -> None:
+            if message.get("status") == _WRONG:
+                self._rates.wrong_key(self._address(scope), monotonic_ns())
+            await send(message)
+
+        return watched
+
+    def _address(self, scope: Scope) -> str | None:
+        """Return under which address a request counts, as the gateway would count it."""
+        client = scope.get("client") or ("",)
+        # Some proxies add a header of their own instead of another entry, below the client's.
+        found = [value.decode("latin-1") for key, value in scope["headers"] if key == _FORWARDED]
+        return self._rates.address(client[0], ",".join(found) or None)
 
     def identify(self, scope: Scope) -> Pass:
         """Return who asks; a cookie on a request of another's page is not looked at."""
@@ -189,18 +186,28 @@ class Guard:
         length = _header(scope, b"content-length")
         if length is not None and length.isdigit() and int(length[:20]) > most:
             return _too_long(most)
-        if scope["method"] in _SAFE and not scope["path"].startswith(KEYED):
-            return None
-        allowance, hint = self._changes, ": see [api] changes_per_s"
+        try:
+            self._count(scope, who, monotonic_ns())
+        except TooMany as refused:
+            headers = {"Retry-After": str(max(1, round(refused.wait_s)))}
+            return 429, {"detail": str(refused)}, headers
+        return None
+
+    def _count(self, scope: Scope, who: Pass, now_ns: int) -> None:
+        """Count a request against what its asker may; raises TooMany."""
         if scope["path"].startswith(KEYED):
-            allowance, hint = self._questions, ""
-        elif not who.is_known:
-            allowance, hint = self._entries, ""
-        wait_s = allowance.take(monotonic_ns())
-        if not wait_s:
-            return None
-        text = f"Too many changes a second{hint}" if hint else "Too many requests a second"
-        return 429, {"detail": text}, {"Retry-After": str(max(1, round(wait_s)))}
+            self._rates.question(self._address(scope), now_ns, known=who.is_known)
+        elif scope["method"] in _SAFE:
+            return
+        elif who.is_known:
+            self._rates.change(now_ns)
+        else:
+            self._rates.entry(self._address(scope), now_ns)
+
+
+def _tries_a_key(scope: Scope) -> bool:
+    """Whether a request has a key or a ticket in its body."""
+    return scope["path"].startswith(KEYED) or (scope["method"], scope["path"]) == ENTERING
 
 
 def _has_csrf_token(scope: Scope, who: Pass) -> bool:

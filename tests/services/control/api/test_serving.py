@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -12,13 +13,17 @@ import h11
 import pytest
 import uvicorn
 
+from pipeline.services.control.api.rates import Rates
 from pipeline.services.control.api.serving import (
     CONCURRENCY,
+    CONCURRENCY_OF_ADDRESS,
     CROWD,
     CROWDED_REQUEST_S,
     REQUEST_S,
+    Connection,
     Server,
 )
+from pipeline.services.strangers import Headcount
 from tests.services.control.api.served import Served
 from tests.supervisor.harness import wait_for
 
@@ -88,3 +93,41 @@ def _idlers(served: Served, count: int) -> Iterator[list[socket.socket]]:
 def test_callers_that_never_ask_shut_nobody_out(served: Served) -> None:
     with _idlers(served, CONCURRENCY + 10):
         wait_for(lambda: served.get("/health", token=None).status == 200, "an answer")
+
+
+class _Peer(asyncio.Transport):
+    """A caller from an address."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__({"peername": (address, 4711)})
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_one_address_does_not_take_all_the_room() -> None:
+    async def story() -> None:
+        server = Server(uvicorn.Config(app=lambda: None, log_config=None))
+        here = Headcount(CONCURRENCY_OF_ADDRESS)
+
+        def come(address: str) -> tuple[Connection, _Peer]:
+            one = Connection(
+                config=server.config, server_state=server.server_state, app_state={},
+                rates=Rates(1.0, ["10.0.0.0/8"]), here=here,
+            )  # fmt: skip
+            peer = _Peer(address)
+            one.connection_made(peer)
+            return one, peer
+
+        first = [come("203.0.113.7") for _ in range(CONCURRENCY_OF_ADDRESS)]
+        assert not any(peer.aborted for _, peer in first)
+        late, refused = come("203.0.113.7")
+        assert refused.aborted
+        others = [come(address) for address in ("203.0.113.8", "127.0.0.1", "10.0.0.1")]
+        assert not any(peer.aborted for _, peer in others)
+        for one, _ in [*first, *others, (late, refused)]:
+            one.connection_lost(ConnectionResetError())
+        assert len(here) == 0 and server.server_state.connections == set()
+
+    asyncio.run(story())

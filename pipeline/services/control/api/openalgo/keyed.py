@@ -11,8 +11,8 @@ from collections import OrderedDict
 from typing import Final
 
 from pipeline.core.clock import monotonic_ns
-from pipeline.services.control.api.guard import Allowance
 from pipeline.services.keys import KeyStore, Principal
+from pipeline.services.strangers import Allowance
 
 _KEYS_MAX: Final = 1024
 
