@@ -622,16 +622,28 @@ typedef struct {
     uint64_t messages_dropped;      /* left when a client went, or wanted it no longer */
     uint64_t orders_in;
     uint64_t orders_out;
+    uint64_t orders_lost;           /* overwritten before the gateway read them */
     uint64_t controls_in;           /* messages of clients */
     uint64_t controls_out;          /* what was answered */
     uint64_t bytes_out;
     uint64_t connects;              /* connections that became WebSockets */
     uint64_t disconnects;
-    uint64_t refused;               /* connections turned away before that */
+    uint64_t refused;               /* connections turned away before that; the sum of these: */
+    uint64_t refused_host;          /* asked for a name that is not ours */
+    uint64_t refused_origin;        /* of a page that may not connect */
+    uint64_t refused_full;          /* there were too many, of everybody together */
+    uint64_t refused_address;       /* there were too many of its address */
+    uint64_t refused_banned;        /* its address showed too many wrong keys */
+    uint64_t refused_handshake;     /* ended, or was ended, before a handshake had come */
     uint64_t cut_stalled;           /* took nothing for too long */
     uint64_t cut_backlog;           /* too many answers that were not fetched */
     uint64_t cut_silent;            /* answered no ping */
     uint64_t cut_protocol;          /* broke RFC 6455, or sent too much */
+    uint64_t cut_unauthenticated;   /* showed no good key in time */
+    uint64_t cut_wrong_keys;        /* its address was banned for wrong keys */
+    uint64_t cut_excess;            /* too many mistakes, or more than may wait */
+    uint64_t cut_revoked;           /* its key is good no longer */
+    uint64_t bans;                  /* of addresses, for wrong keys */
     uint64_t keys_accepted;
     uint64_t keys_refused;
     uint64_t demand_refused;        /* instruments that the pool did not accept */

@@ -559,16 +559,28 @@ cdef extern from "layout.h" nogil:
         uint64_t messages_dropped
         uint64_t orders_in
         uint64_t orders_out
+        uint64_t orders_lost
         uint64_t controls_in
         uint64_t controls_out
         uint64_t bytes_out
         uint64_t connects
         uint64_t disconnects
         uint64_t refused
+        uint64_t refused_host
+        uint64_t refused_origin
+        uint64_t refused_full
+        uint64_t refused_address
+        uint64_t refused_banned
+        uint64_t refused_handshake
         uint64_t cut_stalled
         uint64_t cut_backlog
         uint64_t cut_silent
         uint64_t cut_protocol
+        uint64_t cut_unauthenticated
+        uint64_t cut_wrong_keys
+        uint64_t cut_excess
+        uint64_t cut_revoked
+        uint64_t bans
         uint64_t keys_accepted
         uint64_t keys_refused
         uint64_t demand_refused
