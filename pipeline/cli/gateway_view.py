@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.figures import count, latency
-from pipeline.services.control.screen.document import GATEWAY_CUTS
 from pipeline.services.status.model import Gateway, Latency
 from pipeline.services.status.recent import Recent
 
@@ -31,7 +30,7 @@ def table(gateway: Gateway, recent: Recent | None = None) -> Table:
     counters = gateway.counters
     ages = gateway.receive_to_send if recent is None else recent.sent or NO_SAMPLES
     total = counters["messages_sent"] if recent is None else recent.messages_per_s
-    cut, lost = sum(counters[name] for name in GATEWAY_CUTS), counters["ticks_lost"]
+    cut, lost = sum(gateway.cut_by.values()), sum(gateway.lost_by.values())
     found.add_row(
         f":{gateway.port}",
         f"{gateway.authenticated}/{gateway.clients}",
@@ -40,9 +39,20 @@ def table(gateway: Gateway, recent: Recent | None = None) -> Table:
         count(counters["messages_conflated"]),
         count(counters["messages_dropped"]),
         Text(str(cut), style="yellow" if cut else ""),
-        count(counters["refused"] + counters["keys_refused"]),
+        count(sum(gateway.refused_by.values())),
         Text(count(lost), style="red" if lost else ""),
         latency(ages.p50_ns) if ages.samples else "-",
         latency(ages.p99_ns) if ages.samples else "-",
     )
     return found
+
+
+def reasons(gateway: Gateway) -> Text | None:
+    """Return a line: why clients were cut and turned away, what was lost; None: nothing was."""
+    groups = ("cut", gateway.cut_by), ("refused", gateway.refused_by), ("lost", gateway.lost_by)
+    told = []
+    for name, by in groups:
+        found = [f"{why.replace('_', ' ')} {count(number)}" for why, number in by.items() if number]
+        if found:
+            told.append(f"{name}: {', '.join(found)}")
+    return Text("; ".join(told), style="dim") if told else None

@@ -24,6 +24,7 @@ from pipeline.services.status.model import (
     Balance,
     Connection,
     Decoder,
+    Gateway,
     Latency,
     Process,
     Reader,
@@ -67,7 +68,7 @@ def screen(
     ]  # fmt: skip
     sections = _sections(status, recent, pool, list(reversed(happenings)))
     if status.gateway is not None:
-        lines -= 3
+        lines -= 3 + len(_reasons(status.gateway))
     rooms = share_lines([total for total, _ in sections], lines - len(parts))
     for (total, table), room in zip(sections, rooms, strict=False):
         shown = total if total <= room else room - 1
@@ -75,7 +76,7 @@ def screen(
         if shown < total:
             parts.append(Text(f"and {total - shown} more", style="dim"))
     if status.gateway is not None:
-        parts += ["", gateway_view.table(status.gateway, recent)]
+        parts += ["", gateway_view.table(status.gateway, recent), *_reasons(status.gateway)]
     return Group(*parts)
 
 
@@ -343,7 +344,13 @@ def _processes(rows: Sequence[Process]) -> Table:
 def _gateway(status: InstanceStatus) -> Iterator[RenderableType]:
     if status.gateway is not None:
         yield gateway_view.table(status.gateway)
+        yield from _reasons(status.gateway)
         yield ""
+
+
+def _reasons(gateway: Gateway) -> list[RenderableType]:
+    found = gateway_view.reasons(gateway)
+    return [] if found is None else [found]
 
 
 def _hosted(rows: Sequence[Strategy]) -> Iterator[RenderableType]:

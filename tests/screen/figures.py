@@ -122,7 +122,8 @@ def _gateway(count: int, elapsed_s: float) -> dict[str, Any]:
         "pid": 4730, "alive": True, "port": 8765, "clients": 12, "authenticated": 12,
         "subscriptions": 45 * 12, "instruments": count, "messages_per_s": 1200.0,
         "messages": 1_000_000, "waiting": 0, "conflated": 14, "dropped": 0, "cut": 0,
-        "refused": 0, "lost": 0, "latency": _latency(elapsed_s + 5),
+        "cut_by": {"stalled": 0}, "refused": 3, "refused_by": {"origin": 2, "wrong_keys": 1},
+        "lost": 0, "lost_by": {"ticks": 0, "orders": 0}, "latency": _latency(elapsed_s + 5),
         "latency_since_start": _latency(2),
     }  # fmt: skip
 

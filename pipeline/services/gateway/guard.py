@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pipeline.core.clock import NS_PER_S
 from pipeline.services.gateway.limits import Limits
+from pipeline.services.gateway.tally import Refusing
 from pipeline.services.strangers import Addresses, Headcount, Penalty, WrongKeys
 
 
@@ -22,16 +23,13 @@ class Refusal(NamedTuple):
     status: int
     reason: str
     retry_after_s: int
+    counted_as: Refusing
 
 
 @dataclass(slots=True)
 class GuardCounters:
-    """What was refused, by reason."""
+    """What wrong keys there were, and what became of their addresses."""
 
-    full: int = 0
-    address_full: int = 0
-    address_arriving: int = 0
-    address_banned: int = 0
     wrong_keys: int = 0
     bans: int = 0
 
@@ -79,9 +77,7 @@ class Guard:
 
         Behind a proxy nobody knows yet who it is from, and a proxy does not connect for nothing.
         """
-        let_in = self._arriving.enter(self._addresses.counted(peer))
-        self.counters.address_arriving += not let_in
-        return let_in
+        return self._arriving.enter(self._addresses.counted(peer))
 
     def arrived(self, peer: str) -> None:
         """Count it no more: its handshake came, or it is gone."""
@@ -118,24 +114,21 @@ class Guard:
     def _refusal(self, address: str | None, now_ns: int) -> Refusal | None:
         limits, sums = self.limits, self._sums
         if sums.connections >= limits.connections:
-            self.counters.full += 1
-            return Refusal(503, "too many connections", 10)
+            return Refusal(503, "too many connections", 10, "full")
         if address is None:
             return None
         left_ns = self._wrong.ban_left_ns(address, now_ns)
         if left_ns:
-            self.counters.address_banned += 1
-            return Refusal(429, "too many wrong keys from this address", 1 + left_ns // NS_PER_S)
+            text = "too many wrong keys from this address"
+            return Refusal(429, text, 1 + left_ns // NS_PER_S, "banned")
         present = sums.of_address.get(address, _Present())
         if (
             present.connections >= limits.connections_per_address
             or present.unauthenticated >= limits.unauthenticated_per_address
         ):
-            self.counters.address_full += 1
-            return Refusal(429, "too many connections from this address", 10)
+            return Refusal(429, "too many connections from this address", 10, "address")
         if sums.unauthenticated >= limits.unauthenticated:
-            self.counters.full += 1
-            return Refusal(503, "too many connections without a key", 10)
+            return Refusal(503, "too many connections without a key", 10, "full")
         return None
 
     def _now_authenticated(self, address: str) -> None:

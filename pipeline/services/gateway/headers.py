@@ -11,10 +11,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 _LOCAL_NAME: Final = "localhost"
+_NOT_OURS: Final = "the Host header names none of this gateway's names ([gateway] hosts)"
+_NO_PAGE: Final = "the Origin header names no page that may connect ([gateway] origins)"
+
+
+class BadHeader(NamedTuple):
+    """The header that a request is refused for, and what the client is told."""
+
+    which: Literal["host", "origin"]
+    text: str
 
 
 def page_origins(host: str, port: int) -> frozenset[str]:
@@ -27,7 +36,7 @@ def page_origins(host: str, port: int) -> frozenset[str]:
 
 def refuse_headers(
     *, origin: str | None, host: str | None, origins: Iterable[str], names: Iterable[str]
-) -> str | None:
+) -> BadHeader | None:
     """Return why a request is refused by its headers; None if it is not.
 
     origins: of the pages that may connect, `scheme://host[:port]`, besides this very address.
@@ -35,11 +44,11 @@ def refuse_headers(
     with a port is meant with that port alone.
     """
     if host is None or not _is_ours(host, names):
-        return "the Host header names none of this gateway's names ([gateway] hosts)"
+        return BadHeader("host", _NOT_OURS)
     if origin is None or _is_same(origin, host):
         return None
     if origin.lower() not in {each.lower() for each in origins}:
-        return "the Origin header names no page that may connect ([gateway] origins)"
+        return BadHeader("origin", _NO_PAGE)
     return None
 
 

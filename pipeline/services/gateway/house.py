@@ -8,7 +8,6 @@ nothing.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 from picows import WSUpgradeRequest
@@ -24,6 +23,7 @@ from pipeline.services.gateway.limits import Limits
 from pipeline.services.gateway.outbox import Outbox, Sums
 from pipeline.services.gateway.server import Refused, Server
 from pipeline.services.gateway.session import Session
+from pipeline.services.gateway.tally import Cuts
 
 _LOOK_AT_SOCKETS_NS: Final = NS_PER_S // 5
 _LOOK_AT_SILENCE_NS: Final = NS_PER_S
@@ -34,16 +34,6 @@ _HANDSHAKES_MAX: Final = 512
 _FORBIDDEN: Final = 403
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Cuts:
-    """Clients that were put out, by reason."""
-
-    stalled: int = 0
-    backlog: int = 0
-    silent: int = 0
-    protocol: int = 0
 
 
 def limits_of(config: GatewayConfig) -> Limits:
@@ -99,6 +89,11 @@ class House:
         self._next_sockets_ns = self._next_silence_ns = 0
         self._looked_ns = monotonic_ns()
 
+    @property
+    def bans(self) -> int:
+        """How often an address was banned."""
+        return self._guard.counters.bans
+
     def look(self, now_ns: int) -> None:
         """Do what time asks for."""
         if now_ns - self._looked_ns > _AWAY_NS:
@@ -143,7 +138,7 @@ class House:
             origins=self._origins, names=self._config.hosts,
         )  # fmt: skip
         if refused is not None:
-            return Refused(_FORBIDDEN, refused)
+            return Refused(_FORBIDDEN, refused.text, 0, refused.which)
         # Some proxies add a header of their own instead of another entry, below the client's.
         forwarded = ",".join(headers.getall("X-Forwarded-For", [])) or None
         address = self._guard.client_address(peer, forwarded)
@@ -175,6 +170,8 @@ class House:
         self._watched.pop(client, None)
         self.disconnects += 1
         self.cuts.protocol += channel.failed
+        if client.session.cut_as is not None:
+            self.cuts.count(client.session.cut_as)
 
     def _on_attend(self, client: Client) -> None:
         self._attended[client] = None
@@ -206,8 +203,7 @@ class House:
                 self._cut(client, stalled=stalled)
 
     def _cut(self, client: Client, *, stalled: bool) -> None:
-        self.cuts.stalled += stalled
-        self.cuts.backlog += not stalled
+        self.cuts.count("stalled" if stalled else "backlog")
         _log.info(
             f"client {client.session!r} of {client.address} is cut: "
             + ("it took nothing for too long" if stalled else "it fetched no answers")
@@ -227,7 +223,7 @@ class House:
                 client.pinged_mono_ns = now_ns
                 channel.ping()
             elif now_ns - max(client.pinged_mono_ns, client.progress_mono_ns) >= cut_ns:
-                self.cuts.silent += 1
+                self.cuts.count("silent")
                 channel.close(CLOSE_AWAY, "no answer to a ping")
 
 

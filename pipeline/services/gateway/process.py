@@ -85,7 +85,7 @@ class Gateway:
         self.page.set_state(State.CONNECTING, Reason.STARTED)
         self._listener = listener
         self.port = int(listener.getsockname()[1])
-        self.ticks_lost = self.demand_refused = 0
+        self.ticks_lost = self.orders_lost = self.demand_refused = 0
         self.sums, self.index = Sums(), Index()
         self._encoder = MarketEncoder()
         self._names = Names(config.instruments_file, self._introduce)
@@ -207,7 +207,11 @@ class Gateway:
                 elif isinstance(item, Overrun) and item.stage == "reader":
                     self.ticks_lost += item.lost
                 elif isinstance(item, Overrun) and item.stage == "orders":
-                    _log.error(f"{item.lost} order updates came and went before they were read")
+                    self.orders_lost += item.lost
+                    _log.error(
+                        f"{item.lost} order updates of connection {item.connection} were "
+                        "overwritten before the gateway read them: its clients lack them"
+                    )
         except InstanceEnded:
             _log.info("the instance has ended")
 

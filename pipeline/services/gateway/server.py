@@ -20,6 +20,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]
 
 from pipeline.core.clock import monotonic_ns
 from pipeline.services.gateway.channel import CLOSE_TOO_BIG, Channel
+from pipeline.services.gateway.tally import Refusals, Refusing
 
 HANDSHAKE_WITHIN_S: Final = 5.0
 READ_BUFFER_BYTES: Final = 4096
@@ -42,7 +43,8 @@ class Refused(NamedTuple):
 
     status: int
     reason: str
-    retry_after_s: int = 0
+    retry_after_s: int
+    counted_as: Refusing
 
 
 Arrive = Callable[[str], bool]
@@ -72,7 +74,7 @@ class Server:
         self.sockets_max = sockets_max
         self.message_bytes = message_bytes
         self.buffer_bytes = buffer_bytes
-        self.turned_away = 0
+        self.refusals = Refusals()
         self._server: asyncio.Server | None = None
 
     async def listen(self, listener: socket.socket) -> None:
@@ -123,10 +125,10 @@ class _Protocol(WSProtocol):  # type: ignore[misc]
         self._server.sockets += 1
         name = transport.get_extra_info("peername")
         self._peer = name[0] if isinstance(name, tuple) else ""
-        if self._server.sockets <= self._server.sockets_max:
-            self._arriving = self._server.arrive(self._peer)
+        has_room = self._server.sockets <= self._server.sockets_max
+        self._arriving = has_room and self._server.arrive(self._peer)
         if not self._arriving:
-            self._server.turned_away += 1
+            self._server.refusals.count("address" if has_room else "full")
             transport.abort()
         buffer_bytes = self._server.buffer_bytes
         transport.set_write_buffer_limits(high=buffer_bytes, low=buffer_bytes // 4)
@@ -134,6 +136,8 @@ class _Protocol(WSProtocol):  # type: ignore[misc]
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.sockets -= 1
+        if self._arriving:
+            self._server.refusals.count("handshake")
         self._no_longer_arriving()
         super().connection_lost(error)
         channel, self._channel = self._channel, None
@@ -174,7 +178,7 @@ class _Protocol(WSProtocol):  # type: ignore[misc]
         if refused is None:
             self._channel = channel
             return channel
-        self._server.turned_away += 1
+        self._server.refusals.count(refused.counted_as)
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if refused.retry_after_s:
             headers["Retry-After"] = str(refused.retry_after_s)

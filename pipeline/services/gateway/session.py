@@ -25,6 +25,7 @@ from pipeline.services.gateway.inbox import Inbox
 from pipeline.services.gateway.limits import Limits, TokenBucket
 from pipeline.services.gateway.messages import Request
 from pipeline.services.gateway.needs import Desk, Listed
+from pipeline.services.gateway.tally import Cutting
 from pipeline.services.keys import Principal
 
 __all__ = [
@@ -61,6 +62,7 @@ class Session:
     ) -> None:
         self.principal: Principal | None = None
         self.closed = False
+        self.cut_as: Cutting | None = None  # why it put the client out
         #: Not 0: no further message is to be read before then. `tick` alone makes it 0 again, so
         #: that whoever stopped reading learns of it in one place.
         self.pause_until_ns = 0
@@ -126,7 +128,7 @@ class Session:
         if self.closed:
             return
         if len(payload) > self.payload_bytes_max:
-            self._end_with(CLOSE_TOO_BIG, "message too big")
+            self._end_with(CLOSE_TOO_BIG, "message too big", "excess")
             return
         self._inbox.put(payload)
         self._go_on(now_ns)
@@ -171,7 +173,7 @@ class Session:
         """End the client: its key is good no longer."""
         if not self.closed:
             self._error("AUTHENTICATION_ERROR", "API key was revoked or has expired")
-            self._end_with(CLOSE_UNAUTHENTICATED, "key revoked")
+            self._end_with(CLOSE_UNAUTHENTICATED, "key revoked", "revoked")
 
     def places_changed(self, keys: Set[int]) -> None:
         """Learn which instruments have lost their place in the pool, or have one again."""
@@ -207,20 +209,21 @@ class Session:
         if self.principal is not None or self._now_ns < self._authenticate_by_ns:
             return False
         if not self.closed:
-            self._end_with(CLOSE_UNAUTHENTICATED, "auth timeout")
+            self._end_with(CLOSE_UNAUTHENTICATED, "auth timeout", "unauthenticated")
         return True
 
     def _refuse_to_hold_more(self) -> None:
         if self.principal is not None:
             if self._inbox.is_overfull:
-                self._end_with(CLOSE_POLICY, "too many messages")
+                self._end_with(CLOSE_POLICY, "too many messages", "excess")
             return
         too_many = len(self._inbox) > self._limits.early_messages
         if too_many or self._inbox.payload_bytes > self._limits.early_bytes:
-            self._end_with(CLOSE_POLICY, "too much before authentication")
+            self._end_with(CLOSE_POLICY, "too much before authentication", "excess")
 
-    def _end_with(self, code: int, reason: str) -> None:
+    def _end_with(self, code: int, reason: str, counted_as: Cutting) -> None:
         self.closed = True
+        self.cut_as = counted_as
         self._forget_waiting()
         self._close(code, reason)
 
@@ -262,7 +265,7 @@ class Session:
         """Say an error that is the client's own; too many in a minute end it."""
         self._error(code, text, request)
         if self._mistakes.ready_ns() > self._now_ns:
-            self._end_with(CLOSE_POLICY, "too many errors")
+            self._end_with(CLOSE_POLICY, "too many errors", "excess")
         self._mistakes.take(self._now_ns)
 
     def _authenticate(self, request: Request) -> None:
@@ -271,7 +274,7 @@ class Session:
             self._error("AUTHENTICATION_ERROR", "API key is required", request)
         elif not self._visit.may_try(self._now_ns):
             self._error("AUTHENTICATION_ERROR", _BAD_KEY, request)
-            self._end_with(CLOSE_POLICY, "too many wrong keys")
+            self._end_with(CLOSE_POLICY, "too many wrong keys", "wrong_keys")
         else:
             self._checking = True
             self._shown = {"request_id": request.get("request_id")}
@@ -294,7 +297,7 @@ class Session:
             return
         self._refuse_key()
         if penalty.banned:
-            self._end_with(CLOSE_POLICY, "too many wrong keys")
+            self._end_with(CLOSE_POLICY, "too many wrong keys", "wrong_keys")
 
     def _refuse_key(self) -> None:
         self._checking = False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from pipeline.services.gateway.tally import Cuts, Refusals
 from pipeline.shm.pages import StatusPage
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class Shown:
 
 def _counts(gateway: Gateway) -> dict[str, int]:
     passes, sums = gateway.fanout.passes, gateway.sums
-    orders, cuts = gateway.orders.sums, gateway.house.cuts
+    orders = gateway.orders.sums
     house, desk, talk = gateway.house, gateway.desk, gateway.house.talk
     return {
         "passes": passes.passes,
@@ -49,20 +51,24 @@ def _counts(gateway: Gateway) -> dict[str, int]:
         "messages_dropped": sums.dropped,
         "orders_in": orders.orders_in,
         "orders_out": orders.orders_out,
+        "orders_lost": gateway.orders_lost,
         "controls_in": talk.messages_in,
         "controls_out": talk.messages_out,
         "bytes_out": sums.bytes_out + talk.bytes_out,
         "connects": house.connects,
         "disconnects": house.disconnects,
-        "refused": house.server.turned_away,
-        "cut_stalled": cuts.stalled,
-        "cut_backlog": cuts.backlog,
-        "cut_silent": cuts.silent,
-        "cut_protocol": cuts.protocol,
+        "refused": house.server.refusals.total,
+        **_by_reason("refused", house.server.refusals),
+        **_by_reason("cut", house.cuts),
+        "bans": house.bans,
         "keys_accepted": desk.keys_accepted,
         "keys_refused": desk.keys_refused,
         "demand_refused": gateway.demand_refused,
     }
+
+
+def _by_reason(what: str, tally: Refusals | Cuts) -> dict[str, int]:
+    return {f"{what}_{why}": count for why, count in asdict(tally).items()}
 
 
 def _gauges(gateway: Gateway) -> dict[str, int]:

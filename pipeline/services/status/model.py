@@ -221,6 +221,28 @@ class Gateway:
         """The stages that lost something without a word."""
         return [balance for balance in self.balances if balance.difference]
 
+    @property
+    def refused_by(self) -> dict[str, int]:
+        """How many were turned away, by reason; `keys` are keys, not connections."""
+        return {**self._named("refused_"), "keys": self.counters["keys_refused"]}
+
+    @property
+    def cut_by(self) -> dict[str, int]:
+        """How many clients were put out, by reason."""
+        return self._named("cut_")
+
+    @property
+    def lost_by(self) -> dict[str, int]:
+        """What was overwritten before it was read, by what it was."""
+        return {"ticks": self.counters["ticks_lost"], "orders": self.counters["orders_lost"]}
+
+    def _named(self, prefix: str) -> dict[str, int]:
+        return {
+            name.removeprefix(prefix): count
+            for name, count in self.counters.items()
+            if name.startswith(prefix)
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceStatus:

@@ -123,6 +123,8 @@ class Ground:
         parts = ("sent", "conflated", "dropped", "waiting")
         assert page["messages_offered"] == sum(page[f"messages_{part}"] for part in parts)
         assert page["connects"] == page["disconnects"] + page["clients"]
+        reasons = [name for name in page.dtype.names or () if name.startswith("refused_")]
+        assert page["refused"] == sum(page[name] for name in reasons)
 
 
 def config_of(folder: Path, name: str, more: str = "") -> Config:
@@ -168,3 +170,20 @@ def whose(message: dict[str, Any]) -> str:
     """Return the owner whose connection brought a tick."""
     price = np.float64(message["data"]["ltp"])
     return {0.25: "alice", 0.75: "bob"}[float(price % 1)]
+
+
+def symbols(shares: list[Instrument]) -> list[dict[str, str]]:
+    """Return them as a client names them."""
+    return [{"symbol": share.tradingsymbol, "exchange": "NSE"} for share in shares]
+
+
+def tokens(shares: list[Instrument]) -> list[int]:
+    """Return their instrument tokens."""
+    return [share.instrument_token for share in shares]
+
+
+async def subscribed(client: Client, shares: list[Instrument], mode: int) -> None:
+    """Have a client subscribe to all of them."""
+    client.send(action="subscribe", symbols=symbols(shares), mode=mode)
+    answer = await client.answer("subscribe")
+    assert answer["status"] == "success", answer

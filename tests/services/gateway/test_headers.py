@@ -12,7 +12,9 @@ NAMES = ["gateway.example", "other.example:8443"]
 
 
 def refusal(*, origin: str | None = None, host: str | None = "127.0.0.1:8765") -> str | None:
-    return refuse_headers(origin=origin, host=host, origins=ORIGINS, names=NAMES)
+    found = refuse_headers(origin=origin, host=host, origins=ORIGINS, names=NAMES)
+    assert found is None or found.which in found.text.lower()
+    return found and found.text
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ def test_who_shows_no_key_is_ended(tmp_path: Path) -> None:
         silent = await RawClient.connect(ground.gateway.port)
         assert await silent.close_code() == 4401
         await silent.end()
+        page = ground.page
+        await ground.until(lambda: page["cut_unauthenticated"] == 1, "the page to show it")
 
     play(tmp_path, story, "authenticate_within_s = 0.3")
 
@@ -116,6 +118,9 @@ def test_an_address_behind_a_trusted_proxy_is_counted_and_banned(tmp_path: Path)
         neighbour = await RawClient.connect(port, more=other)
         say(neighbour, action="authenticate", api_key=ground.key())
         assert (await answer(neighbour))["status"] == "success"
+        page = ground.page
+        await ground.until(lambda: page["cut_wrong_keys"] == 2, "the page to show it")
+        assert (page["refused_address"], page["refused_banned"], page["bans"]) == (1, 1, 1)
         for client in (*clients, neighbour):
             await client.end()
 

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.services.gateway import server as gateway_server
 from pipeline.services.gateway.server import Refused
+from pipeline.services.gateway.tally import Refusals
 from tests.services.gateway.echo import EchoServer, serving
 from tests.services.gateway.raw_client import HANDSHAKE, RawClient, masked
 
@@ -126,14 +127,14 @@ def test_fragments_count_together() -> None:
 
 def test_who_is_refused_is_told_by_http_and_leaves_no_trace() -> None:
     async def story(server: EchoServer) -> None:
-        server.refusal = Refused(503, "too many connections", 10)
+        server.refusal = Refused(503, "too many connections", 10, "full")
         client = await RawClient.connect(server.port, upgrade=False)
         client.send(HANDSHAKE.format(path="ws", host="localhost", more="").encode())
         head = await client.head()
         assert head.startswith("HTTP/1.1 503 ") and "Retry-After: 10\r\n" in head
         assert await client.reader.read() == b"too many connections"
         await client.end()
-        assert server.server.turned_away == 1 and server.left == []
+        assert server.server.refusals == Refusals(full=1) and server.left == []
 
     play(story)
 
@@ -176,6 +177,7 @@ def test_who_sends_no_handshake_is_ended(monkeypatch: pytest.MonkeyPatch) -> Non
         while server.server.sockets:
             await asyncio.sleep(0.001)
         assert server.arriving == 0 and server.clients == []
+        assert server.server.refusals == Refusals(handshake=1)
 
     play(story)
 
@@ -190,7 +192,7 @@ def test_who_may_not_even_wait_is_ended_at_once() -> None:
         assert await other.reader.read() == b""
         silent.send(HANDSHAKE.format(path="", host="localhost", more="").encode())
         assert "101 Switching" in await silent.head()
-        assert server.arriving == 0 and server.server.turned_away == 1
+        assert server.arriving == 0 and server.server.refusals == Refusals(address=1)
         for client in (silent, other, await RawClient.connect(server.port)):
             await client.end()
 

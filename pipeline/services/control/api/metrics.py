@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pipeline.services.control.api.openalgo.access import gateway_counts
 from pipeline.services.control.front import Front
 
 _POOL: Final = "websocket_pool"
@@ -44,8 +45,31 @@ _CONNECTION_COUNTERS: Final = (
 )
 
 
+#: Of the gateway's page: family, its label, and the counts of each label by their names there.
+_GATEWAY_COUNTERS: Final = (
+    ("ticks", "outcome", "Ticks that came in", ("ticks_wanted", "ticks_unwanted")),
+    ("messages", "outcome", "Messages that ticks made, one for each client and mode",
+     ("messages_sent", "messages_conflated", "messages_dropped")),
+    ("lost", "what", "Overwritten before the gateway read it", ("ticks_lost", "orders_lost")),
+    ("refused", "reason", "Connections turned away",
+     ("refused_host", "refused_origin", "refused_full", "refused_address", "refused_banned",
+      "refused_handshake")),
+    ("cut", "reason", "Clients put out",
+     ("cut_stalled", "cut_backlog", "cut_silent", "cut_protocol", "cut_unauthenticated",
+      "cut_wrong_keys", "cut_excess", "cut_revoked")),
+    ("keys", "outcome", "Keys that were shown", ("keys_accepted", "keys_refused")),
+    ("bans", None, "Addresses banned for wrong keys", ("bans",)),
+)  # fmt: skip
+_GATEWAY_GAUGES: Final = (
+    ("clients", "Clients that are connected"),
+    ("authenticated", "Clients that have shown a key"),
+    ("subscriptions", "Instruments and modes of all clients"),
+    ("messages_waiting", "Messages in the clients' outboxes"),
+)
+
+
 class PoolCollector(Collector):
-    """Collects one pool."""
+    """Collects one pool, and the gateway beside it if there is one."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -56,6 +80,7 @@ class PoolCollector(Collector):
         yield from _accounts(accounts)
         yield from _connections(accounts)
         yield from self._own()
+        yield from _gateway(gateway_counts(self._front.paths))
 
     def _own(self) -> Iterator[Metric]:
         errors = CounterMetricFamily(
@@ -113,6 +138,21 @@ def _accounts(accounts: Mapping[str, Any]) -> Iterator[Metric]:
         for account, found in accounts.items():
             counter.add_metric([account], found["statistics"][field])
         yield counter
+
+
+def _gateway(counts: Mapping[str, int]) -> Iterator[Metric]:
+    if not counts:
+        return
+    for name, label, text, fields in _GATEWAY_COUNTERS:
+        counter = CounterMetricFamily(f"gateway_{name}", text, labels=[label] if label else [])
+        for field in fields:
+            value = field.removeprefix(f"{name}_").removesuffix(f"_{name}")
+            counter.add_metric([value] if label else [], counts[field])
+        yield counter
+    for name, text in _GATEWAY_GAUGES:
+        gauge = GaugeMetricFamily(f"gateway_{name}", text)
+        gauge.add_metric([], counts[name])
+        yield gauge
 
 
 def _connections(accounts: Mapping[str, Any]) -> Iterator[Metric]:

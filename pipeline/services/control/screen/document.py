@@ -28,7 +28,6 @@ FEED_ERRORS: Final = (
     "protocol_errors", "utf8_errors", "too_big", "slow_frames", "ping_floods", "server_errors",
     "handshake_failures",
 )  # fmt: skip
-GATEWAY_CUTS: Final = ("cut_stalled", "cut_backlog", "cut_silent", "cut_protocol")
 
 
 def state_document(status: InstanceStatus, recent: Recent) -> dict[str, Any]:
@@ -203,9 +202,12 @@ def _gateway(one: Gateway, recent: Recent) -> dict[str, Any]:
         "waiting": one.messages_waiting,
         "conflated": counted["messages_conflated"],
         "dropped": counted["messages_dropped"],
-        "cut": sum(counted[name] for name in GATEWAY_CUTS),
-        "refused": counted["refused"] + counted["keys_refused"],
-        "lost": counted["ticks_lost"],
+        "cut": sum(one.cut_by.values()),
+        "cut_by": one.cut_by,
+        "refused": sum(one.refused_by.values()),
+        "refused_by": one.refused_by,
+        "lost": sum(one.lost_by.values()),
+        "lost_by": one.lost_by,
         "latency": _latency(recent.sent),
         "latency_since_start": _latency(one.receive_to_send),
     }

@@ -69,8 +69,8 @@ def test_that_the_gateway_runs_is_told_and_whom_it_serves_is_not(status: Instanc
         subscriptions=1, instruments=1, messages_waiting=4, demanded=1, balances=[],
         counters=dict.fromkeys(
             ("messages_sent", "messages_conflated", "messages_dropped", "cut_stalled",
-             "cut_backlog", "cut_silent", "cut_protocol", "refused", "keys_refused",
-             "ticks_lost"), 9),
+             "cut_backlog", "cut_silent", "cut_protocol", "refused_host", "keys_refused",
+             "ticks_lost", "orders_lost"), 9),
         receive_to_send=LATENCY,
     )  # fmt: skip
     row = state_document(replace(status, gateway=gateway), NOTHING)["gateway"]

@@ -12,6 +12,10 @@ export const toneOf = (state) => TONES[state] ?? "idle";
 
 const nonzero = (value, tone = "warn") => ({ text: count(value), tone: value ? tone : null });
 
+const because = (value, by, tone = "warn") => ({ ...nonzero(value, tone),
+  title: Object.entries(by ?? {}).filter(([, number]) => number)
+    .map(([why, number]) => `${words(why)} ${whole(number)}`).join(", ") });
+
 const ring = (found) => ({ text: `${found.fill_percent.toFixed(1)} %`, meter: found.fill_percent,
   tone: found.fill_percent >= 50 ? "bad" : null,
   title: `${whole(found.behind)} of ${whole(found.capacity)}` });
@@ -99,9 +103,9 @@ const GATEWAY = [
   ["Waiting", (one) => count(one.waiting)],
   ["Conflated", (one) => ({ text: count(one.conflated), title: "replaced by newer ones, for slow clients" })],
   ["Dropped", (one) => nonzero(one.dropped)],
-  ["Cut", (one) => nonzero(one.cut)],
-  ["Refused", (one) => nonzero(one.refused)],
-  ["Lost ticks", (one) => nonzero(one.lost, "bad")],
+  ["Cut", (one) => because(one.cut, one.cut_by)],
+  ["Refused", (one) => because(one.refused, one.refused_by)],
+  ["Lost", (one) => because(one.lost, one.lost_by, "bad")],
   ["p50", (one) => latency(one.latency?.p50_ns)],
   ["p99", (one) => latency(one.latency?.p99_ns)],
 ];
