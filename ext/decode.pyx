@@ -12,7 +12,7 @@ import numpy as np
 
 from ext.layout import dtypes, tick_dtype
 
-from ext.layout cimport UNIT_RECORDS, AssignmentC, DecodeCountersC, TickC
+from ext.layout cimport CACHE_LINE, UNIT_RECORDS, AssignmentC, DecodeCountersC, TickC
 
 # The smallest packet that becomes a record, with its length before it.
 cdef enum:
@@ -27,6 +27,15 @@ cdef object _new_ticks(size_t count, TickC **first):
     PyObject_GetBuffer(ticks, &view, PyBUF_SIMPLE)
     first[0] = <TickC *>view.buf
     PyBuffer_Release(&view)
+    return ticks
+
+
+cdef object _new_ring(size_t count, TickC **first):
+    """The same on cache lines, as the records of a stream lie."""
+    memory = np.empty((count + 1) * sizeof(TickC), np.uint8)
+    offset = -memory.ctypes.data % CACHE_LINE
+    ticks = memory[offset:offset + count * sizeof(TickC)].view(tick_dtype)
+    first[0] = <TickC *><size_t>ticks.ctypes.data
     return ticks
 
 
@@ -110,7 +119,7 @@ cdef class KiteDecoder:
         memset(&self._tokens, 0, sizeof(self._tokens))
         self._bases = NULL
         self._slot_count = slot_count
-        self._records = _new_ticks(capacity, &self._unit.records)
+        self._records = _new_ring(capacity, &self._unit.records)
         self._unit.capacity = capacity
         self._unit.portable = portable
         self._unit.counters = &self._counters

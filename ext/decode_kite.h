@@ -15,35 +15,34 @@ typedef uint32_t (*KiteWriter)(TickC *tick, const uint8_t *body, const KiteScale
                                TickBase *base);
 
 /* A unit's variables while it is decoded: copies, so that they stay in registers although every
- * store into a record might, for all that the compiler knows, change the unit. */
+ * store into a record might, for all that the compiler knows, change the unit. Few, so that they fit. */
 typedef struct {
-    uint64_t next_record;
-    uint64_t next_sequence;
+    const uint8_t *packet;          /* where the next one's length stands */
+    TickC *tick;                    /* the next record */
+    uint64_t first_sequence;        /* of record 0 of the unit */
     uint32_t packet_index;
-    uint32_t packet_offset;
-    uint32_t packet_count;
     uint32_t record_count;
     uint32_t flagged;
     KiteNow now;
 } KiteWalk;
 
 ALWAYS_INLINE KiteWalk kite_walk_begin(const DecodeUnit *unit) {
-    KiteWalk walk = {unit->next_record, unit->next_sequence, unit->packet_index, unit->packet_offset,
-                     unit->packet_count, unit->record_count, 0, kite_now(unit->stamp.receive_ts_ns, unit->stamp.connection)};
-    if (walk.packet_index == 0) walk.packet_offset = KITE_COUNT_BYTES;
-    return walk;
+    return (KiteWalk){unit->frame + unit->packet_offset, &unit->records[unit->next_record],
+                      unit->next_sequence - unit->record_count, unit->packet_index, unit->record_count, 0,
+                      kite_now(unit->stamp.receive_ts_ns, unit->stamp.connection)};
 }
 
 ALWAYS_INLINE enum DecodeStatus kite_walk_end(DecodeUnit *unit, const KiteWalk *walk, enum DecodeStatus status) {
     DecodeCountersC *counters = unit->counters;
-    counters->packets_in += walk->packet_count - unit->packet_count;
-    counters->ticks_out += walk->record_count - unit->record_count;
+    uint32_t packets = walk->packet_index - unit->packet_index, records = walk->record_count - unit->record_count;
+    counters->packets_in += packets;
+    counters->ticks_out += records;
     counters->ticks_flagged += walk->flagged;
-    unit->next_record = walk->next_record;
-    unit->next_sequence = walk->next_sequence;
+    unit->next_record = (uint64_t)(walk->tick - unit->records);
+    unit->next_sequence += records;
     unit->packet_index = walk->packet_index;
-    unit->packet_offset = walk->packet_offset;
-    unit->packet_count = walk->packet_count;
+    unit->packet_offset = (uint32_t)(walk->packet - unit->frame);
+    unit->packet_count += packets;
     unit->record_count = walk->record_count;
     return status;
 }
@@ -102,9 +101,9 @@ ALWAYS_INLINE uint32_t kite_write_tick(TickC *tick, const uint8_t *body, uint32_
 }
 
 /* Remarks on packets that nobody should send; straight into the counters, for they are rare. */
-ALWAYS_INLINE void kite_remark(const DecodeUnit *unit, uint32_t token, uint32_t size, uint32_t flags) {
+ALWAYS_INLINE void kite_remark(const DecodeUnit *unit, uint32_t size, uint32_t flags) {
     int is_index = !(flags & FLAG_TRADABLE), index_layout = (flags & FLAG_INDEX_LAYOUT) != 0;
-    if (__builtin_expect(kite_scale(kite_segment(token))->unknown, 0)) unit->counters->packets_unknown_segment++;
+    if (__builtin_expect(flags & KITE_UNKNOWN_SEGMENT, 0)) unit->counters->packets_unknown_segment++;
     if (__builtin_expect((size != KITE_LTP_SIZE) & (is_index != index_layout), 0))
         unit->counters->packets_segment_mismatch++;
 }
@@ -112,23 +111,25 @@ ALWAYS_INLINE void kite_remark(const DecodeUnit *unit, uint32_t token, uint32_t 
 /* Fill the next record of the ring. Returns 0 if the packet is none to deliver. */
 ALWAYS_INLINE int kite_deliver(DecodeUnit *unit, KiteWalk *walk, const uint8_t *body, uint32_t size,
                                uint32_t token, uint32_t slot, TickBase *base, KiteWriter write_full) {
-    TickC *tick = &unit->records[walk->next_record];
+    TickC *tick = walk->tick;
     if (size != KITE_FULL_SIZE) {
         kite_clear(tick);
         tick->broker = BROKER_KITE;
     }
-    tick->sequence = walk->next_sequence;
+    uint32_t flags = kite_write_tick(tick, body, size, token, walk->now, base, write_full);
+    /* After the fields, which may be written in whole lines. */
+    tick->sequence = walk->first_sequence + walk->record_count;
     tick->source_sequence = unit->stamp.source_sequence;
     tick->receive_ts_ns = unit->stamp.receive_ts_ns;
     tick->receive_mono_ns = unit->stamp.receive_mono_ns;
     tick->instrument_token = token;
-    uint32_t flags = kite_write_tick(tick, body, size, token, walk->now, base, write_full);
     tick->connection_epoch = unit->stamp.connection_epoch;
-    tick->flags = flags & ~TICK_SHARED;
+    tick->flags = flags & ~(TICK_SHARED | KITE_UNKNOWN_SEGMENT);
     tick->packet_index = (uint16_t)walk->packet_index;
     tick->connection = unit->stamp.connection;
     unit->slots[walk->record_count] = slot;
-    kite_remark(unit, token, size, flags);
+    if (__builtin_expect(size == KITE_FULL_SIZE && flags == FLAG_TRADABLE, 1)) return 1; /* nothing to say of it */
+    kite_remark(unit, size, flags);
     if (__builtin_expect(flags & (FLAGS_DOUBT | TICK_SHARED), 0)) {
         enum Novelty novelty = flags & TICK_SHARED ? decode_unit_settle(unit, tick, slot) : TICK_NEWS;
         if (novelty == TICK_REPEATED) return 0;
@@ -156,8 +157,7 @@ ALWAYS_INLINE int kite_take_packet(DecodeUnit *unit, KiteWalk *walk, const uint8
     }
     if (!kite_deliver(unit, walk, body, size, token, slot, base, write_full)) return 1;
     walk->record_count++;
-    walk->next_sequence++;
-    if (++walk->next_record == unit->capacity) walk->next_record = 0;
+    if (++walk->tick == &unit->records[unit->capacity]) walk->tick = unit->records;
     return 1;
 }
 
@@ -181,28 +181,27 @@ ALWAYS_INLINE void kite_foresee(const DecodeUnit *unit, const uint8_t *packet, s
 
 /* Take packets until the unit is full (MORE), a token is unknown, or the frame ends. */
 ALWAYS_INLINE enum DecodeStatus kite_walk_packets(DecodeUnit *unit, uint32_t count, KiteWriter write_full) {
-    const size_t end = unit->frame_bytes;
-    const uint32_t limit = decode_unit_limit(unit);
+    const uint8_t *const end = unit->frame + unit->frame_bytes;
+    const uint32_t room = decode_unit_limit(unit) - unit->packet_count;
+    if (unit->packet_index == 0) unit->packet_offset = KITE_COUNT_BYTES;
+    if (unit->packet_offset < KITE_COUNT_BYTES || unit->packet_offset > unit->frame_bytes) return DECODE_SHORT;
     KiteWalk walk = kite_walk_begin(unit);
-    if (walk.packet_offset < KITE_COUNT_BYTES || walk.packet_offset > end) return DECODE_SHORT;
-    while (walk.packet_index < count) {
-        if (walk.packet_count == UNIT_RECORDS || walk.record_count == limit)
-            return kite_walk_end(unit, &walk, DECODE_MORE);
-        size_t left = end - walk.packet_offset;
+    const uint32_t stop = walk.packet_index + room < count ? walk.packet_index + room : count;
+    while (walk.packet_index < stop) {
+        const size_t left = (size_t)(end - walk.packet);
         if (left < KITE_LENGTH_BYTES) return kite_walk_end(unit, &walk, DECODE_SHORT);
-        const uint8_t *packet = unit->frame + walk.packet_offset;
-        const uint32_t size = read_be16_once(packet);
+        const uint32_t size = read_be16_once(walk.packet);
         if (left - KITE_LENGTH_BYTES < size) return kite_walk_end(unit, &walk, DECODE_SHORT);
-        kite_foresee(unit, packet, KITE_LENGTH_BYTES + size, left);
+        kite_foresee(unit, walk.packet, KITE_LENGTH_BYTES + size, left);
         if (!kite_is_known_size(size))
             unit->counters->packets_unknown_size++;
-        else if (!kite_take_packet(unit, &walk, packet + KITE_LENGTH_BYTES, size, write_full))
+        else if (!kite_take_packet(unit, &walk, walk.packet + KITE_LENGTH_BYTES, size, write_full))
             return kite_walk_end(unit, &walk, DECODE_UNKNOWN_TOKEN);
-        walk.packet_count++;
         walk.packet_index++;
-        walk.packet_offset += KITE_LENGTH_BYTES + size;
+        walk.packet += KITE_LENGTH_BYTES + size;
     }
-    return kite_walk_end(unit, &walk, walk.packet_offset < end ? DECODE_TRAILING : DECODE_DONE);
+    if (walk.packet_index < count) return kite_walk_end(unit, &walk, DECODE_MORE);
+    return kite_walk_end(unit, &walk, walk.packet < end ? DECODE_TRAILING : DECODE_DONE);
 }
 
 /* 1 for a message without packets, which the server sends when there is nothing to say. */

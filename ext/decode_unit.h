@@ -100,7 +100,7 @@ static inline void decode_unit_begin(DecodeUnit *unit) {
     unit->sighting_count = 0;
 }
 
-/* Most records this unit may hold: a ring smaller than a unit must not overtake itself. */
+/* Most packets that this unit may hold: a ring smaller than a unit must not overtake itself. */
 static inline uint32_t decode_unit_limit(const DecodeUnit *unit) {
     return unit->capacity < UNIT_RECORDS ? (uint32_t)unit->capacity : UNIT_RECORDS;
 }

@@ -1,12 +1,14 @@
 /* The full packet in a dozen AVX-512 instructions, bit for bit as `kite_write_full`. Floor 0.
  *
  * Compiled in on x86-64 and chosen at run time, where the processor has it. A body's 46 words are
- * three registers; the record's arrays lie so that each is one permutation of them:
+ * three registers, a record five lines, of which each is made in registers and stored once:
  *
  *   words 0-15 first, 16-31 middle, 30-45 last (they overlap by two, so none reads past the body)
- *   16 prices     last, average, open, high, low, close, 5 bids, 5 asks      -> 16 doubles
- *   6 quantities  volume, total buy, total sell, oi, oi high, oi low         -> 6 x u64
- *   10 quantities and 10 orders of the depth                                 -> 10 x u32, 10 x u16
+ *   line 0        (four stamps, the caller's), two times, last, average
+ *   line 1        open, high, low, close, four bids: "front"
+ *   line 2        the fifth bid, five asks: "back", with last and average; change, volume
+ *   line 3        five totals, token, last quantity, two bid quantities
+ *   line 4        eight quantities, ten orders, mode and broker
  *
  * A price is divided exactly without a division: q = x r, then q + r (x - q d), both fused. With
  * r = 1 / d rounded this is x / d correctly rounded for every 32-bit x and d of 1e2, 1e4, 1e7,
@@ -24,15 +26,17 @@
 
 #define KITE_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,fma")))
 
-/* What the stores below rely on. */
-_Static_assert(offsetof(TickC, bid_price) == offsetof(TickC, last_price) + 6 * sizeof(double), "16 prices");
-_Static_assert(offsetof(TickC, ask_price) == offsetof(TickC, bid_price) + 5 * sizeof(double), "16 prices");
-_Static_assert(offsetof(TickC, oi_day_low) == offsetof(TickC, volume_traded) + 5 * sizeof(uint64_t), "6 totals");
-_Static_assert(offsetof(TickC, ask_quantity) == offsetof(TickC, bid_quantity) + 5 * sizeof(uint32_t), "10 levels");
-_Static_assert(offsetof(TickC, bid_orders) == offsetof(TickC, packet_index) + 2 * sizeof(uint16_t), "16 halves");
-_Static_assert(offsetof(TickC, ask_orders) == offsetof(TickC, bid_orders) + 5 * sizeof(uint16_t), "16 halves");
-_Static_assert(offsetof(TickC, mode) == offsetof(TickC, packet_index) + 12 * sizeof(uint16_t), "16 halves");
-_Static_assert(sizeof(TickC) == offsetof(TickC, packet_index) + 16 * sizeof(uint16_t), "16 halves");
+/* What the stores below rely on: which fields share a line. */
+_Static_assert(offsetof(TickC, exchange_ts_ns) == 32 && offsetof(TickC, last_trade_ts_ns) == 40, "half of line 0");
+_Static_assert(offsetof(TickC, last_price) == 48 && offsetof(TickC, average_traded_price) == 56, "half of line 0");
+_Static_assert(offsetof(TickC, open) == 64 && offsetof(TickC, bid_price) == 96, "line 1: 4 + 4 prices");
+_Static_assert(offsetof(TickC, ask_price) == 136 && offsetof(TickC, change) == 176, "line 2: 6 prices, change, volume");
+_Static_assert(offsetof(TickC, total_buy_quantity) == 192 && offsetof(TickC, oi_day_low) == 224, "line 3: 5 totals");
+_Static_assert(offsetof(TickC, instrument_token) == 232 && offsetof(TickC, last_traded_quantity) == 244, "line 3");
+_Static_assert(offsetof(TickC, bid_quantity) == 248 && offsetof(TickC, ask_quantity) == 268, "line 3: 2 levels; line 4: 8");
+_Static_assert(offsetof(TickC, packet_index) == 288 && offsetof(TickC, bid_orders) == 292, "line 4");
+_Static_assert(offsetof(TickC, ask_orders) == 302 && offsetof(TickC, mode) == 312, "line 4");
+_Static_assert(offsetof(TickC, broker) == 313 && sizeof(TickC) == 320, "line 4");
 
 static inline int kite_cpu_has_avx512(void) {
     static int answer = -1; /* asked once: for a frame of one packet it would count */
@@ -60,102 +64,129 @@ KITE_AVX512 ALWAYS_INLINE __m512d kite_divide(__m256i integers, const KiteScale 
     return _mm512_fmadd_pd(rest, reciprocal, quotient);
 }
 
-/* A body's word in the pair of registers (middle, last); `last` begins at word 30. */
+/* A body's word in the pair of registers (middle, last), and its two halves; `last` begins at word 30. */
 #define WORD_HIGH(word) ((word) < 32 ? (word) - 16 : (word) - 30 + 16)
+#define HALF_HIGH(word) (2 * WORD_HIGH(word))
+#define HALVES(word) HALF_HIGH(word), HALF_HIGH(word) + 1
+#define ORDERS(word) (HALF_HIGH(word) + 1)
 
-/* Volume and exchange time of a tick, or of a base: in both they lie side by side. */
+/* Volume and exchange time of a base lie side by side, as in the register that has them of a tick. */
 _Static_assert(offsetof(TickBase, exchange_ts_ns) == offsetof(TickBase, volume_traded) + 8, "one pair");
-_Static_assert(offsetof(TickC, last_trade_ts_ns) == offsetof(TickC, exchange_ts_ns) + 8, "two times");
 
-/* 1 if nothing that the packet carries is in doubt, as kite_is_plain_full: seven pairs of integers,
- * none of which may be below its partner. `first`: words 0 to 15; front, back: the 16 prices. */
-KITE_AVX512 ALWAYS_INLINE int kite_is_plain_avx512(__m512i first, __m256i front, __m256i back, int32_t latest_s) {
-    enum { ONE = 16, YEAR = 17, LATEST = 18, BEST_BID = 6, BEST_ASK = 3 };
-    const __m512i bounds = _mm512_setr_epi32(1, YEAR_2000_S, latest_s, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i values = _mm512_setr_epi32(1, 7, 8, 15, 11, LATEST, LATEST, BEST_ASK, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i floors = _mm512_setr_epi32(ONE, 9, 7, YEAR, YEAR, 15, 11, BEST_BID, 0, 0, 0, 0, 0, 0, 0, 0);
-    __m256i above = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, values, bounds));
-    __m256i below = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, floors, bounds));
-    above = _mm256_mask_permutexvar_epi32(above, 0x80, _mm512_castsi512_si256(values), back);
-    below = _mm256_mask_permutexvar_epi32(below, 0x80, _mm512_castsi512_si256(floors), front);
-    return _mm256_cmplt_epi32_mask(above, below) == 0;
+/* Eight of the prices, as integers: open, high, low, close, the bids but the fifth. */
+KITE_AVX512 ALWAYS_INLINE __m256i kite_front_prices(__m512i first, __m512i middle) {
+    const __m512i words = _mm512_setr_epi32(7, 8, 9, 10, 17, 20, 23, 26, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, words, middle));
+}
+
+/* The other eight: the fifth bid, the asks, last, average. */
+KITE_AVX512 ALWAYS_INLINE __m256i kite_back_prices(__m512i first, __m512i middle, __m512i last) {
+    const __m512i words = _mm512_setr_epi32(WORD_HIGH(29), WORD_HIGH(32), WORD_HIGH(35), WORD_HIGH(38), WORD_HIGH(41),
+                                            WORD_HIGH(44), 1, 3, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512i depth = _mm512_permutex2var_epi32(middle, words, last);
+    return _mm512_castsi512_si256(_mm512_mask_permutexvar_epi32(depth, 0xc0, words, first));
+}
+
+/* Volume, exchange's and last trade's seconds, 0: four u64. */
+KITE_AVX512 ALWAYS_INLINE __m256i kite_volume_and_seconds(__m512i first) {
+    const __m512i words = _mm512_setr_epi32(4, 0, 15, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castsi512_si256(_mm512_maskz_permutexvar_epi32(0x15, words, first));
+}
+
+/* Line 3: five totals, the token, two words that are the caller's, last and two best bid quantities. */
+KITE_AVX512 ALWAYS_INLINE __m512i kite_totals_line(__m512i first, __m512i middle) {
+    const __m512i words = _mm512_setr_epi32(5, 0, 6, 0, 12, 0, 13, 0, 14, 0, 0, 0, 0, 2, 16, 19);
+    return _mm512_mask2_permutex2var_epi32(first, words, 0xe555, middle);
+}
+
+/* Line 4: eight quantities, two halves that are the caller's, the orders, mode and broker, zeros. */
+KITE_AVX512 ALWAYS_INLINE __m512i kite_depth_line(__m512i middle, __m512i last) {
+    static const uint16_t halves[32] __attribute__((aligned(64))) = {
+        HALVES(22), HALVES(25), HALVES(28), HALVES(31), HALVES(34), HALVES(37), HALVES(40), HALVES(43), 0, 0,
+        ORDERS(18), ORDERS(21), ORDERS(24), ORDERS(27), ORDERS(30), ORDERS(33), ORDERS(36), ORDERS(39), ORDERS(42),
+        ORDERS(45), MODE_FULL | BROKER_KITE << 8, 0, 0, 0};
+    return _mm512_mask2_permutex2var_epi16(middle, _mm512_load_si512(halves), 0x0ffcffff, last);
+}
+
+/* A bit for each thing that the packet carries and that is in doubt, as kite_is_plain_full but for a
+ * price of 0 or below. front, back: the 16 prices; seconds: as above. */
+KITE_AVX512 ALWAYS_INLINE unsigned kite_doubts_avx512(__m256i front, __m256i back, __m256i seconds, uint32_t times_s) {
+    enum { OPEN = 0, HIGH = 1, LOW = 2, BEST_BID = 4, BEST_ASK = 8 + 1 };
+    const __m256i values = _mm256_setr_epi32(OPEN, HIGH, BEST_ASK, 0, 0, 0, 0, 0);
+    const __m256i floors = _mm256_setr_epi32(LOW, OPEN, BEST_BID, 0, 0, 0, 0, 0);
+    const __m256i earliest = _mm256_setr_epi64x(0, YEAR_2000_S, YEAR_2000_S, 0);
+    const __m256i beyond = _mm256_set1_epi64x(times_s);
+    __mmask8 prices = _mm256_cmplt_epi32_mask(_mm256_permutex2var_epi32(front, values, back),
+                                              _mm256_permutex2var_epi32(front, floors, back));
+    return prices | _mm256_mask_cmpge_epu64_mask(0x6, _mm256_sub_epi64(seconds, earliest), beyond);
 }
 
 /* As kite_doubt, out of the registers: the record was just written with wide
  * stores, and reading it back would wait for them. */
-KITE_AVX512 ALWAYS_INLINE uint32_t kite_doubt_avx512(const uint8_t *body, __m512d front, __m512d back, __m128i times,
+KITE_AVX512 ALWAYS_INLINE uint32_t kite_doubt_avx512(const uint8_t *body, __m512d front, __m512d back, __m256i times,
                                                      uint64_t key, int64_t receive_ts_ns, TickBase *base) {
-    __m128d open_high = _mm512_extractf64x2_pd(front, 1);
-    __m128d bid_ask = _mm512_extractf64x2_pd(back, 1); /* the fifth bid, the best ask */
-    TickSeen seen = {.last_price = _mm_cvtsd_f64(_mm512_castpd512_pd128(front)),
+    __m128d open_high = _mm512_castpd512_pd128(front), bid_ask = _mm512_castpd512_pd128(back);
+    __m128i volume_time = _mm256_castsi256_si128(times);
+    TickSeen seen = {.last_price = _mm_cvtsd_f64(_mm512_extractf64x2_pd(back, 3)),
                      .open = _mm_cvtsd_f64(open_high),
                      .high = _mm_cvtsd_f64(_mm_unpackhi_pd(open_high, open_high)),
-                     .low = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 2)),
-                     .bid_price = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 3)),
+                     .low = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 1)),
+                     .bid_price = _mm_cvtsd_f64(_mm512_extractf64x2_pd(front, 2)),
                      .ask_price = _mm_cvtsd_f64(_mm_unpackhi_pd(bid_ask, bid_ask)),
-                     .volume_traded = read_be32(body + KITE_VOLUME_OFFSET),
-                     .exchange_ts_ns = _mm_extract_epi64(times, 0),
-                     .last_trade_ts_ns = _mm_extract_epi64(times, 1),
+                     .volume_traded = (uint64_t)_mm_cvtsi128_si64(volume_time),
+                     .exchange_ts_ns = _mm_extract_epi64(volume_time, 1),
+                     .last_trade_ts_ns = _mm_cvtsi128_si64(_mm256_extracti128_si256(times, 1)),
                      .bid_quantity = read_be32(body + KITE_BIDS_OFFSET),
                      .ask_quantity = read_be32(body + KITE_ASKS_OFFSET)};
     return tick_flags_of_any(&seen, key, receive_ts_ns, base, KITE_CARRIES_FULL);
 }
 
-/* As kite_write_full, and two more fields that the caller sets anew: packet index and connection. */
+/* As kite_write_full, and four more fields that the caller sets anew: token, flags, packet index and
+ * connection. */
 KITE_AVX512 ALWAYS_INLINE uint32_t kite_write_full_avx512(TickC *tick, const uint8_t *body, const KiteScale *scale,
                                                           uint32_t token, KiteNow now, TickBase *base) {
-    const __m512i low_prices = _mm512_setr_epi32(1, 3, 7, 8, 9, 10, 17, 20, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i high_prices = _mm512_setr_epi32(
-        WORD_HIGH(23), WORD_HIGH(26), WORD_HIGH(29), WORD_HIGH(32), WORD_HIGH(35), WORD_HIGH(38),
-        WORD_HIGH(41), WORD_HIGH(44), 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i totals = _mm512_setr_epi32(4, 5, 6, 12, 13, 14, 15, 11, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i quantities = _mm512_setr_epi32(
-        WORD_HIGH(16), WORD_HIGH(19), WORD_HIGH(22), WORD_HIGH(25), WORD_HIGH(28), WORD_HIGH(31),
-        WORD_HIGH(34), WORD_HIGH(37), WORD_HIGH(40), WORD_HIGH(43), 0, 0, 0, 0, 0, 0);
-    const __m512i orders = _mm512_setr_epi32(
-        0, 0, WORD_HIGH(18), WORD_HIGH(21), WORD_HIGH(24), WORD_HIGH(27), WORD_HIGH(30), WORD_HIGH(33),
-        WORD_HIGH(36), WORD_HIGH(39), WORD_HIGH(42), WORD_HIGH(45), 0, 0, 0, 0);
+    const __m256i per_unit = _mm256_setr_epi64x(1, NS_PER_S, NS_PER_S, 0);
+    const uint64_t key = now.base_mark | token;
+    uint8_t *record = (uint8_t *)tick;
     const __m512i first = kite_load_words(body);
     const __m512i middle = kite_load_words(body + 64);
     const __m512i last = kite_load_words(body + KITE_FULL_SIZE - 64);
-    const uint64_t key = now.base_mark | token;
 
-    __m256i front = _mm512_castsi512_si256(_mm512_permutex2var_epi32(first, low_prices, middle));
-    __m256i back = _mm512_castsi512_si256(_mm512_permutex2var_epi32(middle, high_prices, last));
+    __m256i front = kite_front_prices(first, middle), back = kite_back_prices(first, middle, last);
     __m512d front_prices = kite_divide(front, scale), back_prices = kite_divide(back, scale);
-    double last_price = _mm_cvtsd_f64(_mm512_castpd512_pd128(front_prices));
-    __m128d low_close = _mm512_extractf64x2_pd(front_prices, 2);
-    _mm512_storeu_pd(&tick->last_price, front_prices);
-    _mm512_storeu_pd(&tick->last_price + 8, back_prices);
-    tick->change = kite_change(last_price, _mm_cvtsd_f64(_mm_unpackhi_pd(low_close, low_close)));
+    __m256i seconds = kite_volume_and_seconds(first);
+    __m256i times = _mm256_mul_epu32(seconds, per_unit); /* volume, exchange's time, last trade's */
+    __m128i volume_time = _mm256_castsi256_si128(times);
+    __m256d back_high = _mm512_extractf64x4_pd(back_prices, 1); /* two asks, last, average */
+    double last_price = _mm_cvtsd_f64(_mm256_extractf128_pd(back_high, 1));
+    __m128d low_close = _mm256_extractf128_pd(_mm512_castpd512_pd256(front_prices), 1);
+    double change = kite_change(last_price, _mm_cvtsd_f64(_mm_unpackhi_pd(low_close, low_close)));
+    __m128d change_volume = _mm_unpacklo_pd(_mm_set_sd(change), _mm_castsi128_pd(volume_time));
 
-    /* Six totals, and the exchange's and the last trade's seconds. */
-    __m512i eight = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(_mm512_permutexvar_epi32(totals, first)));
-    __m128i times = _mm_mul_epu32(_mm512_extracti64x2_epi64(eight, 3), _mm_set1_epi64x(NS_PER_S));
-    __m128i volume_time = _mm_unpacklo_epi64(_mm512_castsi512_si128(eight), times);
-    _mm512_mask_storeu_epi64(&tick->volume_traded, 0x3f, eight);
-    _mm_storeu_si128((__m128i *)(void *)&tick->exchange_ts_ns, times);
-    _mm512_mask_storeu_epi32(tick->bid_quantity, 0x3ff, _mm512_permutex2var_epi32(middle, quantities, last));
-    tick->last_traded_quantity = read_be32(body + KITE_LAST_QUANTITY_OFFSET);
+    /* Whole lines, in order: what lies across two costs twice, what is masked more. */
+    _mm256_storeu_pd((double *)(void *)(record + 32),
+                     _mm256_permutex2var_pd(_mm256_castsi256_pd(times), _mm256_setr_epi64x(1, 2, 6, 7), back_high));
+    _mm512_storeu_pd(record + 64, front_prices);
+    _mm256_storeu_pd((double *)(void *)(record + 128), _mm512_castpd512_pd256(back_prices));
+    _mm256_storeu_pd((double *)(void *)(record + 160), _mm256_insertf128_pd(back_high, change_volume, 1));
+    _mm512_storeu_si512(record + 192, kite_totals_line(first, middle));
+    _mm512_storeu_si512(record + 256, kite_depth_line(middle, last));
 
-    /* From packet_index to the padding: two for the caller, the orders, mode and broker, zeros. */
-    __m512i halves = _mm512_srli_epi32(_mm512_permutex2var_epi32(middle, orders, last), 16);
-    halves = _mm512_mask_mov_epi32(_mm512_maskz_set1_epi32(1 << 12, MODE_FULL | BROKER_KITE << 8), 0xffc, halves);
-    _mm256_storeu_si256((__m256i *)(void *)&tick->packet_index, _mm512_cvtepi32_epi16(halves));
-
-    int plain = kite_is_plain_avx512(first, front, back, now.latest_s);
-    if (base) {
+    unsigned doubts = kite_doubts_avx512(front, back, seconds, now.times_s);
+    if (!base) {
+        if (__builtin_expect(!doubts && last_price > 0, 1)) return 0;
+    } else {
+        /* A price that stayed near one above 0 is above 0. */
         __m128i before = _mm_loadu_si128((const __m128i *)(const void *)&base->volume_traded);
-        plain &= _mm_cmplt_epi64_mask(volume_time, before) == 0 && tick_base_key(base) == key &&
-                 kite_stayed(last_price, base->last_price);
+        doubts |= _mm_cmplt_epi64_mask(volume_time, before);
+        if (__builtin_expect(!doubts && tick_base_key(base) == key && kite_stayed(last_price, base->last_price), 1)) {
+            base->last_price = last_price;
+            _mm_storeu_si128((__m128i *)(void *)&base->volume_traded, volume_time);
+            tick_base_set_key(base, key);
+            return 0;
+        }
     }
-    if (__builtin_expect(!plain, 0))
-        return kite_doubt_avx512(body, front_prices, back_prices, times, key, now.receive_ts_ns, base);
-    if (!base) return 0;
-    base->last_price = last_price;
-    _mm_storeu_si128((__m128i *)(void *)&base->volume_traded, volume_time);
-    tick_base_set_key(base, key);
-    return 0;
+    return kite_doubt_avx512(body, front_prices, back_prices, times, key, now.receive_ts_ns, base);
 }
 
 #endif

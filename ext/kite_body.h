@@ -109,17 +109,20 @@ typedef struct {
     int64_t receive_ts_ns;
     uint64_t base_mark;             /* of a previous tick of the same connection */
     int32_t latest_s;               /* later exchange times are in doubt */
+    uint32_t times_s;               /* how many are not, from YEAR_2000_S on */
 } KiteNow;
 
 static inline KiteNow kite_now(int64_t receive_ts_ns, uint16_t connection) {
     int64_t latest_s = INT32_MAX;
     if (receive_ts_ns > 0 && receive_ts_ns < INT32_MAX * NS_PER_S) latest_s = (receive_ts_ns + DAY_NS) / NS_PER_S;
-    return (KiteNow){receive_ts_ns, tick_base_mark(connection), latest_s < INT32_MAX ? (int32_t)latest_s : INT32_MAX};
+    if (latest_s > INT32_MAX) latest_s = INT32_MAX;
+    return (KiteNow){receive_ts_ns, tick_base_mark(connection), (int32_t)latest_s,
+                     latest_s < YEAR_2000_S ? 0 : (uint32_t)(latest_s - YEAR_2000_S + 1)};
 }
 
 /* 1 if the price has not jumped for certain; also 0 from a base price of 0 or below. */
 static inline int kite_stayed(double last_price, double base_price) {
-    return fabs(last_price - base_price) <= JUMP_RATIO * base_price;
+    return fabs(last_price - base_price) < JUMP_RATIO * base_price;
 }
 
 /* The flags of a finished record that is not plainly beyond doubt, or has another base than that of

@@ -69,18 +69,20 @@ enum KiteSegment { KITE_CDS = 3, KITE_BCD = 6, KITE_INDICES = 9, KITE_NCO = 12 }
 typedef struct {
     double divisor;
     double reciprocal;              /* of the divisor, rounded: only for the exact vector division */
-    uint32_t flags;                 /* FLAG_TRADABLE, but for indices */
-    uint32_t unknown;               /* 1: a segment that is not documented */
+    uint32_t flags;                 /* FLAG_TRADABLE, but for indices, and KITE_UNKNOWN_SEGMENT */
 } KiteScale;
 
-#define KITE_SCALE(divisor) {divisor, 1.0 / divisor, FLAG_TRADABLE, 0}
-#define KITE_UNKNOWN {1e2, 1.0 / 1e2, FLAG_TRADABLE, 1}
+/* Beside the flags of a tick, which none of them is: its segment is not documented. */
+#define KITE_UNKNOWN_SEGMENT (1u << 29)
+
+#define KITE_SCALE(divisor) {divisor, 1.0 / divisor, FLAG_TRADABLE}
+#define KITE_UNKNOWN {1e2, 1.0 / 1e2, FLAG_TRADABLE | KITE_UNKNOWN_SEGMENT}
 
 /* By segment; 0 stands for all that are above 15 too. */
 static const KiteScale KITE_SCALES[16] = {
     KITE_UNKNOWN, KITE_SCALE(1e2), KITE_SCALE(1e2), KITE_SCALE(1e7),
     KITE_SCALE(1e2), KITE_SCALE(1e2), KITE_SCALE(1e4), KITE_SCALE(1e2),
-    KITE_SCALE(1e2), {1e2, 1.0 / 1e2, 0, 0}, KITE_UNKNOWN, KITE_UNKNOWN,
+    KITE_SCALE(1e2), {1e2, 1.0 / 1e2, 0}, KITE_UNKNOWN, KITE_UNKNOWN,
     KITE_SCALE(1e4), KITE_UNKNOWN, KITE_UNKNOWN, KITE_UNKNOWN,
 };
 

@@ -20,6 +20,8 @@ DONE = DecodeStatus.DECODE_DONE
 MORE = DecodeStatus.DECODE_MORE
 UNKNOWN = DecodeStatus.DECODE_UNKNOWN_TOKEN
 GRACE_NS = 2 * 10**9
+DAY_S = 86_400
+YEAR_2000_S = 946_684_800
 DROPS = ("packets_unknown_size", "packets_unassigned", "packets_unsubscribed")
 
 
@@ -225,6 +227,43 @@ class TestTokens:
     def test_assigning_without_slots_is_refused(self) -> None:
         with pytest.raises(ValueError, match="every token"):
             KiteDecoder().assign(assignment([1]))
+
+
+class TestLimits:
+    """What is plainly beyond doubt takes few comparisons: they agree with the rules everywhere."""
+
+    @pytest.mark.parametrize("portable", [False, True])
+    @pytest.mark.parametrize("second", ["a first tick", "a later one"])
+    @pytest.mark.parametrize("received_s", [0, 1, YEAR_2000_S - DAY_S - 1, YEAR_2000_S - DAY_S,
+                                            YEAR_2000_S, 1_700_000_000, 2**31 - DAY_S, 2**33])  # fmt: skip
+    def test_times(self, received_s: int, second: str, portable: bool) -> None:
+        limits = [0, YEAR_2000_S, received_s, received_s + DAY_S, 2**31, 2**32]
+        times = sorted({time for limit in limits for time in (limit - 1, limit, limit + 1)})
+        for time in [time for time in times if 0 <= time < 2**32]:
+            for body in (make.full(time=time), make.full(trade_time=time)):
+                bodies = [body] if second == "a first tick" else [make.full(volume=0, time=0), body]
+                self._compare(bodies, received_s * 10**9, portable)
+
+    @pytest.mark.parametrize("portable", [False, True])
+    @pytest.mark.parametrize("before", [None, -100, 0, 1, 100, 2**31 - 1])
+    def test_prices(self, before: int | None, portable: bool) -> None:
+        for last in (-(2**31), -121, -100, -1, 0, 1, 79, 80, 81, 100, 119, 120, 121, 2**31 - 1):
+            bodies = [make.full(last=last)]
+            if before is not None:
+                bodies.insert(0, make.full(last=before))
+            self._compare(bodies, make.RECEIVE_TS_NS, portable)
+
+    def _compare(self, bodies: list[bytes], receive_ts_ns: int, portable: bool) -> None:
+        frame = make.frame(*bodies)
+        decoder = KiteDecoder(slot_count=1, portable=portable)
+        decoder.assign(assignment([make.INFY]))
+        _, ticks, _ = decoder.decode_unit(frame, receive_ts_ns=receive_ts_ns)
+        alone = decode_frame_kite(frame, receive_ts_ns=receive_ts_ns, portable=portable)
+        bases: dict[int, TickBase] = {}
+        twin = wire.decode_frame(frame, receive_ts_ns=receive_ts_ns, bases=bases)
+        assert ticks["flags"].tolist() == twin["flags"].tolist()
+        twin = wire.decode_frame(frame, receive_ts_ns=receive_ts_ns)
+        assert alone["flags"].tolist() == twin["flags"].tolist()
 
 
 class TestEarlierTicks:
