@@ -234,8 +234,11 @@ class TestLimits:
 
     @pytest.mark.parametrize("portable", [False, True])
     @pytest.mark.parametrize("second", ["a first tick", "a later one"])
-    @pytest.mark.parametrize("received_s", [0, 1, YEAR_2000_S - DAY_S - 1, YEAR_2000_S - DAY_S,
-                                            YEAR_2000_S, 1_700_000_000, 2**31 - DAY_S, 2**33])  # fmt: skip
+    @pytest.mark.parametrize(
+        "received_s",
+        [0, 1, YEAR_2000_S - DAY_S - 1, YEAR_2000_S - DAY_S, YEAR_2000_S, 1_700_000_000,
+         2**31 - DAY_S, 2**33],
+    )  # fmt: skip
     def test_times(self, received_s: int, second: str, portable: bool) -> None:
         limits = [0, YEAR_2000_S, received_s, received_s + DAY_S, 2**31, 2**32]
         times = sorted({time for limit in limits for time in (limit - 1, limit, limit + 1)})
