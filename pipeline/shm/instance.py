@@ -12,7 +12,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from pipeline.shm import specs
 from pipeline.shm.identity import is_alive, own_identity
 from pipeline.shm.names import DEFAULT_ROOT, InstancePaths, user_directory
 from pipeline.shm.segment import Segment
+
+#: Each one needs another instance that ends between two of our system calls.
+_TRIES_MAX: Final = 100
 
 
 class ManifestEntry(NamedTuple):
@@ -240,12 +243,15 @@ def _lock_directory(paths: InstancePaths) -> int:
 
 
 def _make_directories(paths: InstancePaths) -> None:
-    """Make them, again if an instance that ends takes one away that we were to make another in."""
-    while True:
+    """Make them, again if an instance that ends takes one away that we were to make another in.
+
+    Not for ever: there are file systems that answer so to whoever makes a directory, as /proc.
+    """
+    for last in (*[False] * (_TRIES_MAX - 1), True):
         try:
             paths.make()
         except SegmentError as error:
-            if not isinstance(error.__cause__, FileNotFoundError) or not paths.root.is_dir():
+            if last or not isinstance(error.__cause__, FileNotFoundError):
                 raise
         else:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -76,12 +77,13 @@ class Segment:
         """Map an existing segment.
 
         Raises FileNotFoundError when there is none, LayoutMismatch when another build wrote
-        it, SegmentError when it is not a segment of that kind or is shorter than it says.
+        it, SegmentError when it is not a segment of that kind, cannot be opened, or is shorter
+        than it says.
         """
-        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        descriptor = _open_existing(path, writable=writable)
         try:
-            size = os.fstat(descriptor).st_size
+            found = os.fstat(descriptor)
+            size = found.st_size if stat.S_ISREG(found.st_mode) else 0
             if size < layout.data_offset:
                 raise SegmentError(f"{path}: {size} bytes, too short for a segment")
             _check_header(path, kind, os.pread(descriptor, layout.data_offset, 0), size)
@@ -135,6 +137,18 @@ class Segment:
         return np.ndarray(
             (count,), layout.dtypes[struct], memoryview(self.mapping), layout.data_offset + offset
         )
+
+
+def _open_existing(path: Path, *, writable: bool) -> int:
+    flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:  # a stray file where an instance's directory would be
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
+    except OSError as error:
+        raise SegmentError(f"{path}: {error.strerror}; expected a file of this user's") from error
 
 
 def _open_new(path: Path) -> int:

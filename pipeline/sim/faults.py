@@ -123,6 +123,9 @@ def load_script(path: Path, *, start_s: float) -> Script:
     except OSError as error:
         problem = Problem("file", error.strerror or "an unreadable one", "a file that can be read")
         raise ConfigError(str(path), [problem]) from error
+    except UnicodeDecodeError as error:
+        problem = Problem("file", f"the byte 0x{error.object[error.start]:02x}", "text in UTF-8")
+        raise ConfigError(str(path), [problem]) from None
     try:
         raw = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:

@@ -54,8 +54,10 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        is_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        mend = "name an address of this machine with --host" if is_host else "choose another --port"
         raise PipelineError(
-            f"{host}:{port} cannot be bound: {error.strerror}; choose another --port, or 0"
+            f"{host}:{port} cannot be bound: {error.strerror}; {mend}, or leave it out"
         ) from error
     return listener
 

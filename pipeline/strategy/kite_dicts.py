@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from numpy.typing import NDArray
 
 from pipeline.core.enums import Mode, TickFlag
+from pipeline.strategy.columns import zone_name
 
 NS_PER_S: Final = 10**9
 _MODE_NAMES: Final = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.FULL: "full"}
@@ -31,14 +33,15 @@ _ToDatetime = Callable[[int], datetime]
 _Row = dict[str, Any]
 
 
-def to_kite_dicts(ticks: NDArray[Any], tz: tzinfo | None = None) -> list[dict[str, Any]]:
+def to_kite_dicts(ticks: NDArray[Any], tz: str | tzinfo | None = None) -> list[dict[str, Any]]:
     """Return the ticks as KiteTicker's list of dicts.
 
     ticks: (n,) tick_dtype array. Times are naive in the host's time zone, as KiteTicker's; with
-    `tz` they are aware. A missing time is the epoch, as there. Raises ValueError for a record
-    without a mode, such as the answer for an instrument that was never seen.
+    `tz`, a time zone or its name, they are aware. A missing time is the epoch, as there. Raises
+    ValueError for a record without a mode, such as the answer for an instrument that was never
+    seen, and for what is no time zone.
     """
-    to_datetime = _aware(tz) if tz is not None else _host_local
+    to_datetime = _aware(_zone(tz)) if tz is not None else _host_local
     ticks = ticks.reshape(-1)
     # By columns: tolist() of a whole record would leave its depth as numpy arrays.
     columns = [ticks[name].tolist() for name in _FIELDS]
@@ -107,6 +110,10 @@ def _side(row: _Row, side: str) -> list[_Row]:
 
 def _host_local(ts_ns: int) -> datetime:
     return datetime.fromtimestamp(ts_ns // NS_PER_S)
+
+
+def _zone(tz: str | tzinfo) -> tzinfo:
+    return tz if isinstance(tz, tzinfo) else ZoneInfo(zone_name(tz))
 
 
 def _aware(tz: tzinfo) -> _ToDatetime:

@@ -207,7 +207,7 @@ def test_wrong_options_are_told_before_anything_is_installed(machine: Machine) -
     shutil.copytree(ROOT / "pipeline", machine.checkout / "pipeline",
                     ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
     for options, code, words in (
-        (["--seconds", "1"], 78, "--seconds: found 1.0; expected 15"),
+        (["--seconds", "1"], 78, "--seconds: found 1; expected 10"),
         (["--loud"], 2, "unrecognized arguments: --loud"),
         (["--help"], 0, "--instruments"),
     ):

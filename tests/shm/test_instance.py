@@ -151,3 +151,29 @@ def test_an_end_beside_a_start_takes_no_directory_for_good(tmp_path: Path) -> No
     instance.end(Reason.SHUTDOWN, 0)
     with pytest.raises(SegmentError, match="cannot make"):
         InstanceFile.claim(InstancePaths("raced", tmp_path / "none"))
+
+
+def test_a_file_system_that_takes_no_directory_is_told_of(tmp_path: Path) -> None:
+    """As /proc: it is there, and whoever makes a directory in it hears that it is not."""
+
+    class Refused(InstancePaths):
+        tries = 0
+
+        def make(self) -> None:
+            self.tries += 1
+            assert self.tries < 10_000, "for ever, and no signal ends it"
+            raise SegmentError("cannot make the directory") from FileNotFoundError()
+
+    with pytest.raises(SegmentError, match="cannot make"):
+        InstanceFile.claim(Refused("refused", tmp_path))
+
+
+def test_a_stray_file_among_the_instances_hides_none_of_them(paths: InstancePaths) -> None:
+    instance = InstanceFile.claim(paths)
+    (paths.directory.parent / "stray").write_text("no instance")
+    (paths.directory.parent / "linked").symlink_to(paths.directory.parent)
+    instance.set_state(InstanceState.RUNNING, Reason.STARTED)
+    assert [found.name for found in list_instances(paths.root)] == [paths.name]
+    with pytest.raises(InstanceNotFound, match=f"running: {paths.name}"):
+        open_instance("stray", paths.root)
+    instance.end(Reason.SHUTDOWN, 0)

@@ -80,8 +80,16 @@ def test_another_kind_and_a_short_file_are_refused(tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     segment = make(tmp_path, specs.bell())
     (tmp_path / "link").symlink_to(segment.path)
-    with pytest.raises(OSError):  # noqa: PT011 (ELOOP has no class of its own)
+    with pytest.raises(SegmentError, match="symbolic link"):
         Segment.attach(tmp_path / "link", SegmentKind.BELL)
+
+
+def test_what_is_no_file_is_no_segment(tmp_path: Path) -> None:
+    (tmp_path / "stray").write_text("of somebody who took this for a place to keep things")
+    with pytest.raises(FileNotFoundError):
+        Segment.attach(tmp_path / "stray" / "instance", SegmentKind.INSTANCE)
+    with pytest.raises(SegmentError, match="too short"):
+        Segment.attach(tmp_path, SegmentKind.INSTANCE)
 
 
 def test_a_full_file_system_is_an_error_and_leaves_no_file(

@@ -55,6 +55,9 @@ def test_scripts_are_read_from_toml_and_json(tmp_path: Path) -> None:
     as_json.write_text("[{]")
     with pytest.raises(ConfigError, match="TOML or JSON"):
         load_script(as_json, start_s=0.0)
+    as_json.write_bytes(b"[\xef\xe9]")
+    with pytest.raises(ConfigError, match="the byte 0xef; expected text in UTF-8"):
+        load_script(as_json, start_s=0.0)
 
 
 def test_an_action_with_every_default_is_complete() -> None:

@@ -68,6 +68,13 @@ def test_times_in_a_given_zone_are_aware() -> None:
     assert tick["exchange_timestamp"].isoformat().endswith("+05:30")  # type: ignore[attr-defined]
 
 
+def test_a_zone_may_be_given_by_name() -> None:
+    """As `doctor` writes it, and as `to_pandas` and the others take it."""
+    assert dicts(make.full(), tz="Asia/Kolkata") == dicts(make.full(), tz=ZoneInfo("Asia/Kolkata"))
+    with pytest.raises(ValueError, match="tz 'Mars': expected the name of a time zone"):
+        dicts(make.full(), tz="Mars")
+
+
 def test_a_missing_time_is_the_epoch() -> None:
     (tick,) = dicts(make.full(trade_time=0))
     assert tick["last_trade_time"] == datetime.fromtimestamp(0)

@@ -50,7 +50,7 @@ def leftovers(pid: int) -> list[str]:
 )
 def test_every_tick_is_accounted_for(arguments: list[str], tmp_path: Path) -> None:
     result = subprocess.run(
-        [*DEMO, "--seconds", "15", "--json", *arguments], env=environment(tmp_path), cwd=tmp_path,
+        [*DEMO, "--seconds", "10", "--json", *arguments], env=environment(tmp_path), cwd=tmp_path,
         capture_output=True, text=True, timeout=DEADLINE_S * 2, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr

@@ -15,6 +15,7 @@ DRAIN_DEADLINE_S: Final = 20.0
 _FRAME_S: Final = 0.5
 _FOREVER_S: Final = 1e6
 _MUTE_AFTER_RESET_S: Final = 0.5
+_SETTLED: Final = ("LIVE", "QUIET")
 
 Show = Callable[[Reading, float, list[str]], None]
 
@@ -30,10 +31,10 @@ class Act:
         self.first: Reading
         self.last: Reading
         self.end: Reading
-        half = options.seconds / 2
+        first = options.faults_after_s
         self._due: list[tuple[float, Callable[[], None]]] = [
-            (half, self._reset),
-            (half + _MUTE_AFTER_RESET_S, self._mute),
+            (first, self._reset),
+            (first + _MUTE_AFTER_RESET_S, self._mute),
         ]
 
     def play(self) -> None:
@@ -45,6 +46,7 @@ class Act:
             self.show(self.stage.observer.read(), now, self.news)
             time.sleep(min(_FRAME_S, max(0.0, self.options.seconds - now)))
         self.last = self.stage.observer.read()
+        wait_until(self._is_healed, deadline_s=DRAIN_DEADLINE_S, what="all to be live again")
         self._drain()
         self.end = self.stage.observer.read()
 
@@ -58,9 +60,19 @@ class Act:
         self.news.append(f"the exchange resets connection {target}")
 
     def _mute(self) -> None:
-        target = min(1, self.options.connections - 1)
+        target = self._mute_target
         self.stage.control.command("mute", connection=target, seconds=_FOREVER_S)
         self.news.append(f"the exchange goes mute on connection {target}, its socket stays open")
+
+    @property
+    def _mute_target(self) -> int:
+        return min(1, self.options.connections - 1)
+
+    def _is_healed(self) -> bool:
+        """Whether the silence was noticed and all is live: only data closes a gap."""
+        found = {c.number: c for c in self.stage.observer.read().status.connections}
+        was_noticed = found[self._mute_target].feed_counters["stalls"] > 0
+        return was_noticed and all(c.state in _SETTLED for c in found.values())
 
     def _drain(self) -> None:
         """Stop the exchange's data and wait until every stage has passed on what it has."""
@@ -74,7 +86,7 @@ class Act:
         before = self.stage.observer.read()
         time.sleep(0.2)  # what the kernel holds is read within far less
         after = self.stage.observer.read()
-        settled = all(c.state in ("LIVE", "QUIET") for c in after.status.connections)
+        settled = all(c.state in _SETTLED for c in after.status.connections)
         still = before.ticks_out == after.ticks_out and not any(
             c.frames.behind for c in after.status.connections
         )

@@ -55,6 +55,13 @@ def test_every_wrong_option_is_told_at_once() -> None:
     assert paths == {"--seconds", "--rate", "--connections", "--instruments", "--seed"}
 
 
+def test_the_faults_come_half_way_or_as_late_as_they_heal() -> None:
+    assert DemoOptions(seconds=20.0).checked().faults_after_s == 10.0
+    assert DemoOptions(seconds=10.0).checked().faults_after_s == 2.5
+    with pytest.raises(ConfigError, match="--seconds: found 9.5; expected 10 to 86400"):
+        DemoOptions(seconds=9.5).checked()
+
+
 def test_options_are_checked_before_anything_is_installed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
