@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.cli.figures import count, latency
+from pipeline.cli.tables import plain_table
 from pipeline.services.status.model import Gateway, Latency
 from pipeline.services.status.recent import Recent
 
@@ -20,13 +21,10 @@ def table(gateway: Gateway, recent: Recent | None = None) -> Table:
     With `recent` what is sent is a rate, and latencies are those of the last looks.
     """
     sent = "sent" if recent is None else "sent/s"
-    found = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    heads = (
-        "gateway", "clients", "subs", sent, "conflated", "dropped", "cut", "refused", "lost",
-        "p50", "p99",
+    found = plain_table(
+        "<gateway", "clients", "?subs", sent, "?conflated", "dropped", "?cut", "?refused", "lost",
+        "p50", "p99", gap=1,
     )  # fmt: skip
-    for place, head in enumerate(heads):
-        found.add_column(head, justify="left" if place == 0 else "right", no_wrap=True)
     counters = gateway.counters
     ages = gateway.receive_to_send if recent is None else recent.sent or NO_SAMPLES
     total = counters["messages_sent"] if recent is None else recent.messages_per_s

@@ -1,4 +1,4 @@
-"""An instance's status as tables for a terminal of 80 columns. Floor 6.
+"""An instance's status as tables for a terminal of 80 columns, or fewer with less. Floor 6.
 
 `whole` is everything, for `stat`; `screen` is what fits a number of lines, for `top`.
 """
@@ -195,7 +195,7 @@ def _connections(
     rows = status.connections[:limit]
     state = "<state" if status.live else "<last state"
     table = plain_table(
-        "<conn", state, "since", "epoch", "assigned", "wire", "confirmed",
+        "<conn", state, "?since", "?epoch", "?assigned", "?wire", "confirmed",
         "ticks/s" if rates else "ticks", "lag", "gaps", "lost", gap=1,
     )  # fmt: skip
     for row in rows:
@@ -222,14 +222,14 @@ def _connections(
 def _feeds(rows: Sequence[Connection]) -> Table:
     table = plain_table(
         "<feed",
-        "<account",
+        "?<account",
         "last byte",
         "reconnects",
-        "stalls",
-        "resets",
+        "?stalls",
+        "?resets",
         "errors",
-        "ring %",
-        "stream %",
+        "?ring %",
+        "?stream %",
         gap=1,
     )
     for row in rows:
@@ -251,8 +251,8 @@ def _rings(
     rows: Sequence[Connection], recent: Recent, scores: Mapping[str, Mapping[str, Any]]
 ) -> Table:
     table = plain_table(
-        "<rings", "<account", "health", "bytes/s", "last data", "reconnects", "errors", "ring %",
-        "stream %", gap=1,
+        "<rings", "?<account", "health", "?bytes/s", "last data", "reconnects", "errors", "?ring %",
+        "?stream %", gap=1,
     )  # fmt: skip
     for row in rows:
         found, score = row.feed_counters, scores.get(str(row.number))
@@ -273,7 +273,7 @@ def _rings(
 
 
 def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
-    table = plain_table("<decoder", "commits", "p50", "p99", "p99.9", "max")
+    table = plain_table("<decoder", "?commits", "p50", "p99", "p99.9", "?max")
     for row in rows:
         found = recent.published.get(row.number, gateway_view.NO_SAMPLES)
         largest = latency(found.max_ns) if found.samples else "-"
@@ -283,7 +283,7 @@ def _latencies(rows: Sequence[Decoder], recent: Recent) -> Table:
 
 def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = plain_table(
-        "<account", "<policy", "conns", "of", "instruments", "room", "waiting", gap=1
+        "<account", "?<policy", "conns", "of", "instruments", "?room", "waiting", gap=1
     )
     for row in rows:
         room = row["per_connection"] * row["connections_max"] - row["instruments"]
@@ -296,7 +296,7 @@ def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _happenings(rows: Sequence[Happening]) -> Table:
-    table = plain_table("<happened", "<conn", "<what", "lasted", "<why")
+    table = plain_table("<happened", "<conn", "<what", "?lasted", "?<why")
     for row in rows:
         lasted = (row.end_ts_ns - row.start_ts_ns) / NS_PER_S
         table.add_row(
@@ -307,7 +307,7 @@ def _happenings(rows: Sequence[Happening]) -> Table:
 
 
 def _decoders(rows: Sequence[Decoder]) -> Table:
-    table = plain_table("<decoder", "commits", "paced", "rolled forward", "p50", "p99", "p99.9")
+    table = plain_table("<decoder", "commits", "?paced", "?rolled forward", "p50", "p99", "p99.9")
     for row in rows:
         table.add_row(
             f"d{row.number}",
@@ -327,7 +327,7 @@ def _bad_frames(rows: Sequence[Decoder]) -> Iterator[Text]:
 
 
 def _processes(rows: Sequence[Process]) -> Table:
-    table = plain_table("<process", "pid", "up", "restarts", "<last exit")
+    table = plain_table("<process", "?pid", "?up", "restarts", "<last exit")
     for row in rows:
         ended = f"{row.last_exit_code} {row.last_exit_reason}" if row.last_exit_reason else ""
         if row.circuit_open:
@@ -364,12 +364,12 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
         "<strategy",
         "<doing",
         "for",
-        "calls",
+        "?calls",
         "ticks",
-        "events",
+        "?events",
         "lost",
         "errors",
-        "printed",
+        "?printed",
     ]
     has_dropped = any(row.dropped for row in rows)
     if has_dropped:
@@ -391,8 +391,8 @@ def _strategies(rows: Sequence[Strategy]) -> Table:
 
 def _readers(rows: Sequence[Reader], recent: Recent, *, rates: bool) -> Table:
     table = plain_table(
-        "<reader", "pid", "ticks/s" if rates else "ticks", "lag", "lost", "laps",
-        "p50", "p99", "p99.9",
+        "<reader", "?pid", "ticks/s" if rates else "ticks", "lag", "lost", "?laps",
+        "?p50", "p99", "?p99.9",
     )  # fmt: skip
     for row in rows:
         key = row.name, row.pid

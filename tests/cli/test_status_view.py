@@ -16,8 +16,8 @@ from pipeline.services.status.recent import NOTHING, recent, take_look
 from tests.services.status.establish import Established
 
 
-def lines_of(shown: RenderableType) -> list[str]:
-    console = Console(file=io.StringIO(), width=80, highlight=False)
+def lines_of(shown: RenderableType, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     console.print(shown)
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -50,6 +50,22 @@ def test_the_widest_states_fit_eighty_columns(tmp_path: Path) -> None:
         made.commit(number, ticks_out=10**12 - 1, frames_in=10**9, gaps_out=999)
     text = "\n".join(lines_of(whole(snapshot(made.paths))))
     assert "…" not in text
+    made.end()
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_figure(tmp_path: Path) -> None:
+    made = Established("whole", tmp_path)
+    made.fill()
+    for page in made.feeds:
+        page.set_state(State.RECONNECTING, Reason.CONNECT_TIMEOUT)
+    made.set_processes([("feed-0", Role.FEED, 0)])
+    look = take_look(made.paths)
+    for shown in (whole(look.status), screen(look.status, recent(look, look), 60)):
+        lines = [line.rstrip() for line in lines_of(shown, width=60)]
+        assert "conn state        since" in "\n".join(lines)
+        cut = [line for line in lines if "…" in line]
+        assert cut and all(line.count("…") == 1 and line.endswith(" …") for line in cut), cut
+        assert not any("epoch" in line or "stream %" in line for line in lines)
     made.end()
 
 
