@@ -29,15 +29,15 @@ LOOKUP_GROUP = "instruments: a lookup"
 MIB = 2**20
 
 
-@pytest.fixture
-def file(tmp_path: Path, tiny: bool) -> Path:
-    path = tmp_path / "list.sqlite"
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, tiny: bool) -> Path:
+    path = tmp_path_factory.mktemp("instruments") / "list.sqlite"
     rows = synthetic_instruments(DAY, rows=LISTED if tiny else ROWS)
     write_store(rows, file=path, source="simulated", day=DAY)
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def catalogue(file: Path) -> Catalogue:
     return load(file)
 

@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(request: pytest.FixtureRequest) -> bool:
     """Whether this run only has to show that the benchmarks work."""
     return bool(request.config.getoption("--tiny"))
