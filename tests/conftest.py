@@ -13,7 +13,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ SETTLE_S = 30.0
 ROOT = Path(__file__).parents[1]
 ALLOWED_SKIPS = ROOT / "tests" / "allowed_skips.txt"
 REASON_LENGTH_MAX = 160
+LOG_LINES = 100
 
 # A noisy machine makes single examples slow; pytest-timeout bounds the whole test.
 settings.register_profile(
@@ -57,6 +58,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if full:
         config.hook.pytest_deselected(items=full)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test the end of what its instance has logged."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and report.when == "call" and folder and (folder / "log").is_file():
+        lines = (folder / "log").read_text(errors="replace").splitlines()
+        report.sections.append(("the end of its log", "\n".join(lines[-LOG_LINES:])))
+    return report
 
 
 def pytest_collection_finish() -> None:
@@ -131,6 +145,14 @@ def wait_until(condition: Callable[[], object], *, timeout_s: float, what: str) 
         if time.monotonic() > deadline:
             pytest.fail(f"not within {timeout_s} s: {what}")
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep apart from the user's own what is kept for a user: keys, lists, what was where."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture
