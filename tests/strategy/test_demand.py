@@ -142,8 +142,10 @@ def test_one_that_stays_away_is_unavailable_and_nothing_changed(
 
 
 def test_one_that_hangs_is_unavailable(server: FakeControl) -> None:
-    keeper = DemandKeeper(server.path, client="k", timeout_s=0.2)
+    keeper = DemandKeeper(server.path, client="k")
     subscribe(keeper, 1)
+    assert keeper._connected is not None
+    keeper.timeout_s = keeper._connected.timeout_s = 0.2
     server.hanging = True
     with pytest.raises(ControlUnavailable):
         subscribe(keeper, 2)

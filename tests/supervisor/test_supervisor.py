@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import InstanceState, Reason, SegmentKind, State
 from pipeline.shm.instance import InstanceView
 from pipeline.shm.segment import Segment
@@ -145,7 +146,9 @@ def test_a_crash_loop_opens_the_circuit_and_the_rest_runs_on(
     instance.start_and_wait(ROLES)
     row = instance.row("feed 0")
     wait_for(lambda: int(row["circuit_open"]), "the circuit to open")
-    assert len(instance.pids("feed-0")) == 5
+    begun = [at for name, _, at, _ in instance.starts() if name == "feed-0"]
+    # On a busy machine the next try may have begun before we look.
+    assert len(begun) == 5 or begun[5] - begun[4] >= NS_PER_S
     assert int(row["last_exit_code"]) == exit_code
     assert int(row["last_exit_reason"]) == Reason.PROCESS_EXITED
     told = (State.FAILED, Reason.PROCESS_EXITED, exit_code)
@@ -312,8 +315,8 @@ def _kill_supervisors(make_instance: Make, rounds: int) -> None:
         instance.signal(signal.SIGKILL)
         assert instance.wait() == -signal.SIGKILL
         wait_for(lambda: not instance.running(), "the children to die with it")
-    instance.start()
     begun = len(instance.starts())
+    instance.start()
     wait_for(lambda: len(instance.starts()) >= begun + ROLES, "a clean start")
     assert instance.stop() == 0
     instance.assert_nothing_left()

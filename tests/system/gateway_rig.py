@@ -21,7 +21,7 @@ from pipeline.services.keys import KeyStore
 from pipeline.shm.pages import StatusPage
 from tests.system.rig import Run, wait_for
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 #: Rows of the list: all that the exchange may be asked for.
 LISTED = 9000
 

@@ -123,6 +123,7 @@ class Bad(Recorder):
         time.sleep(60)
 
     def spins(self) -> None:
+        os.nice(19)  # others have something to do
         while True:
             pass
 
@@ -138,7 +139,8 @@ class Bad(Recorder):
         self.note_pid(pid)
         for group in (None, 0):
             child = subprocess.Popen(
-                [sys.executable, "-c", "while True: pass"], process_group=group
+                [sys.executable, "-c", "import os; os.nice(19)\nwhile True: pass"],
+                process_group=group,
             )
             self.note_pid(child.pid)
         raise RuntimeError("and died")

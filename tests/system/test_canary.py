@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.core.enums import Reason, SegmentKind, State
 from pipeline.sim.control import ControlClient
 from tests.system.judge import Witness, control_of
-from tests.system.rig import Run, wait_for
+from tests.system.rig import DEADLINE_S, Run, wait_for
 
 Make = Callable[..., Run]
 CANARY = "cAnArYtOkEn0123456789abcdef"
@@ -132,7 +132,7 @@ def test_a_token_in_the_wrong_place_is_refused_unseen(make_run: Make) -> None:
         f'[feed]\naccess_token = "{CANARY}"\n',
     ).start()
     assert run.process is not None
-    assert run.process.wait(30) == 78
+    assert run.process.wait(DEADLINE_S) == 78
     assert "access_token" in run.log.read_text() and "url" in run.log.read_text()
     assert_shown_nowhere(run)
     run.assert_nothing_left()

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.conftest import wait_until
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "pipeline", "demo"]
 DEADLINE_S = 60.0
+GONE_S = 30.0
 #: A second start of `./demo` takes less; a busy machine gets a few tries.
 START_S_MAX = 3.0
 STARTS = 5
@@ -86,15 +88,20 @@ def test_a_second_start_takes_under_3_s(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pause_s", [0.1, 0.6, 1.2, pytest.param(2.5, marks=pytest.mark.full)])
 def test_ctrl_c_leaves_nothing_behind(pause_s: float, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        DEMO, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    time.sleep(pause_s)  # the moment is what is tested; nothing is waited for
-    os.killpg(process.pid, signal.SIGINT)
-    # Before our first line runs, the interpreter itself ends by the signal.
-    assert process.wait(DEADLINE_S) in (130, -signal.SIGINT)
-    wait_until(lambda: not leftovers(process.pid), timeout_s=10.0, what="nothing left")
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            DEMO, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.DEVNULL,
+            stderr=stderr, start_new_session=True,
+        )  # fmt: skip
+        time.sleep(pause_s)  # the moment is what is tested; nothing is waited for
+        os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(DEADLINE_S)
+        stderr.seek(0)
+        said = stderr.read()
+    # Before our first line runs, the interpreter ends by the signal; a busy machine's may be so
+    # early that it fails to start.
+    assert code in (130, -signal.SIGINT) or (code == 1 and b"init_import_site" in said), said
+    wait_until(lambda: not leftovers(process.pid), timeout_s=GONE_S, what="nothing left")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,7 +115,7 @@ def test_a_terminated_demo_clears_up_as_after_ctrl_c(tmp_path: Path) -> None:
     )
     process.terminate()
     assert process.wait(DEADLINE_S) == 130
-    wait_until(lambda: not leftovers(process.pid), timeout_s=10.0, what="nothing left")
+    wait_until(lambda: not leftovers(process.pid), timeout_s=GONE_S, what="nothing left")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -124,7 +131,7 @@ def test_a_demo_that_is_killed_takes_its_pipeline_along(tmp_path: Path) -> None:
     )  # fmt: skip
     process.kill()
     process.wait()
-    wait_until(lambda: not leftovers(process.pid), timeout_s=15.0, what="nothing left")
+    wait_until(lambda: not leftovers(process.pid), timeout_s=GONE_S, what="nothing left")
 
 
 def test_wrong_options_start_nothing(tmp_path: Path) -> None:

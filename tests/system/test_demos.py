@@ -14,7 +14,7 @@ import pytest
 from pipeline.cli.demo import gateway
 from pipeline.cli.demo.examples import summaries
 from tests.conftest import wait_until
-from tests.system.test_demo import DEADLINE_S, DEMO, environment, leftovers
+from tests.system.test_demo import DEADLINE_S, DEMO, GONE_S, environment, leftovers
 
 WIDTH = 80
 
@@ -107,7 +107,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def assert_gone(pid: int, folder: Path) -> None:
-    wait_until(lambda: not leftovers(pid), timeout_s=10.0, what="nothing left")
+    wait_until(lambda: not leftovers(pid), timeout_s=GONE_S, what="nothing left")
     assert list(folder.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pipeline
 from pipeline.cli import main
 from pipeline.core.enums import Mode
-from tests.system.rig import Run, wait_for
+from tests.system.rig import DEADLINE_S, Run, wait_for
 
 Make = Callable[..., Run]
 TOKENS = "simulated = { first = 0, count = 100 }"
@@ -43,7 +43,7 @@ def test_unknown_names_end_the_start_with_78(make_run: Make, tmp_path: Path) -> 
     run = make_run(connections=1)
     named(run, '["NSE:INFI", "NSE:INFY", "NFO:NIFTI@weekly:atm"]', tmp_path)
     run.start()
-    assert run.process is not None and run.process.wait(30) == 78
+    assert run.process is not None and run.process.wait(DEADLINE_S) == 78
     text = run.log.read_text()
     assert "'NSE:INFI', not in the list of" in text and "did you mean NSE:INFY" in text
     assert "no options of NIFTI on NFO" in text and "NFO:NIFTY" in text

@@ -20,7 +20,7 @@ from pipeline.core.enums import State
 from pipeline.core.errors import InstanceEnded
 from pipeline.shm.instance import clean_instance
 from tests.system.judge import control_of
-from tests.system.rig import Run, Tape, compare, wait_for
+from tests.system.rig import DEADLINE_S, Run, Tape, compare, wait_for
 
 Make = Callable[..., Run]
 SETTLE_NS = 300_000_000
@@ -73,11 +73,11 @@ def test_a_strategy_attaches_by_name_and_is_told_of_the_end(
 ) -> None:
     run = make_run().start_and_wait()
     with pipeline.attach("system", shm_directory=run.paths.root) as market:
-        got = next(iter(market.batches(timeout_s=10)))
+        got = next(iter(market.batches(timeout_s=30)))
         assert len(got) > 0
         assert run.stop(number) == (0 if number is signal.SIGTERM else -number)
         with pytest.raises(InstanceEnded):
-            list(market.batches(timeout_s=10))
+            list(market.batches(timeout_s=30))
     wait_for(lambda: not run.running(), "every process to be gone")
     clean_instance(run.paths)
     run.assert_nothing_left()
@@ -96,7 +96,7 @@ def test_a_second_start_is_refused(make_run: Make) -> None:
     first = make_run().start_and_wait()
     second = make_run().start()
     assert second.process is not None and first.process is not None
-    assert second.process.wait(30) == 73
+    assert second.process.wait(DEADLINE_S) == 73
     assert f"runs already, as process {first.process.pid}" in second.log.read_text()
     assert first.stop() == 0
     first.assert_nothing_left()
@@ -105,7 +105,7 @@ def test_a_second_start_is_refused(make_run: Make) -> None:
 def test_a_bounded_run_ends_with_0(make_run: Make) -> None:
     run = make_run().start("--seconds", "1", "--log-format", "json")
     assert run.process is not None
-    assert run.process.wait(30) == 0
+    assert run.process.wait(DEADLINE_S) == 0
     assert run.log.read_text().startswith('{"ts_ns": ')
     run.assert_nothing_left()
 
@@ -114,7 +114,7 @@ def test_a_wrong_config_shows_every_error_and_starts_nothing(make_run: Make) -> 
     run = make_run(more="[feed]\nping_after_s = -1\nnonsense = 3\n[decoder]\ncount = 0\n")
     run.start()
     assert run.process is not None
-    assert run.process.wait(30) == 78
+    assert run.process.wait(DEADLINE_S) == 78
     text = run.log.read_text()
     for key in ("feed.ping_after_s", "feed.nonsense", "decoder.count"):
         assert key in text
@@ -129,7 +129,7 @@ def test_the_port_of_another_is_refused(make_run: Make) -> None:
     config = second.config.read_text().replace('"system"', '"other"')
     second.config.write_text(config.replace("[simulator]", f"[simulator]\nport = {port}"))
     second.start()
-    assert second.process is not None and second.process.wait(30) == 73
+    assert second.process is not None and second.process.wait(DEADLINE_S) == 73
     assert f"[simulator] port {port}" in second.log.read_text()
     assert first.stop() == 0
     first.assert_nothing_left()
@@ -158,7 +158,7 @@ def test_exit_on_auth_ends_with_77(make_run: Make, tmp_path: Path) -> None:
     token_file(tmp_path, CANARY)
     run = make_run(account='access_token = "file:token"').start("--exit-on-auth")
     assert run.process is not None
-    assert run.process.wait(30) == 77
+    assert run.process.wait(DEADLINE_S) == 77
     assert CANARY not in run.log.read_text()
     run.assert_nothing_left()
 

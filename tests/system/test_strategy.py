@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 import pytest
 
 import pipeline
-from pipeline.services.status import problems, snapshot
+from pipeline.services.status import InstanceStatus, problems, snapshot
 from pipeline.strategy.market import Market
 from tests.architecture.tree import ROOT
-from tests.system.rig import Run, wait_for
+from tests.system.rig import DEADLINE_S, Run, wait_for
 
 Make = Callable[..., Run]
 
@@ -63,18 +62,20 @@ def test_the_latest_table_holds_each_instrument_s_last_tick(make_run: Make) -> N
     read: list[np.ndarray[Any, Any]] = []
     with attach(run, from_="oldest") as market:
         run.kill("simulator", signal.SIGSTOP)
-        quiet_since = time.monotonic()
-        for ticks in market.batches(timeout_s=0.05):
-            read.append(ticks.copy())
-            if len(ticks):
-                quiet_since = time.monotonic()
-            if time.monotonic() > quiet_since + 0.5:
-                break
+        batches = market.batches(timeout_s=0.05)
+
+        def read_dry() -> bool:
+            """Whether nothing more comes, and the table holds what came last."""
+            while len(ticks := next(batches)):
+                read.append(ticks.copy())
+            backwards = np.concatenate(read)[::-1]
+            tokens, first = np.unique(backwards["instrument_token"], return_index=True)
+            return tokens.tolist() == market.tokens.tolist() and bool(
+                np.all(market.latest(tokens) == backwards[first])
+            )
+
+        wait_for(read_dry, "the table to hold the last ticks")
         assert market.lost == 0
-        backwards = np.concatenate(read)[::-1]
-        tokens, first = np.unique(backwards["instrument_token"], return_index=True)
-        assert tokens.tolist() == market.tokens.tolist()
-        assert np.all(market.latest(tokens) == backwards[first])
         run.kill("simulator", signal.SIGCONT)
     assert run.stop() == 0
 
@@ -86,7 +87,7 @@ def test_a_follower_survives_the_death_of_the_whole_instance(make_run: Make) -> 
         wait_for(lambda: isinstance(next(stream), pipeline.Ticks), "ticks")
         assert run.process is not None
         os.kill(run.process.pid, signal.SIGKILL)
-        run.process.wait(30)
+        run.process.wait(DEADLINE_S)
         wait_for(lambda: len(run.running()) == 0, "every process to be gone")
         run.start()
         gaps = []
@@ -105,14 +106,18 @@ def test_a_follower_survives_the_death_of_the_whole_instance(make_run: Make) -> 
 
 
 def test_a_run_is_healthy_and_its_accounts_balance(make_run: Make) -> None:
-    quick = "[feed]\nping_after_s = 0.4\nstall_after_s = 0.8\n"
+    quick = "[feed]\nping_after_s = 0.6\nstall_after_s = 1.5\n"
     run = make_run(more=quick + PATIENT).start_and_wait()
     with attach(run) as market:
         batches = market.batches(timeout_s=0.2)
         for _ in range(20):
             next(batches)
-        wait_for(lambda: not problems(snapshot(run.paths)), "health", pump=lambda: next(batches))
-        status = snapshot(run.paths)
+
+        def when_healthy() -> InstanceStatus | None:
+            found = snapshot(run.paths)
+            return None if problems(found) else found
+
+        status: InstanceStatus = wait_for(when_healthy, "health", pump=lambda: next(batches))
     for connection in status.connections:
         sets = connection.instruments
         assert sets.assigned == sets.wire == sets.confirmed == sets.seen == 100

@@ -181,11 +181,10 @@ def test_a_line_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_who_says_nothing_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELLO_TIMEOUT_S", 0.05)
-
     async def visit() -> None:
         async with _house(tmp_path) as house:
             known = await house.visit("t")
+            monkeypatch.setattr(module, "HELLO_TIMEOUT_S", 0.05)
             silent, half = await house.visit(), await house.visit()
             half.writer.write(b'{"do": "hello", "cli')
             assert await silent.is_cut_off()
