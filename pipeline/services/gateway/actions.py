@@ -1,19 +1,21 @@
 """What each action of a client does, once it may. Floor 4; does no I/O.
 
 A session decides whether and when a message is handled, and handles keys itself; here is the rest
-of the protocol's table. An action says its own answer or its own error, exactly one.
+of the protocol's table. An action says its own answer or its own error, exactly one. One that may
+be about many instruments is done in parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.core.clock import NS_PER_MS
 from pipeline.services.gateway import messages
 from pipeline.services.gateway.holdings import Holdings
-from pipeline.services.gateway.messages import Item, Request
+from pipeline.services.gateway.messages import Request
 from pipeline.services.gateway.needs import Desk
+from pipeline.services.gateway.steps import PART, Steps
 from pipeline.services.keys import Principal
 
 if TYPE_CHECKING:
@@ -48,41 +50,44 @@ class Actions:
         self._instruments_max = instruments_max
         self._wall_ns = wall_ns
 
-    def subscribe(self, request: Request) -> None:
+    def subscribe(self, request: Request) -> Steps[None]:
         """Subscribe to instruments; each item has its own answer."""
-        items = self._items(request, "At least one symbol must be specified")
-        mode = None if items is None else self._mode(request, default=messages.QUOTE)
-        if items is None or mode is None:
+        written = self._written(request, "At least one symbol must be specified")
+        mode = None if written is None else self._mode(request, default=messages.QUOTE)
+        if written is None or mode is None:
             return
         owner = self._principal.owner
         assert owner is not None, "the session asks for one first"
-        done = self._holdings.subscribe(owner, items, mode)
+        done = yield from self._holdings.subscribe(owner, written, mode)
         self._say(messages.subscribed(done.results, self._desk.broker, request))
+        for start in range(0, len(done.accepted), PART):
+            if start:
+                yield
+            self._desk.acknowledged(self._client, done.accepted[start : start + PART])
         if done.accepted:
-            self._desk.acknowledged(self._client, done.accepted)
             self.tell_status({listed.key for listed, _ in done.accepted}, refused_only=True)
 
-    def unsubscribe(self, request: Request) -> None:
+    def unsubscribe(self, request: Request) -> Steps[None]:
         """Give up instruments in a mode, or in all that they have."""
         if request.get("unsubscribe_all") is True:
-            self.unsubscribe_all(request)
+            yield from self.unsubscribe_all(request)
             return
-        items = self._items(request, "Either symbols or unsubscribe_all is required")
-        mode = None if items is None else self._mode(request, default=0)
-        if items is None or mode is None:
+        written = self._written(request, "Either symbols or unsubscribe_all is required")
+        mode = None if written is None else self._mode(request, default=0)
+        if written is None or mode is None:
             return
-        done = self._holdings.unsubscribe(items, mode or None)
+        done = yield from self._holdings.unsubscribe(written, mode or None)
         self._say(messages.unsubscribed(*done, broker=self._desk.broker, request=request))
 
-    def unsubscribe_all(self, request: Request) -> None:
+    def unsubscribe_all(self, request: Request) -> Steps[None]:
         """Give up every instrument."""
-        gone = self._holdings.unsubscribe_all()
+        gone = yield from self._holdings.unsubscribe_all()
         self._charge(len(gone))
         self._say(messages.unsubscribed(gone, [], broker=self._desk.broker, request=request))
 
-    def list_all(self, request: Request) -> None:
+    def list_all(self, request: Request) -> Steps[None]:
         """Say what the client is subscribed to."""
-        items = self._holdings.list(self._owner)
+        items = yield from self._holdings.list(self._owner)
         self._charge(len(items))
         orders, broker = self._holdings.wants_orders, self._desk.broker
         self._say(messages.subscriptions(items, with_orders=orders, broker=broker, request=request))
@@ -145,8 +150,8 @@ class Actions:
         assert principal is not None, "the session asks for a key first"
         return principal
 
-    def _items(self, request: Request, when_none: str) -> list[Item] | None:
-        """Return the instruments of a message; None when the client was told what is wrong."""
+    def _written(self, request: Request, when_none: str) -> Sequence[object] | None:
+        """Return a message's instruments as written; None when the client was told why not."""
         written = messages.written_items(request)
         # More cannot be held; twice as many may be named, so that each gets its own answer.
         count_max = 2 * self._instruments_max
@@ -158,7 +163,7 @@ class Actions:
             self._mistake("INVALID_PARAMETERS", text, request)
             return None
         self._charge(len(written))
-        return [item for each in written if (item := messages.read_item(each)) is not None]
+        return written
 
     def _mode(self, request: Request, *, default: int) -> int | None:
         """Return the message's own mode; None when the client was told that it is none."""
@@ -174,7 +179,7 @@ class Actions:
 class Action(NamedTuple):
     """What handles an action, and what a client must have shown before."""
 
-    handle: Callable[[Actions, Request], None]
+    handle: Callable[[Actions, Request], Steps[None] | None]
     needs_key: bool = True
     needs_owner: bool = False
 

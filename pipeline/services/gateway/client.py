@@ -24,23 +24,25 @@ class Client:
     """What a channel's bytes reach; made when a connection is admitted.
 
     attend: told when the session has something to do at a time. watch: told when bytes are on
-    their way.
+    their way. more: told when the session has more to do, after others have had their turn.
     """
 
     __slots__ = (
-        "address", "attend", "channel", "longest_answer", "outbox", "pinged_mono_ns",
+        "address", "attend", "channel", "longest_answer", "more", "outbox", "pinged_mono_ns",
         "progress_mono_ns", "session", "taken", "talk", "watch",
     )  # fmt: skip
 
     def __init__(
         self, channel: Channel, address: str, talk: Talk, *,
         attend: Callable[[Client], object], watch: Callable[[Client], object],
+        more: Callable[[Client], object],
     ) -> None:  # fmt: skip
         self.channel = channel
         self.address = address
         self.talk = talk
         self.attend = attend
         self.watch = watch
+        self.more = more
         self.outbox: Outbox
         self.session: Session
         self.longest_answer = 0  # bytes: one answer is never too much to wait for
@@ -76,6 +78,8 @@ class Client:
             self.channel.pause_reading()
         if self.session.next_ns:
             self.attend(self)
+        if self.session.has_more:
+            self.more(self)
 
     def writable(self, *, flows: bool) -> None:
         """Learn whether the socket takes more."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.services.gateway import messages
 from pipeline.services.gateway.messages import Item
 from pipeline.services.gateway.needs import Desk, Listed
+from pipeline.services.gateway.steps import Steps, is_pause
 
 if TYPE_CHECKING:
     from pipeline.services.gateway.session import Session
@@ -39,7 +40,10 @@ class _Held(NamedTuple):
 
 
 class Holdings:
-    """The instruments of one client, each with its modes, under the names that it used."""
+    """The instruments of one client, each with its modes, under the names that it used.
+
+    What may be about many instruments is done in parts; nothing else may be begun meanwhile.
+    """
 
     def __init__(self, desk: Desk, client: Session, *, instruments_max: int) -> None:
         self._desk = desk
@@ -52,10 +56,18 @@ class Holdings:
     def __len__(self) -> int:
         return len(self._held)
 
-    def subscribe(self, owner: str, items: Sequence[Item], mode: int) -> Subscribed:
-        """Subscribe to instruments; `mode` is for those that name none of their own."""
+    def subscribe(self, owner: str, written: Sequence[object], mode: int) -> Steps[Subscribed]:
+        """Subscribe to instruments, as they are written in a message.
+
+        mode: for those that name none of their own.
+        """
         done = Subscribed([], [])
-        for item in items:
+        for number, each in enumerate(written):
+            if is_pause(number, len(written)):
+                yield
+            item = messages.read_item(each)
+            if item is None:
+                continue
             wanted = mode if item.mode is None else messages.read_mode(item.mode)
             if item.problem or wanted is None:
                 found: Listed | str = item.problem or messages.bad_mode(item.mode)
@@ -68,10 +80,15 @@ class Holdings:
                 done.results.append(messages.item_done(item, self._desk.broker, wanted))
         return done
 
-    def unsubscribe(self, items: Sequence[Item], mode: int | None) -> Unsubscribed:
+    def unsubscribe(self, written: Sequence[object], mode: int | None) -> Steps[Unsubscribed]:
         """Give up instruments in a mode, their own or `mode`; in all that they have if None."""
         done = Unsubscribed([], [])
-        for item in items:
+        for number, each in enumerate(written):
+            if is_pause(number, len(written)):
+                yield
+            item = messages.read_item(each)
+            if item is None:
+                continue
             wanted = mode if item.mode is None else messages.read_mode(item.mode)
             problem = item.problem
             if item.mode is not None and wanted is None:
@@ -83,10 +100,15 @@ class Holdings:
                 done.successful.append(messages.item_done(item, self._desk.broker))
         return done
 
-    def unsubscribe_all(self) -> list[Result]:
+    def unsubscribe_all(self) -> Steps[list[Result]]:
         """Give up every instrument; return a success for each of its modes."""
-        gone = [messages.item_done(item, self._desk.broker) for item, _ in self._records()]
-        for name in list(self._held):
+        gone: list[Result] = []
+        for number, (name, held) in enumerate(before := list(self._held.items())):
+            if is_pause(number, len(before)):
+                yield
+            exchange, symbol = name
+            done = messages.item_done(Item(symbol, exchange), self._desk.broker)
+            gone += [done] * len(held.modes)
             self._give_up(name, None)
         return gone
 
@@ -102,12 +124,15 @@ class Holdings:
         """Return the keys of all instruments."""
         return {held.listed.key for held in self._held.values()}
 
-    def list(self, owner: str) -> list[Result]:
+    def list(self, owner: str) -> Steps[Sequence[Result]]:
         """Return an entry for each instrument and mode; an error for what has no place."""
-        return [
-            self._result(owner, item, self._held[item.exchange, item.symbol].listed, mode)
-            for item, mode in self._records()
-        ]
+        found = []
+        for number, ((exchange, symbol), held) in enumerate(self._held.items()):
+            if is_pause(number, len(self._held)):
+                yield
+            item = Item(symbol, exchange)
+            found += [self._result(owner, item, held.listed, mode) for mode in sorted(held.modes)]
+        return found
 
     def set_orders(self, wanted: bool) -> None:
         """Have order updates sent, or not any more."""
@@ -116,11 +141,11 @@ class Holdings:
             change = self._desk.subscribe_orders if wanted else self._desk.unsubscribe_orders
             change(self._client)
 
-    def clear(self) -> None:
+    def clear(self) -> Steps[None]:
         """Give up everything."""
-        self.unsubscribe_all()
         self.set_orders(False)
         self.wants_status = False
+        yield from self.unsubscribe_all()
 
     def _take(self, owner: str, item: Item, mode: int) -> Listed | str:
         """Return the instrument that is now sent; else why it is not."""
@@ -158,10 +183,3 @@ class Holdings:
         held.modes.discard(0 if mode is None else mode)
         if mode is None or not held.modes:
             del self._held[name]
-
-    def _records(self) -> Sequence[tuple[Item, int]]:
-        return [
-            (Item(symbol, exchange), mode)
-            for (exchange, symbol), held in self._held.items()
-            for mode in sorted(held.modes)
-        ]

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -86,6 +87,7 @@ class House:
         self._clients: dict[Channel, Client] = {}
         self._attended: dict[Client, None] = {}
         self._watched: dict[Client, None] = {}
+        self._busy: dict[Client, None] = {}
         self._next_sockets_ns = self._next_silence_ns = 0
         self._looked_ns = monotonic_ns()
 
@@ -129,6 +131,11 @@ class House:
         for channel in list(self._clients):
             channel.abort()
 
+    def end(self) -> None:
+        """Give up at once what those have who are gone: there is nobody left to wait for it."""
+        while self._busy:
+            self._do_a_part()
+
     # ---- coming and going ---------------------------------------------------------------------
 
     def _admit(self, peer: str, request: WSUpgradeRequest, channel: Channel) -> Refused | None:
@@ -146,7 +153,10 @@ class House:
         visit = self._guard.admit(address, now_ns)
         if isinstance(visit, Refusal):
             return Refused(*visit)
-        client = Client(channel, address, self.talk, attend=self._on_attend, watch=self._on_watch)
+        client = Client(
+            channel, address, self.talk,
+            attend=self._on_attend, watch=self._on_watch, more=self._on_more,
+        )  # fmt: skip
         client.outbox = Outbox(
             channel.write, self._sums, self._dirty, throttled=self._config.throttle_ms > 0
         )
@@ -163,21 +173,56 @@ class House:
 
     def _left(self, channel: Channel) -> None:
         client = self._clients.pop(channel)
-        client.session.ended()
         client.outbox.close()
-        del self._desk.clients[client.session]
+        client.session.ended()
         self._attended.pop(client, None)
         self._watched.pop(client, None)
-        self.disconnects += 1
+        if client.session.has_more:
+            self._on_more(client)
+        else:
+            self._forget(client)
         self.cuts.protocol += channel.failed
         if client.session.cut_as is not None:
             self.cuts.count(client.session.cut_as)
+
+    def _forget(self, client: Client) -> None:
+        """Count one out who has nothing any more."""
+        del self._desk.clients[client.session]
+        self._busy.pop(client, None)
+        self.disconnects += 1
 
     def _on_attend(self, client: Client) -> None:
         self._attended[client] = None
 
     def _on_watch(self, client: Client) -> None:
         self._watched[client] = None
+
+    def _on_more(self, client: Client) -> None:
+        if not self._busy:
+            asyncio.get_running_loop().call_soon(self._do_a_part)
+        self._busy[client] = None
+
+    def _do_a_part(self) -> None:
+        """Do a part of what one client wants; all else that has come is done before the next."""
+        client = next(iter(self._busy), None)
+        if client is None:
+            return
+        del self._busy[client]
+        if self._busy:
+            asyncio.get_running_loop().call_soon(self._do_a_part)
+        session, done = client.session, False
+        try:
+            session.proceed(monotonic_ns())
+            done = True
+        finally:
+            if not done:
+                client.channel.abort()  # as picows ends whom something goes wrong for
+        if client.channel in self._clients:
+            client.look_again()
+        elif session.has_more:
+            self._on_more(client)
+        else:
+            self._forget(client)
 
     # ---- looking after ------------------------------------------------------------------------
 
@@ -188,6 +233,8 @@ class House:
             session.tick(now_ns)
             if paused and not session.pause_until_ns:
                 client.channel.resume_reading()
+            if session.has_more:
+                self._on_more(client)
         if not session.next_ns:
             del self._attended[client]
 

@@ -177,6 +177,7 @@ class Gateway:
         await asyncio.sleep(_END_S if self.desk.clients else 0)
         self.house.abort()
         await asyncio.sleep(0)
+        self.house.end()
         self._shown.show(self)
         self.page.set_state(State.CLOSED, Reason.DRAINED)
         pump.result()

@@ -8,7 +8,8 @@ gets follows from its key, never from anything that it says.
 Times are monotonic nanoseconds. Whoever does the I/O calls `receive` for each message, `tick` at
 `next_ns` (or every 50 ms, which is simpler), stops reading until `pause_until_ns` while that is not
 0, calls `key_revoked` when `KeyStore.valid` no longer has the client's key, and `ended` when the
-connection is gone.
+connection is gone. What is long is done in parts: while it `has_more`, also when it has ended, it
+wants `proceed` to be called, after others have had their turn.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pipeline.services.gateway.inbox import Inbox
 from pipeline.services.gateway.limits import Limits, TokenBucket
 from pipeline.services.gateway.messages import Request
 from pipeline.services.gateway.needs import Desk, Listed
+from pipeline.services.gateway.steps import Steps
 from pipeline.services.gateway.tally import Cutting
 from pipeline.services.keys import Principal
 
@@ -44,6 +46,7 @@ CLOSE_UNAUTHENTICATED: Final = 4401
 _MINUTE_NS: Final = 60 * NS_PER_S
 _AUTHENTICATE: Final = ("authenticate", "auth")
 _BAD_KEY: Final = "Invalid API key"
+_OVER: Final = object()
 
 
 class Session:
@@ -79,6 +82,7 @@ class Session:
         self._refuse_at_ns = 0
         self._shown: Request = {}  # the message that showed the key, without it
         self._going_on = False
+        self._rest: Steps[None] | None = None  # of a message, or of giving up what was had
         self._inbox = Inbox(limits.control_messages())
         self._mistakes = TokenBucket(
             rate=limits.errors_per_minute, burst=limits.errors_per_minute, per_ns=_MINUTE_NS
@@ -114,6 +118,11 @@ class Session:
     def wants_status(self) -> bool:
         """Whether the client is to be told what the pool has no place for."""
         return self._holdings.wants_status
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `proceed` has something to do."""
+        return self._rest is not None
 
     @property
     def next_ns(self) -> int:
@@ -156,7 +165,7 @@ class Session:
             return
         if principal is not None:
             self._checking = False
-            self._admit(principal)
+            self._begin(self._admit(principal))
         else:
             self._punish(now_ns)
         self._go_on(now_ns)
@@ -180,12 +189,19 @@ class Session:
         if not self.closed and self.principal is not None:
             self._actions.tell_status(keys)
 
+    def proceed(self, now_ns: int) -> None:
+        """Do the next part of what is under way, and go on behind it when that was the last."""
+        self._now_ns = now_ns
+        self._advance()
+        if not self.has_more and not self.closed:
+            self._go_on(now_ns)
+
     def ended(self) -> None:
-        """Give up what the client had; again is nothing."""
+        """Give up what the client had, in parts; again is nothing."""
         self.closed = True
         self._forget_waiting()
-        self._holdings.clear()
         self._visit.end()
+        self._begin(self._holdings.clear())
 
     def _go_on(self, now_ns: int) -> None:
         """Handle what waits, in order, as far as it may be."""
@@ -194,7 +210,7 @@ class Session:
             return  # called by a desk that answered at once: the loop below goes on
         self._going_on = True
         try:
-            while not (self._is_late() or self._checking or self.closed):
+            while not (self._is_late() or self._checking or self.closed or self.has_more):
                 payload = self._inbox.take(now_ns)
                 if payload is None:
                     break
@@ -223,6 +239,7 @@ class Session:
 
     def _end_with(self, code: int, reason: str, counted_as: Cutting) -> None:
         self.closed = True
+        self._rest = None
         self.cut_as = counted_as
         self._forget_waiting()
         self._close(code, reason)
@@ -230,6 +247,16 @@ class Session:
     def _forget_waiting(self) -> None:
         self._inbox.clear()
         self.pause_until_ns = 0
+
+    def _begin(self, steps: Steps[None]) -> None:
+        """Do the first part of some work, which may be all of it."""
+        self._rest = steps
+        self._advance()
+
+    def _advance(self) -> None:
+        rest = self._rest
+        if rest is not None and next(rest, _OVER) is _OVER and self._rest is rest:
+            self._rest = None
 
     def _handle(self, payload: bytes) -> None:
         self.requests += 1
@@ -252,7 +279,9 @@ class Session:
         elif found.needs_owner and (self.principal is None or self.principal.owner is None):
             self._error("BROKER_ERROR", "Broker adapter not found", request)
         else:
-            found.handle(self._actions, request)
+            steps = found.handle(self._actions, request)
+            if steps is not None:
+                self._begin(steps)
 
     def _charge(self, items: int) -> None:
         self._inbox.charge_items(items, self._now_ns)
@@ -280,9 +309,9 @@ class Session:
             self._shown = {"request_id": request.get("request_id")}
             self._desk.check_key(self, key)
 
-    def _admit(self, principal: Principal) -> None:
+    def _admit(self, principal: Principal) -> Steps[None]:
         if self.principal is not None and self.principal.owner != principal.owner:
-            self._holdings.clear()
+            yield from self._holdings.clear()
         self.principal = principal
         self._visit.authenticated()
         if principal.owner is None:

@@ -116,6 +116,7 @@ class Client:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
         before = len(self.raw)
         self.session.receive(payload, self.now_ns)
+        self.finish()
         return [json.loads(each) for each in self.raw[before:]]
 
     def after(self, seconds: float) -> list[Any]:
@@ -124,7 +125,13 @@ class Client:
         self.now_ns += round(seconds * 1e9)
         self.desk.now_ns = self.now_ns
         self.session.tick(self.now_ns)
+        self.finish()
         return [json.loads(each) for each in self.raw[before:]]
+
+    def finish(self) -> None:
+        """Do what is done in parts to its end."""
+        while self.session.has_more:
+            self.session.proceed(self.now_ns)
 
     def authenticate(self) -> None:
         (answer,) = self.send({"action": "authenticate", "api_key": KEY})

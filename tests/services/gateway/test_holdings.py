@@ -130,9 +130,9 @@ def test_the_end_gives_everything_up_once() -> None:
     client.session.ended()
     client.session.ended()
     assert client.desk.calls[before:] == [
+        ("unsubscribe_orders",),
         ("unsubscribe", "INFY", None),
         ("unsubscribe", "TCS", None),
-        ("unsubscribe_orders",),
     ]
 
 

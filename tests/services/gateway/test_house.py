@@ -48,9 +48,13 @@ class Socket(Channel):
         self.waiting += len(payload)
 
 
+def _ignore(client: Client) -> None:
+    pass
+
+
 def client_of(owner: str = "alice") -> tuple[Client, Socket]:
     socket = Socket()
-    client = Client(socket, "127.0.0.1", Talk(), attend=lambda c: None, watch=lambda c: None)
+    client = Client(socket, "127.0.0.1", Talk(), attend=_ignore, watch=_ignore, more=_ignore)
 
     class Session:
         principal = Principal("id", owner, "main", owner)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from pipeline.core.enums import State
 from pipeline.core.instrument import Instrument
+from pipeline.services.gateway.steps import PART
 from tests.services.gateway.ground import OWNERS, Ground, play, subscribed, symbols, tokens
 
 
@@ -162,5 +163,60 @@ def test_who_asks_is_told_of_his_own_connections(tmp_path: Path, shares: list[In
             client = await ground.client(owner)
             client.send(action="get_broker_info")
             assert (await client.answer("broker_info"))["adapter_status"] == said
+
+    play(tmp_path, story)
+
+
+def test_others_are_served_between_the_parts_of_what_is_long(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    """The test says when the next part may be done, and asks for something else before each."""
+
+    async def story(ground: Ground) -> None:
+        house, parts = ground.gateway.house, []
+        do_a_part = house._do_a_part
+        other, long = await ground.client("bob"), await ground.client()
+        await subscribed(other, shares[:1], 1)
+        (session,) = (s for s in ground.gateway.desk.clients if s.principal.name == "alice")  # type: ignore[union-attr]
+        house._do_a_part = lambda: parts.append(do_a_part)  # type: ignore[method-assign]
+        names = [{"symbol": f"NO{i}", "exchange": "NSE"} for i in range(4 * PART)]
+        for action, had in (("subscribe", 0), ("unsubscribe", len(shares))):
+            long.send(action=action, symbols=[*names, *symbols(shares)], mode=2)
+            await ground.until(lambda: parts, "the first part")
+            assert session.instruments == had
+            done = 0
+            while session.has_more:
+                await ground.until(lambda: parts, "the next part")
+                ticks = len(other.ticks)
+                ground.send(tokens(shares[:1]), connection=1)
+                other.send(action="ping")
+                await other.answer("pong")
+                await other.until(lambda: len(other.ticks) > ticks, "a tick")  # noqa: B023
+                parts.pop()()
+                done += 1
+            assert done >= len(names) // PART
+            answer = await long.answer(action)
+            assert answer["type"] == action
+        house._do_a_part = do_a_part  # type: ignore[method-assign]
+        assert session.instruments == 0
+
+    play(tmp_path, story)
+
+
+def test_who_leaves_with_much_is_counted_out_when_it_is_given_up(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        catalogue = ground.gateway._names._catalogue
+        assert catalogue is not None
+        keys = [catalogue.openalgo_key(i) for i in list(catalogue)[: 3 * PART]]
+        client = await ground.client()
+        client.send(action="subscribe", symbols=[key for key in keys if key], mode=1)
+        assert (await client.answer("subscribe"))["status"] == "success"
+        page = ground.page
+        await ground.until(lambda: page["subscriptions"] > 2 * PART, "the page to show it")
+        client.transport.disconnect()
+        await ground.until(lambda: not (page["clients"] or page["subscriptions"]), "the end")
+        assert page["connects"] == page["disconnects"]
 
     play(tmp_path, story)

@@ -9,6 +9,8 @@ import pytest
 
 from pipeline.services.gateway.guard import Guard
 from pipeline.services.gateway.limits import Limits
+from pipeline.services.gateway.needs import Listed
+from pipeline.services.gateway.steps import PART
 from pipeline.services.keys import Principal
 from tests.services.gateway.desk import ALICE, KEY, START_NS, Client, FakeDesk
 
@@ -112,7 +114,7 @@ def test_a_key_of_another_owner_gives_up_what_was_subscribed() -> None:
     client.send(SUBSCRIBE)
     client.send({"action": "subscribe_orders"})
     client.send({"action": "auth", "apikey": "other"})
-    assert client.desk.calls[-2:] == [("unsubscribe", "INFY", None), ("unsubscribe_orders",)]
+    assert client.desk.calls[-2:] == [("unsubscribe_orders",), ("unsubscribe", "INFY", None)]
     assert client.session.instruments == 0
 
 
@@ -342,6 +344,74 @@ def test_five_thousand_instruments_and_not_one_more() -> None:
     assert statuses == ["success"] * 5000 + ["error"]
     assert answer["subscriptions"][-1]["message"] == "At most 5000 instruments per connection"
     assert client.session.instruments == 5000 and client.closed == []
+
+
+def long_list(count: int) -> tuple[Client, list[dict[str, str]]]:
+    """Return a client who may name so many instruments, and these."""
+    desk = FakeDesk()
+    desk.listed = {("NSE", f"S{i}"): Listed(i, f"S{i}", "NSE") for i in range(count)}
+    client = Client(desk)
+    client.authenticate()
+    return client, [{"symbol": f"S{i}", "exchange": "NSE"} for i in range(count)]
+
+
+def hand_in(client: Client, **message: object) -> None:
+    """Send a message without doing more than its first part."""
+    client.session.receive(json.dumps(message).encode(), client.now_ns)
+
+
+def parts_of(client: Client) -> int:
+    """Do what is under way part by part; return how many there were, none of them too long."""
+    parts = 0
+    while client.session.has_more:
+        before = len(client.desk.calls)
+        client.session.proceed(client.now_ns)
+        assert len(client.desk.calls) - before <= PART + 1  # one may be an acknowledgement
+        parts += 1
+    return parts
+
+
+@pytest.mark.parametrize("count", [PART - 1, PART, PART + 1, 4 * PART, 4 * PART + 3])
+def test_what_is_long_is_done_in_parts_and_answered_once_and_in_order(count: int) -> None:
+    client, items = long_list(count)
+    expected = 0 if count <= PART else -(-count // PART)
+    for action in ("subscribe", "unsubscribe", "subscribe", "get_subscriptions", "unsubscribe_all"):
+        before = len(client.raw)
+        hand_in(client, action=action, symbols=items, mode=1)
+        hand_in(client, action="ping", timestamp=7)  # it waits for its turn
+        assert len(client.raw) - before == (0 if expected else 2)
+        parts = parts_of(client)
+        assert expected <= parts <= 2 * expected, action
+        first, second = (json.loads(each) for each in client.raw[before:])
+        assert second["type"] == "pong" and first["status"] == "success"
+        found = first.get("subscriptions", first.get("successful"))
+        assert [item["symbol"] for item in found] == [item["symbol"] for item in items]
+        assert client.session.instruments == (0 if action.startswith("un") else count)
+
+
+def test_the_end_in_the_midst_of_a_long_one_gives_up_what_was_had() -> None:
+    client, items = long_list(3 * PART)
+    hand_in(client, action="subscribe", symbols=items, mode=1)
+    client.session.proceed(client.now_ns)
+    client.session.proceed(client.now_ns)
+    had, said = client.session.instruments, len(client.raw)
+    assert 0 < had < len(items)
+    client.session.ended()
+    assert client.session.has_more, "that, too, is done in parts"
+    parts_of(client)
+    calls = [call[0] for call in client.desk.calls]
+    assert calls.count("subscribe") == calls.count("unsubscribe") == had
+    assert client.session.instruments == 0 and len(client.raw) == said
+    assert not client.desk.calls[-1][0].startswith("ack")
+
+
+def test_a_long_message_costs_the_rate_once() -> None:
+    client, items = long_list(4 * PART)
+    before_ns = client.session._inbox._bucket.ready_ns()
+    hand_in(client, action="subscribe", symbols=items, mode=1)
+    at_once_ns = client.session._inbox._bucket.ready_ns()
+    parts_of(client)
+    assert client.session._inbox._bucket.ready_ns() == at_once_ns > before_ns
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, None, True, "x" * 129, 2**63, 1.5, "", 7])
