@@ -195,6 +195,8 @@ def _with_count(line: bytes, count: int, *, as_json: bool) -> bytes:
     """Return the last of `count` equal messages as the one line that stands for all."""
     if as_json:
         return line[:-2] + b', "repeats": %d}\n' % count
+    if count == 1:
+        return line  # it stands for itself: nothing to count
     more = b" (one of %d like it)\n" % count
     return line[: min(len(line) - 1, LINE_BYTES_MAX - len(more))] + more
 

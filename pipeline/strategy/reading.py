@@ -40,7 +40,7 @@ class Reading:
         self._stopped = False
 
     def stop(self) -> None:
-        """End every loop over this market, at once; from any thread or signal handler."""
+        """End every loop over this market, for good; from any thread or signal handler."""
         self._stopped = True
         self.attachment.reader.stop()
 

@@ -147,7 +147,7 @@ def test_repeats_are_one_line_with_a_count(
             "bad frame 0",
             "bad frame 0",
             "bad frame 99 (one of 99 like it)",
-            "bad frame 100 (one of 1 like it)",
+            "bad frame 100",
             "bad frame 101",
         ]
 
