@@ -36,7 +36,7 @@ File = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", metavar="FILE", help="take [gateway] keys_file from this config"
+        "--config", "-c", metavar="FILE", help="take \\[gateway] keys_file from this config"
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -55,7 +55,7 @@ def add(
         str | None,
         typer.Option(
             "--account", "-a", metavar="A",
-            help="the [[account]] whose owner's data it gives; may be left out if --config has one",
+            help="the [\\[account]] whose owner's data it gives; not needed if --config has one",
         ),
     ] = None,
     hours: Annotated[

@@ -47,7 +47,9 @@ File = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="take [instruments] file from this config"),
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="take \\[instruments] file from this config"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 

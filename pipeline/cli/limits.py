@@ -21,7 +21,7 @@ from pipeline.rest.own_limits import read_limits
 def command(
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="with its [broker_rest] limits_file"),
+        typer.Option("--config", "-c", metavar="FILE", help="with its \\[broker_rest] limits_file"),
     ] = None,
     broker: Annotated[str, typer.Option(help="whose limits")] = "kite",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -28,7 +28,9 @@ command = typer.Typer(no_args_is_help=True)
 
 Account = Annotated[
     str | None,
-    typer.Option("--account", "-a", metavar="NAME", help="the [[account]]; if absent the only one"),
+    typer.Option(
+        "--account", "-a", metavar="NAME", help="the [\\[account]]; if absent the only one"
+    ),
 ]
 File = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="the config file")]
 
