@@ -159,7 +159,8 @@ def _table(keys: tuple[KeyInfo, ...]) -> str:
         table.add_row(info.key_id, info.name, info.account, _time(info.created_s), until)
     out = StringIO()
     terminal = sys.stdout.isatty()
-    console = Console(file=out, width=None if terminal else _PIPED_WIDTH, force_terminal=terminal)
+    width = None if terminal else _PIPED_WIDTH
+    console = Console(file=out, width=width, force_terminal=terminal, markup=False)
     console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 

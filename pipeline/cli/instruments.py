@@ -262,7 +262,7 @@ def _resolved_dict(
 def _print_table(catalogue: Catalogue, found: list[Instrument]) -> None:
     if not found:
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     with_openalgo = console.width >= _OPENALGO_WIDTH_MIN

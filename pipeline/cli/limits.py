@@ -43,7 +43,7 @@ def command(
     if as_json:
         print(json.dumps(_document(broker, figures, rest, file)))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(_table(f"{broker}: WebSocket", figures))
     of_file = "" if file is None else f", with {file}"
     console.print(_table(f"{broker}: REST{of_file}", list(rest_figures(rest))))

@@ -43,7 +43,7 @@ def stats(
         print(json.dumps(found))
         return
     accounts = {account: found} if account is not None else found["accounts"]
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(stats_view(accounts, found.get("pool"), console.width))
 
 
@@ -62,7 +62,7 @@ def health(
     if as_json:
         print(json.dumps(found))
     else:
-        Console(highlight=False).print(health_view(found))
+        Console(highlight=False, markup=False).print(health_view(found))
     if check and not found["is_healthy"]:
         raise typer.Exit(ExitCode.FAILED)
 

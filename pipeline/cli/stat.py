@@ -30,7 +30,7 @@ def command(
     elif healthy:
         print("\n".join(wrong) or f"{status.name} is healthy")
     else:
-        Console(highlight=False).print(whole(status))
+        Console(highlight=False, markup=False).print(whole(status))
     if healthy and wrong:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -135,7 +135,7 @@ def list_(
     if as_json:
         print(json.dumps(rows))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not rows:
         console.print("nothing is wanted")
         return
@@ -158,7 +158,7 @@ def clients(
     if as_json:
         print(json.dumps(rows))
     else:
-        console = Console(highlight=False)
+        console = Console(highlight=False, markup=False)
         console.print(clients_table(rows, console.width))
 
 

@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Watch an instance until Ctrl-C; one look with rates when the output is not a terminal."""
     paths = choose(instance, shm_directory)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     try:
         if as_json:
             _print_documents(paths)

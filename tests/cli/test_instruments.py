@@ -144,6 +144,16 @@ def test_find_and_show_for_people(csv: Path, capsys: pytest.CaptureFixture[str])
     assert "did you mean NSE:INFY" in told.err
 
 
+def test_brackets_in_a_name_are_shown(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are no markup: it would be gone, or end the command."""
+    text = csv.read_text()
+    assert "408065,1594,INFY,Infy," in text
+    csv.write_text(text.replace("408065,1594,INFY,Infy,", "408065,1594,INFY,Infy [dim] [/OLD],"))
+    as_json(capsys, "sync", "--csv", str(csv))
+    assert main.run(["instruments", "find", "Infy"]) == 0
+    assert "Infy [dim] [/OLD]" in capsys.readouterr().out
+
+
 def test_nothing_found(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json(capsys, "sync", "--csv", str(csv))
     assert as_json(capsys, "find", "qqqqqq", code=1) == []
