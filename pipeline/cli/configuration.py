@@ -31,7 +31,7 @@ def load_config(
     """
     told: list[str] = []
     config = read_config(path, preset=preset, read_secrets=read_secrets)
-    if any(subscription.forms for subscription in config.subscriptions):
+    if config.has_names:
         prices = StartingPrices(config, told) if ask_broker else None
         try:
             config = resolve_config(config, warnings=told, spot=prices)

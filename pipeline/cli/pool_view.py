@@ -42,6 +42,10 @@ def _sets(pool: Mapping[str, int]) -> Text:
     text = Text("  ".join(f"{word} {pool[word]:,}" for word in words if word in pool))
     if asked := pool.get("connections_asked"):
         text.append(f"\nat least {asked} connections, as `pool scale` said; `auto` ends that")
+    if mirrored := pool.get("mirrored"):
+        text.append(f"\n{mirrored:,} mirrored on two connections")
+        if single := pool.get("mirrored_on_one"):
+            text.append(f", {single:,} of them on one at present", style="yellow")
     if pool.get("orphaned"):
         text.stylize("yellow")
     return text
@@ -186,8 +190,9 @@ def _where(row: Mapping[str, Any]) -> Text:
         return Text(f"nowhere: {row['unplaced']}", style="yellow")
     if row.get("connection") is None:
         return Text("not yet", style="yellow")
-    moving = row.get("moving_to")
-    return Text(f"c{row['connection']}" + (f" to c{moving}" if moving is not None else ""))
+    mirror, moving = row.get("mirror"), row.get("moving_to")
+    both = "" if mirror is None else f" and c{mirror}"
+    return Text(f"c{row['connection']}{both}" + (f" to c{moving}" if moving is not None else ""))
 
 
 def clients_table(rows: Iterable[Mapping[str, Any]], width: int = 80) -> Table:

@@ -196,6 +196,15 @@ def _tell(answer: dict[str, Any], done: str, *, as_json: bool) -> None:
 def _planned(plan: dict[str, Any] | None) -> list[str]:
     if not plan:
         return []
+    lines = _places(plan)
+    if mirrors := plan.get("mirrors"):
+        lines += [f"mirrored: {line}" for line in _places(mirrors)]
+        if mirrors["refused"]:
+            lines.append(f"{mirrors['refused']} have no room for a mirror")
+    return lines
+
+
+def _places(plan: dict[str, Any]) -> list[str]:
     lines = [f"{count} on connection {number}" for number, count in plan["connections"].items()]
     return lines + [
         f"{new['instruments']} on a new connection of account {new['account']}"

@@ -10,7 +10,7 @@ import dataclasses
 from datetime import date
 from typing import Final
 
-from pipeline.core.config import Config, SubscriptionConfig
+from pipeline.core.config import Config, PoolConfig, SubscriptionConfig
 from pipeline.core.config.checks import check_places
 from pipeline.core.config.fields import shorten
 from pipeline.core.errors import BadInstruments, ConfigError, NoInstruments, Problem
@@ -33,13 +33,13 @@ def resolve_config(
     Opens the list only if there is a name. spot: as in Catalogue.resolve. An old list is told in
     `warnings`. Raises ConfigError with everything that is unknown, listed twice or without room.
     """
-    named = [number for number, found in enumerate(config.subscriptions) if found.forms]
+    named = _keys_with_names(config)
     if not named:
         return config
     try:
         catalogue = load(config.instruments_file or default_file())
     except (NoInstruments, BadInstruments) as error:
-        path = f"subscription[{named[0]}].{_key(config.subscriptions[named[0]])}"
+        path = named[0]
         problem = Problem(path, "names of instruments", "a list to look them up", str(error))
         raise ConfigError(config.source, [problem]) from None
     warning = age_warning(catalogue.info, today)
@@ -52,6 +52,7 @@ def resolve_config(
             _with_tokens(catalogue, found, number, problems, spot, today) if found.forms else found
             for number, found in enumerate(config.subscriptions)
         ),
+        pool=_with_mirrored(catalogue, config.pool, problems, spot, today),
     )
     problems += check_places(resolved)
     if problems:
@@ -71,7 +72,43 @@ def _with_tokens(
     named = [form for form in subscription.forms if isinstance(form, str)]
     found = catalogue.resolve(named, spot=spot, today=today)
     path = f"subscription[{number}].{_key(subscription)}"
-    problems += [
+    problems += _unknown(found, path)
+    problems += _repeated(subscription.forms, found, path)
+    return dataclasses.replace(
+        subscription, tokens=tuple(dict.fromkeys(found.in_order(subscription.forms))), forms=()
+    )
+
+
+def _keys_with_names(config: Config) -> list[str]:
+    """Return the paths of the keys that name instruments."""
+    named = [
+        f"subscription[{number}].{_key(found)}"
+        for number, found in enumerate(config.subscriptions)
+        if found.forms
+    ]
+    is_named = config.pool is not None and config.pool.mirror_names
+    return [*named, "pool.mirror"] if is_named else named
+
+
+def _with_mirrored(
+    catalogue: Catalogue,
+    pool: PoolConfig | None,
+    problems: list[Problem],
+    spot: SpotPrice | None,
+    today: date | None,
+) -> PoolConfig | None:
+    """Return a pool with the tokens of what it mirrors; to name one twice is no mistake there."""
+    if pool is None or not pool.mirror_names:
+        return pool
+    found = catalogue.resolve(list(pool.mirror_names), spot=spot, today=today)
+    problems += _unknown(found, "pool.mirror")
+    return dataclasses.replace(
+        pool, mirror_tokens=tuple(dict.fromkeys(found.in_order(pool.mirror)))
+    )
+
+
+def _unknown(found: Resolved, path: str) -> list[Problem]:
+    return [
         Problem(
             path,
             f"{shorten(unknown.form)}, {unknown.reason}",
@@ -80,10 +117,6 @@ def _with_tokens(
         )
         for unknown in found.unknown
     ]
-    problems += _repeated(subscription.forms, found, path)
-    return dataclasses.replace(
-        subscription, tokens=tuple(dict.fromkeys(found.in_order(subscription.forms))), forms=()
-    )
 
 
 def _key(subscription: SubscriptionConfig) -> str:

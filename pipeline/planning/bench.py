@@ -183,8 +183,10 @@ class Bench:
         return self.keys[view.account]
 
     def _fill(self) -> None:
-        # Instruments under way count on both sides. Modes are looked up only where they matter.
-        for places in (self.pool.placement, self.pool.moving):
+        # Instruments under way count on both sides, and so do those that are mirrored. Modes are
+        # looked up only where they matter.
+        every = (self.pool.placement, self.pool.moving, self.pool.mirrors)
+        for places in every:
             for number, count in Counter(places.values()).items():
                 seat = self.by_number.get(number)
                 if seat is not None:
@@ -192,7 +194,7 @@ class Bench:
                     seat.key.count += count
         limited = {seat.number for seat in self.seats if seat.key.counts_modes}
         if limited:
-            for places in (self.pool.placement, self.pool.moving):
+            for places in every:
                 for token, number in places.items():
                     if number in limited:
                         self.by_number[number].modes[self.pool.want(token).mode] += 1
@@ -202,7 +204,8 @@ class Bench:
         if self.pool.packet_rates or not any(seat.load for seat in self.seats):
             for seat in self.seats:
                 seat.load = 0.0
-            for token, number in {**self.pool.placement, **self.pool.moving}.items():
+            owned = {**self.pool.placement, **self.pool.moving}
+            for token, number in (*owned.items(), *self.pool.mirrors.items()):
                 if number in self.by_number:
                     load = self.policy.load(self.pool.want(token), self.pool.packet_rates)
                     self.by_number[number].load += load

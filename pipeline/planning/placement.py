@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pipeline.core.enums import Mode
@@ -40,10 +41,15 @@ def place(
     An instrument that has a place keeps it, unless the limit of its new mode forbids that: then
     it is refused, and stays as it was. `homes` are the accounts that instruments had before
     (sticky over restarts): preferred, not insisted on. Of a token wanted twice the first counts.
-    With `all_or_nothing` one refusal leaves everything as it is.
+    With `all_or_nothing` one refusal leaves everything as it is. Second halves of what is mirrored
+    are in nobody's way: which of them have to go then, `mirroring.crowded_out` says.
     """
-    placer = Placer(pool, policy, turn, homes or {})
-    plan = placer.place(wants)
+    wants = list(wants)
+    plan = Placer(pool, policy, turn, homes or {}).place(wants)
+    if plan.refused and pool.mirrors:
+        alone = Placer(replace(pool, mirrors={}), policy, turn, homes or {}).place(wants)
+        if len(alone.refused) < len(plan.refused):
+            plan = alone
     if not all_or_nothing or not plan.refused:
         return plan
     refused = {refusal.token: refusal for refusal in plan.refused}

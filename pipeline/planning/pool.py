@@ -108,8 +108,9 @@ class PoolView:
     """Everything a plan is made from; mappings are read, never changed, and may be live ones.
 
     `wants` says how each placed instrument is wanted (absent: as a plain `Want`). `moving` maps
-    instruments under way to their target: they count on both sides and are left alone.
-    `packet_rates` are measured packets/s by instrument. `decoders` are those that there are.
+    instruments under way to their target: they count on both sides and are left alone. `mirrors`
+    maps those that two connections carry by wish to the second one: they count there, too, but
+    give way to whatever has no other place. `packet_rates` are measured packets/s by instrument. `decoders` are those that there are.
     """
 
     connections: tuple[ConnectionView, ...] = ()
@@ -117,6 +118,7 @@ class PoolView:
     placement: Mapping[int, int] = field(default_factory=dict)
     wants: Mapping[int, Want] = field(default_factory=dict)
     moving: Mapping[int, int] = field(default_factory=dict)
+    mirrors: Mapping[int, int] = field(default_factory=dict)
     packet_rates: Mapping[int, float] = field(default_factory=dict)
     decoders: Sequence[int] = range(1)
 

@@ -223,6 +223,8 @@ class Mover:
     def _move_to_first(self, want: Want, source: Seat, targets: Iterable[Seat]) -> Seat | None:
         """Move to the first of the targets that may take it; None if none may."""
         for target in targets:
+            if self._pool.mirrors.get(want.instrument_token) == target.number:
+                continue  # its second half is there
             own_account = want.account in (None, target.key.view.account)
             if own_account and target.key.serves(want) and _swap(want, source, target):
                 crosses = source.decoder != target.decoder

@@ -54,7 +54,8 @@ def redistribute(
 
     Only those of at least a priority move (see `judge_outage`). A pin to a lost connection yields
     (`rebalance` brings the instrument back), a pin to an account does not. Connections of the
-    same decoder come first, then any, then new ones, unless `may_open` is False.
+    same decoder come first, then any, then new ones, unless `may_open` is False. What has a second
+    half on a connection that is usable stays: that one carries it.
     """
     pool = _without(pool, lost, may_open=may_open)
     wants = _wants_on(lost, pool, policy, least)
@@ -109,9 +110,10 @@ def _wants_on(
     """Return what is on the lost connections, without the pins to them."""
     accounts = {view.number: view.account for view in pool.connections}
     manual = policy.policy is Policy.MANUAL
+    carried = _carried(lost, pool)
     found = []
     for token, number in pool.placement.items():
-        if number in lost and token not in pool.moving:
+        if number in lost and token not in pool.moving and token not in carried:
             want = pool.want(token)
             if want.connection in lost:
                 want = want._replace(connection=None)
@@ -120,6 +122,13 @@ def _wants_on(
             if want.priority >= least:
                 found.append(want)
     return found
+
+
+def _carried(lost: Collection[int], pool: PoolView) -> set[int]:
+    """Return what is mirrored on a connection that goes on."""
+    usable = {view.number for view in pool.connections if view.usable and not view.draining}
+    usable -= set(lost)
+    return {token for token, number in pool.mirrors.items() if number in usable}
 
 
 def _move_out(

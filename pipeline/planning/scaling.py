@@ -247,7 +247,14 @@ class _Judge:
         rest = sum(other.capacity for other in seats if other is not seat)
         # Without the headroom it would be opened again at once.
         most = min(self._scaling.shrink_fill_max, 1 - self._scaling.headroom) * rest
-        return total <= most and not self._is_pinned_to(seat)
+        return total <= most and not self._is_pinned_to(seat) and not self._is_a_half(seat)
+
+    def _is_a_half(self, seat: Seat) -> bool:
+        """Whether it carries what is mirrored, and no third connection could do so instead."""
+        if sum(other.decoder == seat.decoder for other in self._seats) > 2:
+            return False
+        owners, seconds = self._pool.placement, self._pool.mirrors
+        return any(seat.number in (second, owners.get(t)) for t, second in seconds.items())
 
     def _is_pinned_to(self, seat: Seat) -> bool:
         placed = self._pool.placement

@@ -75,7 +75,10 @@ def exceeded(pool: PoolView) -> list[str]:
     keys = {view.account: view for view in pool.keys}
     views = {view.number: view for view in pool.connections}
     found = []
-    on = Counter(pool.placement.values()) + Counter(pool.moving.values())
+    every = [
+        pair for places in (pool.placement, pool.moving, pool.mirrors) for pair in places.items()
+    ]
+    on = Counter(number for _, number in every)
     for view in pool.connections:
         limit = min(view.capacity, keys[view.account].instruments_per_connection)
         if on[view.number] > limit:
@@ -88,7 +91,7 @@ def exceeded(pool: PoolView) -> list[str]:
         if len(own) > limits.connections_max:
             found.append(f"key {limits.account}: {len(own)} connections")
     modes: dict[object, Counter[Mode]] = {}
-    for token, number in [*pool.placement.items(), *pool.moving.items()]:
+    for token, number in every:
         view = views[number]
         by_key = keys[view.account].mode_scope is LimitScope.KEY
         scope = (view.account, None if by_key else number)

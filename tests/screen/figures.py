@@ -152,7 +152,8 @@ def _pool(rows: list[dict[str, Any]], count: int) -> dict[str, Any]:
         })  # fmt: skip
     return {
         "desired": count, "assigned": count, "wire": count, "confirmed": count, "orphaned": 0,
-        "moving": 0, "clients": 2, "connections_asked": 0, "state": "healthy", "score": 98.3,
+        "moving": 0, "mirrored": 0, "mirrored_on_one": 0, "clients": 2, "connections_asked": 0,
+        "state": "healthy", "score": 98.3,
         "scores": {str(row["number"]): {"score": 97.0, "band": "healthy"} for row in rows},
         "accounts": accounts,
     }  # fmt: skip

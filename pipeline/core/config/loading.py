@@ -119,8 +119,9 @@ def _with_limits(config: Config, limits: Mapping[str, BrokerLimits]) -> Config:
     if instruments is None:
         instruments = min(limit.instruments_per_connection for limit in found)
     chosen = dataclasses.replace(
-        pool, connections_per_key=connections, instruments_per_connection=instruments
-    )
+        pool, connections_per_key=connections, instruments_per_connection=instruments,
+        mirror_tokens=tuple(form for form in pool.mirror if isinstance(form, int)),
+    )  # fmt: skip
     return dataclasses.replace(config, pool=chosen)
 
 

@@ -16,7 +16,9 @@ def check_placement(config: Config) -> list[Problem]:
     pool = config.pool
     if pool is None:
         return [*_without_pool(config)]
-    return [*_spread(pool), *_routes(config, pool), *_pins(config, pool)]
+    return [
+        *_spread(pool), *_routes(config, pool), *_pins(config, pool), *_mirror(config, pool),
+    ]  # fmt: skip
 
 
 def _without_pool(config: Config) -> Iterator[Problem]:
@@ -58,6 +60,23 @@ def _routes(config: Config, pool: PoolConfig) -> Iterator[Problem]:
             if own.isdisjoint(names):
                 allowed = f"an account of {owner} among them: his may go nowhere else"
                 yield Problem(f"pool.routes.{word}", shorten(list(names)), allowed)
+
+
+def _mirror(config: Config, pool: PoolConfig) -> Iterator[Problem]:
+    """Yield what leaves the two halves of an instrument no two connections that share a decoder."""
+    if not pool.mirror and pool.mirror_priority is None:
+        return
+    path = "pool.mirror" if pool.mirror else "pool.mirror_priority"
+    for owner in config.owners:
+        keys = {(a.broker, a.api_key) for a in config.accounts if a.owner == owner}
+        most = len(keys) * (pool.connections_per_key or 0)
+        decoders = len(config.decoders_of(owner))
+        if most < 2 * max(decoders, 1):
+            found = f"instruments on two connections, where {most} with {decoders} decoders may be"
+            allowed = "two connections for each decoder"
+            whose = f" of {owner}" if len(config.owners) > 1 else ""
+            hint = f"raise connections_per_key, add an account{whose}, or lower [decoder] count"
+            yield Problem(path, found, allowed, hint)
 
 
 def _pins(config: Config, pool: PoolConfig) -> Iterator[Problem]:

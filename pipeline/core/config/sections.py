@@ -70,6 +70,12 @@ class Config:
         raise KeyError(name)
 
     @property
+    def has_names(self) -> bool:
+        """Whether it names instruments that are to be looked up yet."""
+        mirrored = self.pool.mirror_names if self.pool is not None else ()
+        return bool(mirrored) or any(subscription.forms for subscription in self.subscriptions)
+
+    @property
     def owners(self) -> tuple[str, ...]:
         """Return whose accounts there are, in the order of the file."""
         return tuple(dict.fromkeys(account.owner for account in self.accounts))

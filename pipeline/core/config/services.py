@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from typing import Final
 
 from pipeline.core.config.fields import (
     Flag,
+    InstrumentForm,
     Integer,
     ListOf,
     Number,
@@ -17,7 +19,7 @@ from pipeline.core.config.fields import (
     key,
     table,
 )
-from pipeline.core.config.terms import MIB, NAME_ALLOWED, NAME_PATTERN, PATH
+from pipeline.core.config.terms import MIB, NAME_ALLOWED, NAME_PATTERN, PATH, PRIORITIES
 
 #: `first_fit` packs, `least_loaded` and `round_robin` spread; the others look at more than counts.
 POOL_POLICIES: Final = (
@@ -96,6 +98,17 @@ class PoolConfig:
         Number(0.1, 3600), "time without a first packet that makes an instrument unconfirmed",
         default=10.0,
     )  # fmt: skip
+    mirror: tuple[int | str, ...] = key(
+        ListOf(InstrumentForm(), 100_000, 0),
+        "instruments that two connections carry at once, while somebody wants them; in any form",
+        default=(),
+        example=[256265, 260105],
+    )
+    mirror_priority: str | None = key(
+        Word(PRIORITIES), "so do two carry all that is wanted at this priority, or a higher one",
+        default=None,
+        example="critical",
+    )  # fmt: skip
     linger_s: float = key(Number(0, 86_400), "how long a client's wishes outlive it", default=30.0)
     headroom: float = key(
         Number(0, 1), "open another connection when less than this part is free", default=0.05
@@ -152,6 +165,13 @@ class PoolConfig:
     window_interval_s: float = key(
         Number(0, 86_400), "least time between two moves of a window", default=300.0
     )
+    #: What `mirror` comes to; with names in it, once `resolve_config` has looked them up.
+    mirror_tokens: tuple[int, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def mirror_names(self) -> tuple[str, ...]:
+        """What of `mirror` has to be looked up."""
+        return tuple(form for form in self.mirror if isinstance(form, str))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,14 +1,16 @@
 """The assigned set: which connection carries which instrument, with which slot. Floor 4.
 
 Bookkeeping only: who decides is `pool`, `moves` and `upkeep`. `placement` says who owns each
-instrument; while it moves, a second connection has a row of it, too. `write` brings what changed
-into the tables, `adopt` takes over what a control process before this one has left there.
+instrument; while it moves, a second connection has a row of it, too, and one that `mirrors` names
+has it for as long as the instrument is mirrored. `write` brings what changed into the tables, `adopt`
+takes over what a control process before this one has left there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from pipeline.core.config import Config
@@ -138,6 +140,8 @@ class Assigned:
     ) -> None:  # fmt: skip
         self.links: dict[int, Link] = {}
         self.placement: dict[int, int] = {}
+        #: The second connection of what is mirrored; of each there is an owner, and a row on both.
+        self.mirrors: dict[int, int] = {}
         self.keys = keys_of(config, owner)
         self.of_account = {key.account: AccountCounters() for key in self.keys}
         own = range(config.decoder.count) if owner is None else config.decoders_of(owner)
@@ -199,12 +203,7 @@ class Assigned:
 
     def empty(self, link: Link) -> list[int]:
         """Take all rows from a connection; return the instruments that have no owner now."""
-        owned = [token for token in link.rows if self.placement.get(token) == link.number]
-        for token in list(link.rows):
-            self.unassign(token, link)
-        for token in owned:
-            del self.placement[token]
-        return owned
+        return [token for token in list(link.rows) if self.take_away(token, link)]
 
     def forget(self, link: Link) -> None:
         """Take note that a connection is gone, which was emptied before."""
@@ -231,8 +230,48 @@ class Assigned:
 
     def unassign(self, token: int, link: Link) -> None:
         """Take a row from a connection."""
+        if self.mirrors.get(token) == link.number:
+            del self.mirrors[token]
         link.take(token)
         self.slots[link.decoder].give_back(token)
+
+    def take_away(self, token: int, link: Link) -> bool:
+        """Take a row from a connection; return whether the instrument has no owner then.
+
+        What is mirrored is owned by its other half.
+        """
+        self.unassign(token, link)
+        if self.placement.get(token) != link.number:
+            return False
+        second = self.mirrors.pop(token, None)
+        if second is None:
+            del self.placement[token]
+            return True
+        self.placement[token] = second
+        return False
+
+    def mirror(self, token: int, mode: Mode, link: Link) -> None:
+        """Have a second connection carry an instrument that has an owner."""
+        self.assign(token, mode, link)
+        self.mirrors[token] = link.number
+
+    def swap(self, token: int) -> None:
+        """Have the second half of an instrument own it; both go on carrying it."""
+        self.placement[token], self.mirrors[token] = self.mirrors[token], self.placement[token]
+
+    def pass_on(self, token: int, source: int, target: int) -> None:
+        """Have a target be what a source was of an instrument: its owner, or its second half."""
+        if self.placement.get(token) != source and self.mirrors.get(token) == source:
+            self.mirrors[token] = target
+        else:
+            self.placement[token] = target
+
+    def room(self, link: Link) -> int:
+        """Return how many instruments a connection takes, were its second halves to give way."""
+        room = link.capacity - len(link.rows)
+        if room > 0 or not self.mirrors:
+            return room
+        return room + sum(number == link.number for number in self.mirrors.values())
 
     def let_go(self, token: int) -> None:
         """Take an instrument from every connection."""
@@ -292,8 +331,13 @@ class Assigned:
         making = [self.links[n] for n in owners & self.links.keys() - self._outside.present]
         return any(other.decoder == link.decoder for other in making)
 
-    def adopt(self, now_ns: int) -> dict[int, tuple[int, int]]:
-        """Take over what is in the tables; return {token: (source, target)} of what was moving."""
+    def adopt(
+        self, now_ns: int, mirrors: Mapping[int, int] = MappingProxyType({})
+    ) -> dict[int, tuple[int, int]]:
+        """Take over what is in the tables; return {token: (source, target)} of what was moving.
+
+        `mirrors` says which rows were second halves: of two rows, no table tells which is why.
+        """
         accounts = {key.index: key for key in self.keys}
         for row in self._outside.read_topology():
             self._tally.note(row.number)
@@ -304,18 +348,25 @@ class Assigned:
         self.strays = {}
         for link in self.links.values():
             for token, found in self._outside.read_rows(link.number).items():
-                self._adopt_row(token, found, link, moving)
+                is_second = mirrors.get(token) == link.number
+                self._adopt_row(token, found, link, moving, is_second=is_second)
+        for token in self.mirrors.keys() - self.placement.keys():
+            self.placement[token] = self.mirrors.pop(token)
         return moving
 
     def _adopt_row(
-        self, token: int, row: Row, link: Link, moving: dict[int, tuple[int, int]]
-    ) -> None:
+        self, token: int, row: Row, link: Link, moving: dict[int, tuple[int, int]], *,
+        is_second: bool,
+    ) -> None:  # fmt: skip
         if not self.slots[link.decoder].adopt(token, row.slot):
             link.dirty = True  # a row that cannot be: written anew without it
             self.strays[token] = row.mode
             return
         link.rows[token] = row
         self._owner_epoch = max(self._owner_epoch, row.owner_epoch)
+        if is_second:
+            self.mirrors[token] = link.number
+            return
         owner = self.links[self.placement.setdefault(token, link.number)]
         if owner is not link:
             # A move was under way: who has the lower epoch is the source, and still the owner.

@@ -232,7 +232,8 @@ class Commands:
         result["already"] = already
         tell_left_out(result, wants, windows, refused)
         if dry_run:
-            result["plan"] = plan_document(plan)
+            view = pool.view(ideal=True)
+            result["plan"] = plan_document(plan, pool.mirrors.foresee(added, plan, view))
         else:
             pool.ledger.add(client, {t: w for t, w in wants.items() if t not in refused})
             self._begin_whole(windows, refused)

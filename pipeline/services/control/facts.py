@@ -33,7 +33,7 @@ def facts(pools: Mapping[str, Pool], watch: Watch) -> Mapping[FactKey, Fact]:
     for owner, pool in pools.items():
         own = [
             *_decoders(pool, watch),
-            *_orphans(pool, f"pool of {owner}" if len(pools) > 1 else "pool"),
+            *_places(pool, f"pool of {owner}" if len(pools) > 1 else "pool"),
             *_limits(pool),
             *_connections(pool, watch),
         ]
@@ -51,11 +51,15 @@ def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
             yield Fact("connection_missing", f"connection {link.number}", Severity.ERROR, text)
 
 
-def _orphans(pool: Pool, name: str) -> Iterator[Fact]:
+def _places(pool: Pool, name: str) -> Iterator[Fact]:
     if pool.unplaced:
         reasons = sorted({why.text for why in pool.unplaced.values()})
         text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
         yield Fact("orphans", name, Severity.ERROR, text)
+    if refused := pool.mirrors.refused:
+        reasons = sorted({why.text for why in refused.values()})
+        text = f"{len(refused)} instruments that two connections shall carry have one alone: "
+        yield Fact("mirror_single", name, Severity.WARNING, text + "; ".join(reasons))
     for window, why in pool.stuck_windows.items():
         yield Fact("window_stuck", window, Severity.WARNING, why)
 

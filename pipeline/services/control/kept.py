@@ -1,9 +1,10 @@
 """What of a pool is in no table, kept in a file beside the segments. Floor 4.
 
-Two things: how many connections somebody asked for, and the instruments that are wanted and in the
+Three things: how many connections somebody asked for; the instruments that are wanted and in the
 table of no connection, because there is no room for them, because their connection is still in the
-making, or because they change connections at this moment. A control process that comes after this
-one finds all that was wanted, whenever this one dies. It ends with the instance.
+making, or because they change connections at this moment; and which connection has the second half
+of what is mirrored, as no table tells that from a move. A control process that comes after this one
+finds all that was wanted, whenever this one dies. It ends with the instance.
 """
 
 from __future__ import annotations
@@ -23,15 +24,20 @@ _log = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
-    """`connections`: how many there shall be at least, as asked for by hand; None: nobody has."""
+    """`connections`: how many there shall be at least, as asked for by hand; None: nobody has.
+
+    `mirrors`: connections by instrument, also of what may be in a table still and is not wanted.
+    """
 
     connections: int | None = None
     adrift: Mapping[int, Want] = MappingProxyType({})
+    mirrors: Mapping[int, int] = MappingProxyType({})
 
 
 class _Document(msgspec.Struct):
     connections: int | None
     adrift: list[Want]
+    mirrors: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -57,7 +63,7 @@ class KeptFile:
             self._complain(f"cannot be read, what it kept is forgotten: {error}")
             return self._saved
         adrift = {want.instrument_token: want for want in found.adrift}
-        self._saved = Kept(found.connections, adrift)
+        self._saved = Kept(found.connections, adrift, found.mirrors)
         return self._saved
 
     def write(self, kept: Kept) -> None:
@@ -65,7 +71,7 @@ class KeptFile:
         if kept == self._saved:
             return
         unfinished = self._file.with_suffix(".new")
-        document = _Document(kept.connections, list(kept.adrift.values()))
+        document = _Document(kept.connections, list(kept.adrift.values()), dict(kept.mirrors))
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -74,7 +80,7 @@ class KeptFile:
         except OSError as error:
             self._complain(f"cannot be written: {error.strerror}")
             return
-        self._saved = Kept(kept.connections, dict(kept.adrift))
+        self._saved = Kept(kept.connections, dict(kept.adrift), dict(kept.mirrors))
 
     def _complain(self, text: str) -> None:
         if not self._complained:

@@ -10,7 +10,7 @@ on another connection. Begun are no more in a second than `[pool] moves_per_s`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,7 +98,7 @@ class Moves:
             del self.under_way[token]
             target = self._assigned.links.get(moving.target)
             if target is not None and token in target.rows:
-                self._assigned.placement[token] = target.number
+                self._assigned.pass_on(token, source.number, target.number)
                 self._assigned.counters.moves_done += 1
 
     def begin_some(self, desired: Mapping[int, Want], now_ns: int) -> None:
@@ -134,7 +134,8 @@ class Moves:
             and self._assigned.placement.get(move.token) == move.source
             and target is not None
             and target.takes_more
-            and len(target.rows) < target.capacity
+            and move.token not in target.rows
+            and self._assigned.room(target) > 0
             and self._assigned.has_slot(move.token, target)
         )
 
@@ -168,7 +169,12 @@ class Moves:
             for token, first_ns in zip(tokens, times, strict=True):
                 self._judge(token, target, first_ns, now_ns)
 
-    def _is_past(self, source: int, first_ns: int, now_ns: int) -> bool:
+    def begin_now(self, moves: Sequence[Move], desired: Mapping[int, Want], now_ns: int) -> None:
+        """Begin as many of these as may begin now, before those that wait; the rest is forgotten."""
+        for move in moves[: self._pacer.take(now_ns, len(moves))]:
+            self.begin(move, desired[move.token], now_ns)
+
+    def is_past(self, source: int, first_ns: int, now_ns: int) -> bool:
         """Whether all that a source had when its target began is decoded."""
         if self._outside.decoded_until(source) >= first_ns + LINGER_NS:
             return True
@@ -181,10 +187,10 @@ class Moves:
         has_come = first_ns >= moving.begun_mono_ns
         if is_alone and self._outside.has_backlog(moving.source):
             return  # of a row that is taken away nothing more is decoded
-        if has_come and not is_alone and not self._is_past(moving.source, first_ns, now_ns):
+        if has_come and not is_alone and not self.is_past(moving.source, first_ns, now_ns):
             return
         if has_come or is_alone:
-            self._assigned.placement[token] = target.number
+            self._assigned.pass_on(token, moving.source, target.number)
             self._assigned.counters.moves_done += 1
             loser = source
         elif target.is_down or now_ns - moving.since_mono_ns >= self._confirm_ns:

@@ -35,6 +35,7 @@ from pipeline.services.control.assigned import Assigned, Counters, Surroundings,
 from pipeline.services.control.kept import Kept
 from pipeline.services.control.ledger import Ledger
 from pipeline.services.control.links import Link, Measured, Report
+from pipeline.services.control.mirrors import Mirrors
 from pipeline.services.control.moves import Moves
 from pipeline.services.control.refusals import Refusals
 from pipeline.services.control.upkeep import Upkeep
@@ -90,13 +91,16 @@ class Pool:
             moves_per_s=max(1, round(settings.moves_per_s)),
             confirm_ns=round(settings.confirm_after_s * NS_PER_S),
         )
+        self.mirrors = Mirrors(
+            settings, self.policy, self.assigned, self.moves, outside, self.view
+        )
         self.refusals = Refusals(self.assigned, self.moves, outside, now_ns)
         self.upkeep = Upkeep(settings, self.policy, self.assigned, self.moves, self.view)
         self._outside = outside
         self._owner = owner
         self._turn = Turn()
         self._unkept = True  # whether what has no place may differ from what was kept
-        self._kept: tuple[frozenset[int], int | None] = frozenset(), None
+        self._kept: tuple[frozenset[int], int | None, Mapping[int, int]] = frozenset(), None, {}
         self._place_again_ns = 0
         self._leave_again_ns = 0
         self._outages = OutagePolicy(
@@ -170,6 +174,7 @@ class Pool:
             placement=self.placement,
             wants=self.ledger.desired,
             moving=self.moves.targets,
+            mirrors=self.assigned.mirrors,
             packet_rates=self.packet_rates,
             decoders=tuple(self.assigned.slots),
         )
@@ -183,7 +188,7 @@ class Pool:
         """Say what would become of these wants, if `without` were given up at the same time.
 
         Judged is what the keys can carry when all is well: an outage of today refuses nobody, and
-        what has no place for now waits for one.
+        what has no place for now waits for one. Nor do second halves, which give way.
         """
         self._follow_ledger()  # what was asked for since the last turn waits, too
         waiting = [
@@ -192,7 +197,7 @@ class Pool:
             if token not in without and (want := self.ledger.desired.get(token))
         ]
         asked = [want for token, want in wants.items() if token not in self.unplaced]
-        view = self.view(ideal=True)
+        view = replace(self.view(ideal=True), mirrors={})
         if without:
             view = replace(
                 view,
@@ -222,10 +227,13 @@ class Pool:
         self._follow_ledger()
         self._follow_refusals(now_ns)
         self.moves.finish(now_ns)
+        self.mirrors.promote()
         self._leave_links(now_ns)
         self._place(now_ns)
         self.upkeep.turn(now_ns)
         self.moves.begin_some(self.ledger.desired, now_ns)
+        adopting = bool(self._adopted_until_ns)
+        self.mirrors.turn(self.ledger.desired, now_ns, removes=not adopting)
         self._keep()
         self.assigned.write()
         self._keep()
@@ -233,14 +241,15 @@ class Pool:
     def _keep(self) -> None:
         """Keep what is in no table, or may be in none while tables are written; seldom any."""
         unwritten = self.assigned.adrift()
-        now = (frozenset(unwritten), self.upkeep.asked)
+        mirrors = self.mirrors.to_keep()
+        now = (frozenset(unwritten), self.upkeep.asked, mirrors)
         if not self._unkept and now == self._kept:
             return
         self._unkept, self._kept = False, now
         tokens = {*self.unplaced, *unwritten}
         desired = self.ledger.desired
         adrift = {token: desired[token] for token in tokens if token in desired}
-        self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift))
+        self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift, mirrors))
 
     def _observe(self, now_ns: int) -> None:
         present = self._outside.present
@@ -280,9 +289,12 @@ class Pool:
 
     def _look_again(self) -> None:
         self._place_again_ns = self._leave_again_ns = 0
+        self.mirrors.look_again()
 
     def _follow_ledger(self) -> None:
-        for token in self.ledger.take_changed():
+        changed = self.ledger.take_changed()
+        self.mirrors.follow(changed, self.ledger.desired)
+        for token in changed:
             want = self.ledger.desired.get(token)
             if want is None:
                 self.unplaced.pop(token, None)
@@ -382,8 +394,9 @@ class Pool:
 
     def _adopt(self, now_ns: int) -> None:
         """Take over what a control process before this one has left, and remove nothing of it."""
-        self.moves.adopt(self.assigned.adopt(now_ns), now_ns)
         kept = self._outside.read_kept(self._owner)
+        self.moves.adopt(self.assigned.adopt(now_ns, kept.mirrors), now_ns)
+        self.mirrors.adopt(kept.mirrors)
         if kept.connections is not None:
             self.upkeep.ask_for(kept.connections)
         strays = {token: Want(token, mode) for token, mode in self.assigned.strays.items()}
@@ -399,7 +412,7 @@ class Pool:
         }
         self.ledger.join(ADOPTED, durable=True)
         self.ledger.add(ADOPTED, wants)
-        self.ledger.take_changed()
+        self.mirrors.follow(self.ledger.take_changed(), self.ledger.desired)
         _log.info(
             f"adopted {len(self.links)} connections with {len(wants)} instruments; nothing is "
             "taken away until their clients had 60 s to come back"

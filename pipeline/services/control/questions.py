@@ -63,6 +63,7 @@ class Questions:
                 "mode": want.mode.name.lower(),
                 "priority": want.priority.name.lower(),
                 "connection": pool.placement.get(token),
+                "mirror": pool.assigned.mirrors.get(token),
                 "moving_to": pool.moves.targets.get(token),
                 "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
                 "clients": sorted(pool.ledger.holder_names(token)),

@@ -118,13 +118,13 @@ class Refusals:
     def _take_away(self, token: int, link: Link) -> bool:
         """Take an instrument from a connection; return whether it was its owner."""
         moving = self._moves.under_way.get(token)
+        if moving is None or link.number not in (moving.source, moving.target):
+            return self._assigned.take_away(token, link)
+        self._moves.drop(token)
+        if moving.source == link.number:  # its target has it, too
+            self._assigned.pass_on(token, link.number, moving.target)
         self._assigned.unassign(token, link)
-        if moving is not None:
-            self._moves.drop(token)
-            if moving.source == link.number:  # its target has it, too
-                self._assigned.placement[token] = moving.target
-            return False
-        return self._assigned.placement.pop(token, None) is not None
+        return False
 
     def _lower(self, link: Link, capacity: int) -> None:
         if capacity < link.capacity:

@@ -56,8 +56,19 @@ def refusal_of(requested: int, plan: Plan) -> Refused:
     return Refused("capacity", text, {**detail, "refused_count": len(reasons)})
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """Return where a plan puts how many, and which connections it opens."""
+def plan_document(plan: Plan, mirrors: Plan) -> dict[str, Any]:
+    """Return where a plan puts how many, and which connections it opens.
+
+    `mirrors`: the same of their second halves, where there is a wish for them.
+    """
+    found = _places_document(plan)
+    if not mirrors.requested:
+        return found
+    seconds = {**_places_document(mirrors), "refused": len(mirrors.refused)}
+    return {**found, "mirrors": seconds}
+
+
+def _places_document(plan: Plan) -> dict[str, Any]:
     counts = Counter(plan.assign.values())
     opened = {new.ref: new for new in plan.open}
     return {

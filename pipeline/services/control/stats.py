@@ -42,6 +42,8 @@ SETS: Final = {
     "confirmed_tokens": "confirmed",
     "unconfirmed": "wire, not confirmed",
     "orphaned": "desired, delivered by nobody",
+    "mirrored": "desired on two connections",
+    "mirrored_on_one": "of these, brought by one connection at most",
 }
 UNCONFIRMED_SHOWN: Final = 100
 _LIMITS: Final = ("instruments_per_connection", "connections_per_key")
@@ -84,6 +86,8 @@ class Stats:
                 "confirmed": sum(reading.confirmed for reading in readings),
                 "orphaned": sum(len(pool.orphans) for pool in pools),
                 "moving": sum(len(pool.moves.under_way) for pool in pools),
+                "mirrored": sum(len(pool.mirrors.wished) for pool in pools),
+                "mirrored_on_one": sum(pool.mirrors.single for pool in pools),
                 "connections_asked": sum(pool.upkeep.asked or 0 for pool in pools),
                 "clients": sum(
                     client.whole is None
@@ -162,7 +166,11 @@ class Stats:
             want = pool.ledger.desired.get(token)
             pinned = None if want is None or want.account is None else want.account
             waiting += self._key_of.get(pinned or first) == account
-        down = sum(len(link.rows) for link in links if link.is_down)
+        seconds = pool.assigned.mirrors
+        down = sum(
+            seconds.get(token) != link.number for link in links if link.is_down
+            for token in link.rows
+        )  # fmt: skip
         return waiting + down, waiting
 
     def _health(self, links: Sequence[Link]) -> dict[str, Any]:
@@ -254,10 +262,12 @@ class Stats:
 
 
 def _subscribed(pool: Pool, links: Iterable[Link]) -> int:
-    """Return how many instruments these carry; one that moves between them counts once."""
+    """Return how many instruments these carry; one that two of them carry counts once."""
     own = {link.number for link in links}
+    owners = pool.placement
     moving = pool.moves.under_way.values()
     both = sum(m.source in own and m.target in own for m in moving)
+    both += sum(n in own and owners[token] in own for token, n in pool.assigned.mirrors.items())
     return sum(len(link.rows) for link in links) - both
 
 

@@ -125,7 +125,7 @@ class World:
         return self.kept.get(owner, Kept())
 
     def keep(self, owner: str | None, kept: Kept) -> None:
-        self.kept[owner] = Kept(kept.connections, dict(kept.adrift))
+        self.kept[owner] = Kept(kept.connections, dict(kept.adrift), dict(kept.mirrors))
 
     def say(self, number: int, text: str) -> None:
         """Let the broker say something on a connection."""
@@ -172,9 +172,24 @@ class Rig:
         """Return how many instruments each table has."""
         return {number: len(rows) for number, rows in sorted(self.world.tables.items())}
 
+    def mirrored(self) -> dict[int, set[int]]:
+        """Return which tables have each of the instruments that several have."""
+        found: dict[int, set[int]] = {}
+        for number, rows in self.world.tables.items():
+            for token in rows:
+                found.setdefault(token, set()).add(number)
+        return {token: numbers for token, numbers in found.items() if len(numbers) > 1}
+
     def check(self) -> None:
-        """Fail unless the tables say what is desired, once each, and slots are unique."""
+        """Fail unless the tables say what is desired, once each, and slots are unique.
+
+        What is mirrored they say twice.
+        """
         pool = self.pool
+        owners, mirrors = pool.placement, pool.assigned.mirrors
+        for token, second in mirrors.items():
+            assert token in pool.links[second].rows and owners[token] != second
+            assert pool.links[second].decoder == pool.links[owners[token]].decoder
         carried: dict[int, int] = {}
         slots: dict[tuple[int, int], int] = {}
         for number, link in pool.links.items():
@@ -184,7 +199,10 @@ class Rig:
                 assert slots.setdefault((link.decoder, row.slot), token) == token
                 assert row.mode is pool.ledger.desired[token].mode
                 if moving := pool.moves.under_way.get(token):
-                    assert number in (moving.source, moving.target)
+                    own = (moving.source, moving.target, owners[token], mirrors.get(token))
+                    assert number in own
+                elif token in mirrors:
+                    assert number in (owners[token], mirrors[token])
                 else:
                     assert token not in carried, f"{token} on {carried[token]} and {number}"
                 carried[token] = number

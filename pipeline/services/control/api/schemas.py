@@ -112,13 +112,14 @@ _CALLS: Final = record(
 _REFUSED: Final = record(
     {"instrument": {"type": ["integer", "string"]}, **all_of(TEXT, "why", "text")}
 )
+_PLACES: Final = {"connections": map_of(INTEGER), "opened": list_of({"type": "object"})}
 _DEMAND: Final = record(
     {
         **all_of(INTEGER, "requested", "accepted", "already", "refused_count", "available"),
         "refused": list_of(_REFUSED),
         "tokens": map_of(_TOKENS),
     },
-    {"plan": record({"connections": map_of(INTEGER), "opened": list_of({"type": "object"})})},
+    {"plan": record(_PLACES, {"mirrors": record({**_PLACES, "refused": INTEGER})})},
 )
 _ACTED: Final = record(
     {
@@ -131,7 +132,7 @@ _SUBSCRIPTION: Final = record(
     {
         "instrument_token": INTEGER,
         **all_of(TEXT, "mode", "priority"),
-        **all_of(or_null(INTEGER), "connection", "moving_to"),
+        **all_of(or_null(INTEGER), "connection", "mirror", "moving_to"),
         "unplaced": or_null(TEXT),
         "clients": list_of(TEXT),
     }
