@@ -14,6 +14,7 @@ from tests.services.control.world import Rig, World, pool_config
 
 POOL = "instruments_per_connection = 40\nheadroom = 0.0\nredistribute_after_s = 0.3"
 ALL = f'{POOL}\nopen = "all"'
+MIRROR = "mirror = [1, 2, 3, 4, 5, 6]"
 DECODERS = "[decoder]\ncount = 3"
 WRITES_MAX = 40
 
@@ -110,6 +111,11 @@ def _a_closed_connection(rig: Rig) -> None:
     rig.turn(0.1)
 
 
+def _a_connection_drains(rig: Rig) -> None:
+    rig.pool.upkeep.drain(0)
+    rig.turn(3.0)
+
+
 def _moves(rig: Rig) -> None:
     tokens = list(rig.world.tables[0])
     rig.pool.moves.replace_waiting([Move(t, 0, 1) for t in tokens[:5]])
@@ -130,6 +136,13 @@ def _moves(rig: Rig) -> None:
         (ALL, "", _what_has_no_room),
         (ALL, "", _a_closed_connection),
         (ALL, DECODERS, _a_closed_connection),
+        (f"{ALL}\n{MIRROR}", "", _outage),
+        (f"{ALL}\n{MIRROR}", "", _moves),
+        (f"{ALL}\n{MIRROR}", "", _a_connection_drains),
+        (f"{ALL}\n{MIRROR}", "", _a_closed_connection),
+        (f"{POOL}\n{MIRROR}", "", _outage_with_new_connections),
+        (f"{POOL}\n{MIRROR}", "", _a_replacement_that_comes_later),
+        (f"{ALL}\n{MIRROR}", "", _what_has_no_room),
     ],
 )
 def test_whenever_it_dies_each_instrument_is_in_a_table(
@@ -161,6 +174,7 @@ def test_whenever_it_dies_each_instrument_is_in_a_table(
         carried = again.pool.placement.keys() | again.pool.unplaced.keys()
         assert carried == found and set(wanted) <= again.pool.placement.keys()
         again.check()
+        assert again.pool.mirrors.wished == (set(range(1, 7)) if MIRROR in pool else set())
         if not died:
             return
     raise AssertionError("it writes more than was tried")
