@@ -110,7 +110,8 @@ class PoolView:
     `wants` says how each placed instrument is wanted (absent: as a plain `Want`). `moving` maps
     instruments under way to their target: they count on both sides and are left alone. `mirrors`
     maps those that two connections carry by wish to the second one: they count there, too, but
-    give way to whatever has no other place. `packet_rates` are measured packets/s by instrument. `decoders` are those that there are.
+    give way to whatever has no other place. `packet_rates` are measured packets/s by instrument.
+    `decoders` are those that there are.
     """
 
     connections: tuple[ConnectionView, ...] = ()

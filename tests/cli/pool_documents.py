@@ -37,7 +37,7 @@ STATS: dict[str, Any] = {
     },
     "note": "Each connection can handle up to ...",
     "pool": {"desired": 1503, "assigned": 1500, "wire": 1500, "confirmed": 1498, "orphaned": 3,
-             "moving": 0, "clients": 2},
+             "moving": 0, "mirrored": 1200, "mirrored_on_one": 12, "clients": 2},
 }  # fmt: skip
 
 HEALTH: dict[str, Any] = {
@@ -57,7 +57,7 @@ SUBSCRIPTIONS: list[dict[str, Any]] = [
     {"instrument_token": 408065, "mode": "full", "priority": "warm", "connection": 0,
      "moving_to": None, "unplaced": None, "clients": ["cli", "a.1", "b.2", "c.3", "d.4"]},
     {"instrument_token": 256265, "mode": "ltp", "priority": "hot", "connection": 1,
-     "moving_to": 2, "unplaced": None, "clients": ["cli"]},
+     "mirror": 11, "moving_to": 2, "unplaced": None, "clients": ["cli"]},
     {"instrument_token": 4, "mode": "ltp", "priority": "cold", "connection": None,
      "moving_to": None, "unplaced": "capacity", "clients": ["cli"]},
     {"instrument_token": 5, "mode": "ltp", "priority": "cold", "connection": None,

@@ -133,7 +133,7 @@ def test_lists(
 ) -> None:
     assert run(instance, "sub", "list") == 0
     text = capsys.readouterr().out
-    assert "c1 to c2" in text and "nowhere: capacity" in text and "and 2 more" in text
+    assert "c1 and c11 to c2" in text and "nowhere: capacity" in text and "and 2 more" in text
     assert run(instance, "sub", "list", "demo", "--json") == 0
     assert json.loads(capsys.readouterr().out) == SUBSCRIPTIONS
     pool.documents["subscriptions"] = SUBSCRIPTIONS[:1] * 60
@@ -218,6 +218,7 @@ def test_a_plan_changes_nothing(
     text = capsys.readouterr().out
     assert "2 of 2 instruments would be subscribed" in text
     assert "2 on a new connection of account main" in text
+    assert "mirrored: 1 on connection 3\n1 have no room for a mirror" in text
     assert pool.ledger == {}
 
 

@@ -77,6 +77,22 @@ def test_windows_may_overlap_within_a_subscription(folder: Path) -> None:
     assert len(resolved.subscriptions[0].tokens) == 4
 
 
+def test_what_a_pool_mirrors_is_looked_up_too(folder: Path) -> None:
+    text = HEAD.format(room=100).replace(
+        '[[connection]]\naccount = "a"\ninstruments_max = 100\n', ""
+    )
+    mirror = '["NSE:INFY", 408065, 999, "NFO:NIFTY@fut"]'  # named twice is no mistake here
+    found = parse(f"{text}[pool]\nmirror = {mirror}", limits=LIMITS, folder=folder)
+    pool = resolve_config(found, today=DAY).pool
+    assert pool is not None and pool.mirror_tokens == (408065, 999, 8_980_226)
+    wrong = parse(f'{text}[pool]\nmirror = ["NSE:INFI"]', limits=LIMITS, folder=folder)
+    [problem] = problems(wrong)
+    assert problem.path == "pool.mirror" and "NSE:INFY" in problem.hint
+    (folder / "list.sqlite").unlink()
+    [problem] = problems(wrong)
+    assert problem.path == "pool.mirror" and "list" in problem.allowed
+
+
 def test_atm_takes_the_price_that_is_given(folder: Path) -> None:
     found = config(folder, 'instruments = ["NFO:NIFTY@weekly:atm:CE"]')
     tokens = [

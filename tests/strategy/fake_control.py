@@ -226,4 +226,5 @@ def _plan_of(request: AnyRequest, forms: list[Instrument]) -> dict[str, Any]:
     if not getattr(request, "dry_run", False):
         return {}
     opened = [{"account": "main", "seat": 0, "instruments": len(forms)}]
-    return {"plan": {"connections": {}, "opened": opened}}
+    mirrors = {"connections": {"3": 1}, "opened": [], "refused": 1}
+    return {"plan": {"connections": {}, "opened": opened, "mirrors": mirrors}}

@@ -2,8 +2,8 @@
 
 Bookkeeping only: who decides is `pool`, `moves` and `upkeep`. `placement` says who owns each
 instrument; while it moves, a second connection has a row of it, too, and one that `mirrors` names
-has it for as long as the instrument is mirrored. `write` brings what changed into the tables, `adopt`
-takes over what a control process before this one has left there.
+has it for as long as the instrument is mirrored. `write` brings what changed into the tables,
+`adopt` takes over what a control process before this one has left there.
 """
 
 from __future__ import annotations

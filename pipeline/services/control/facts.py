@@ -45,10 +45,17 @@ def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
     for link in pool.links.values():
         reading = watch.readings.get(link.number)
         if reading is not None and link.wanted:
-            yield from _connection(link, reading, watch)
+            yield from _connection(link, reading, watch, _waiting(pool, link))
         elif link.wanted and link.is_down:
-            text = f"it could not be made: see the log; {len(link.rows)} instruments wait for it"
+            text = f"it could not be made: see the log; {_waiting(pool, link)}"
             yield Fact("connection_missing", f"connection {link.number}", Severity.ERROR, text)
+
+
+def _waiting(pool: Pool, link: Link) -> str:
+    """Say how many instruments a connection keeps waiting; a mirrored one is brought by another."""
+    elsewhere = sum(pool.assigned.mirrors.get(token) == link.number for token in link.rows)
+    mirrored = f", {elsewhere} mirrored ones go on" if elsewhere else ""
+    return f"{len(link.rows) - elsewhere} instruments wait for it{mirrored}"
 
 
 def _places(pool: Pool, name: str) -> Iterator[Fact]:
@@ -77,7 +84,7 @@ def _decoders(pool: Pool, watch: Watch) -> Iterator[Fact]:
             yield Fact("decoder_hung", f"decoder {reading.number}", Severity.ERROR, text)
 
 
-def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:
+def _connection(link: Link, reading: Reading, watch: Watch, waiting: str) -> Iterator[Fact]:
     subject = f"connection {link.number}"
     if reading.hung and reading.alive:
         yield Fact("connection_hung", subject, Severity.ERROR, "its feed gives no sign of life")
@@ -87,7 +94,7 @@ def _connection(link: Link, reading: Reading, watch: Watch) -> Iterator[Fact]:
         yield Fact(kind, where, severity, text)
     elif link.is_down and link.rows:
         why = reading.reason.name.lower().replace("_", " ")
-        text = f"{reading.state.name} ({why}); {len(link.rows)} instruments wait for it"
+        text = f"{reading.state.name} ({why}); {waiting}"
         yield Fact("connection_down", subject, Severity.ERROR, text)
     if reading.unconfirmed:
         names = ", ".join(map(str, reading.unconfirmed[:_NAMED]))

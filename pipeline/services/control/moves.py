@@ -170,7 +170,7 @@ class Moves:
                 self._judge(token, target, first_ns, now_ns)
 
     def begin_now(self, moves: Sequence[Move], desired: Mapping[int, Want], now_ns: int) -> None:
-        """Begin as many of these as may begin now, before those that wait; the rest is forgotten."""
+        """Begin as many of these as may begin now, before those that wait; forget the rest."""
         for move in moves[: self._pacer.take(now_ns, len(moves))]:
             self.begin(move, desired[move.token], now_ns)
 

@@ -91,9 +91,7 @@ class Pool:
             moves_per_s=max(1, round(settings.moves_per_s)),
             confirm_ns=round(settings.confirm_after_s * NS_PER_S),
         )
-        self.mirrors = Mirrors(
-            settings, self.policy, self.assigned, self.moves, outside, self.view
-        )
+        self.mirrors = Mirrors(settings, self.policy, self.assigned, self.moves, outside, self.view)
         self.refusals = Refusals(self.assigned, self.moves, outside, now_ns)
         self.upkeep = Upkeep(settings, self.policy, self.assigned, self.moves, self.view)
         self._outside = outside

@@ -63,6 +63,40 @@ def test_each_owner_has_a_place_in_every_route() -> None:
     assert problem.path == "subscription[0].account" and "one of x" in problem.allowed
 
 
+def test_what_is_mirrored_is_named_in_any_form_or_by_its_class() -> None:
+    forms = '["NSE:NIFTY 50", 408065, "NFO:NIFTY@fut:all", "256265"]'
+    config = read(f'{POOL}mirror = {forms}\nmirror_priority = "critical"\n')
+    pool = config.pool
+    assert pool is not None and pool.mirror_priority == "critical"
+    assert pool.mirror == ("NSE:NIFTY 50", 408065, "NFO:NIFTY@fut:all", 256265)
+    assert pool.mirror_names == ("NSE:NIFTY 50", "NFO:NIFTY@fut:all") and config.has_names
+    plain = read(f"{POOL}mirror = [408065, 256265]\n")
+    assert plain.pool is not None and plain.pool.mirror_tokens == (408065, 256265)
+    assert not plain.has_names
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "told"),
+    [
+        ('mirror = "NSE:INFY"', "pool.mirror", "a list of"),
+        ("mirror = [-1]", "pool.mirror", "a list of"),
+        ('mirror_priority = "urgent"', "pool.mirror_priority", '"critical"'),
+    ],
+)
+def test_a_wrong_mirror_is_refused(text: str, path: str, told: str) -> None:
+    problem = only(POOL + text)
+    assert problem.path == path and told in problem.allowed
+
+
+def test_two_halves_need_two_connections_of_a_decoder() -> None:
+    mirror = "mirror = [1]\n"
+    problem = only(f"{BASE}[pool]\nconnections_per_key = 1\n{mirror}")
+    assert problem.path == "pool.mirror" and "two connections for each decoder" in problem.allowed
+    problem = only(f"[decoder]\ncount = 4\n{POOL}connections_per_key = 3\n{mirror}")
+    assert "6 with 4 decoders" in problem.found and "[decoder] count" in problem.hint
+    read(f"[decoder]\ncount = 3\n{POOL}connections_per_key = 3\n{mirror}")
+
+
 @pytest.mark.parametrize("line", ['account = "a"', 'group = "g"', 'priority = "hot"'])
 def test_without_a_pool_a_connection_is_named(line: str) -> None:
     problem = only(f"{BASE}{CONNECTION}{WANTED}{line}\n")

@@ -209,6 +209,7 @@ def test_lists_of_clients_and_subscriptions() -> None:
     assert desk.ask(Ask(about="subscriptions")) == [
         {
             "instrument_token": 1, "owner": "default", "mode": "full", "priority": "warm",
-            "connection": 0, "moving_to": None, "unplaced": None, "clients": ["t"],
+            "connection": 0, "mirror": None, "moving_to": None, "unplaced": None,
+            "clients": ["t"],
         }
     ]  # fmt: skip

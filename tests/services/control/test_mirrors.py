@@ -9,6 +9,7 @@ import pytest
 from pipeline.core.enums import Mode, State
 from pipeline.planning.pool import Priority, Want, Why
 from pipeline.services.control.pool import ADOPTION_NS
+from pipeline.services.control.results import plan_document
 from tests.services.control.world import Rig, pool_config
 
 ROOMY = "instruments_per_connection = 40\nheadroom = 0.0\nredistribute_after_s = 0.3"
@@ -56,6 +57,20 @@ def test_so_is_a_class_and_a_mode_holds_for_both() -> None:
     assert rig.mirrored().keys() == {6, 7}
     assert {rows[6].mode for rows in rig.world.tables.values() if 6 in rows} == {Mode.FULL}
     rig.check()
+
+
+def test_a_dry_run_says_where_both_would_go() -> None:
+    rig = rig_of(f"{ROOMY}\nconnections_per_key = 2")
+    wants = {token: Want(token) for token in range(1, 51)}
+    plan = rig.pool.plan(wants, all_or_nothing=True)
+    found = plan_document(plan, rig.pool.mirrors.foresee(wants, plan, rig.pool.view(ideal=True)))
+    assert [new["instruments"] for new in found["opened"]] == [40, 10]
+    (opened,) = found["mirrors"]["opened"]
+    assert (opened["seat"], opened["instruments"]) == (1, 4) and not found["mirrors"]["refused"]
+    wants = {token: Want(token) for token in range(11, 51)}
+    plan = rig.pool.plan(wants, all_or_nothing=True)
+    found = plan_document(plan, rig.pool.mirrors.foresee(wants, plan, rig.pool.view(ideal=True)))
+    assert "mirrors" not in found and rig.counts() == {}
 
 
 def test_the_second_is_of_another_key_if_there_is_one() -> None:
@@ -148,7 +163,9 @@ def test_a_lower_limit_takes_second_halves_first() -> None:
 
 
 def test_an_outage_of_others_takes_their_room() -> None:
-    pool = 'instruments_per_connection = 10\nopen = "all"\nheadroom = 0.0\nredistribute_after_s = 1.0'
+    pool = (
+        'instruments_per_connection = 10\nopen = "all"\nheadroom = 0.0\nredistribute_after_s = 1.0'
+    )
     rig = rig_of(pool, mirror="mirror = [1, 2, 3, 4, 5, 6, 7, 8]")
     rig.want("a", range(1, 21))
     rig.turn(1.0)
@@ -214,7 +231,9 @@ def test_a_pool_that_shrinks_keeps_two_connections_for_it() -> None:
 
 
 def test_a_rebalance_never_joins_the_halves() -> None:
-    rig = rig_of(f'{ROOMY}\nopen = "all"\nrebalance_after_s = 0.5', mirror="mirror_priority = 'hot'")
+    rig = rig_of(
+        f'{ROOMY}\nopen = "all"\nrebalance_after_s = 0.5', mirror="mirror_priority = 'hot'"
+    )
     rig.pool.ledger.join("a")
     rig.pool.ledger.add("a", {t: Want(t, Mode.QUOTE, Priority(t % 4)) for t in range(30)})
     rig.turn(2.0)

@@ -92,6 +92,23 @@ def test_what_waits_is_target_and_orphaned_and_not_subscribed(told: Told) -> Non
     assert Why.CAPACITY.text in found["orphans", "pool", "default"].text
 
 
+def test_a_mirrored_one_is_subscribed_once_and_told_while_it_has_one_half(told: Told) -> None:
+    told.want(5)
+    assert told.desk.stats()["pool"]["mirrored"] == 0
+    told.pool.mirrors.wished.update((1, 2))
+    told.pool.mirrors.look_again()
+    told.pool.turn(monotonic_ns())
+    assert told.pool.assigned.mirrors.keys() == {1, 2}
+    account = told.desk.stats("a")
+    assert (account["total_target_tokens"], account["total_subscribed_tokens"]) == (5, 5)
+    assert [row["subscribed_tokens"] for row in account["connections"]] == [5, 2]
+    found = told.desk.stats()["pool"]
+    assert (found["mirrored"], found["mirrored_on_one"]) == (2, 2)  # nothing is live here
+    told.pool.mirrors.refused = {1: Why.CAPACITY}
+    fact = facts({"default": told.pool}, told.documents.watch)["mirror_single", "pool", "default"]
+    assert fact.text.startswith("1 instruments") and Why.CAPACITY.text in fact.text
+
+
 def test_a_connection_that_cannot_be_made_is_told(told: Told) -> None:
     told.want(30)
     now_ns = monotonic_ns()
