@@ -6,6 +6,7 @@ one of them has a new version.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,9 @@ from ext.streams import copy_latest
 from pipeline.core import layout
 from pipeline.core.enums import Mode, SegmentKind
 from pipeline.core.errors import CapacityError
-from pipeline.shm.instance import ManifestEntry
+from pipeline.shm.instance import InstanceView, ManifestEntry
 from pipeline.shm.names import InstancePaths
+from pipeline.shm.owners import Holders
 from pipeline.shm.segment import Segment
 from pipeline.shm.tables import AssignmentTable
 
@@ -121,6 +123,31 @@ class LatestTables:
         self._refresh()
         tokens, modes = self._places.tokens.tolist(), self._places.modes.tolist()
         return {token: Mode(mode) for token, mode in zip(tokens, modes, strict=True)}
+
+
+class OwnersLatest:
+    """The latest tables of an instance, for each owner those of his connections alone.
+
+    Two owners may have the same instrument: in one table for all there is room for one of the two.
+    """
+
+    def __init__(self, paths: InstancePaths) -> None:
+        self._paths = paths
+        self._view = InstanceView(paths)
+        self._holders = Holders(paths)
+        self._tables: dict[str, LatestTables] = {}
+        self._manifests: dict[str, tuple[ManifestEntry, ...]] = {}
+
+    def read(self, owner: str, tokens: Sequence[int]) -> np.ndarray[Any, Any]:
+        """Return the newest tick of each token that an owner's connections brought; else zeros."""
+        tables = self._tables.get(owner)
+        if tables is None:
+            tables = self._tables[owner] = LatestTables(self._paths)
+        manifest = self._holders.own(self._view.read().manifest, owner)
+        if self._manifests.get(owner) != manifest:
+            tables.follow(manifest)
+            self._manifests[owner] = manifest
+        return tables.read(list(tokens), frozenset(tokens))
 
 
 def _as_tokens(tokens: ArrayLike) -> np.ndarray[Any, np.dtype[np.uint32]]:

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from ext.encode import MarketEncoder
 from pipeline.core.clock import NS_PER_MS, NS_PER_S, monotonic_ns
 from pipeline.core.config import Config
 from pipeline.core.enums import Reason, Role, SegmentKind, State
-from pipeline.core.errors import CapacityError, InstanceEnded
+from pipeline.core.errors import InstanceEnded
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import plan_topology
 from pipeline.services.gateway.client import Client
@@ -41,6 +42,7 @@ from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.segment import Segment
 from pipeline.strategy.items import OrderUpdate, Overrun, Ticks
+from pipeline.strategy.latest import OwnersLatest
 from pipeline.strategy.market import attach
 
 #: Most ticks between two turns of the loop.
@@ -94,6 +96,7 @@ class Gateway:
             paths.name, name="gateway", shm_directory=paths.root, wait_s=_ATTACH_WITHIN_S,
             buffer_ticks=BATCH_TICKS, instruments_file=config.instruments_file,
         )  # fmt: skip
+        self._latest = OwnersLatest(paths)
         self._loop: asyncio.AbstractEventLoop | None = None
         dirty: list[Outbox] = []
         self.fanout = Fanout(
@@ -128,8 +131,9 @@ class Gateway:
             self.demand_refused += count
 
         def tell(owner: str, without: dict[int, str]) -> None:
-            if self._loop is not None and not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(self.desk.follow, owner, without)
+            if self._loop is not None:
+                with suppress(RuntimeError):  # it was closed a moment ago: all clients are gone
+                    self._loop.call_soon_threadsafe(self.desk.follow, owner, without)
 
         return Demand(
             paths, linger_ns=int(self._config.linger_s * NS_PER_S), mode_of=self.index.mode,
@@ -261,15 +265,15 @@ class Gateway:
 
     def _snapshot(self, client: Client, accepted: Sequence[tuple[Listed, int]]) -> None:
         """Send the last known tick of each, if there is one, as its owner's connections had it."""
-        owner = client.session.principal.owner if client.session.principal else None
-        for listed, mode in accepted:
-            try:
-                ticks = self.market.latest([self._names.token(listed)])
-            except CapacityError:
-                continue
-            if ticks[0]["sequence"] and self.market.owner_of(int(ticks[0]["connection"])) == owner:
+        principal = client.session.principal
+        if principal is None or principal.owner is None:
+            return
+        tokens = [self._names.token(listed) for listed, _ in accepted]
+        ticks = self._latest.read(principal.owner, tokens)
+        for place, (listed, mode) in enumerate(accepted):
+            if ticks[place]["sequence"]:
                 self.sums.offered += 1
-                encoded = self._encoder.frame(ticks, 0, mode, listed.key)
+                encoded = self._encoder.frame(ticks, place, mode, listed.key)
                 client.outbox.take(slot_of(listed.key, mode), encoded)
         self.fanout.flush()
 

@@ -7,9 +7,13 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-from pipeline.core.enums import State
+import numpy as np
+import pytest
+
+from pipeline.core.enums import Mode, State
 from pipeline.core.instrument import Instrument
 from pipeline.services.gateway.steps import PART
+from pipeline.shm.tables import assignment_rows
 from tests.services.gateway.ground import OWNERS, Ground, play, subscribed, symbols, tokens
 
 
@@ -74,6 +78,31 @@ def test_the_last_tick_comes_after_the_answer_if_that_is_wanted(
         stranger.send(action="ping")
         await stranger.answer("pong")
         assert stranger.ticks == []
+
+    play(tmp_path, story, "snapshot = true")
+
+
+@pytest.mark.parametrize("newer", [0, 1])
+def test_each_owner_of_an_instrument_gets_his_own_last_tick(
+    tmp_path: Path, shares: list[Instrument], newer: int
+) -> None:
+    """Whoever's connection was given it last."""
+
+    async def story(ground: Ground) -> None:
+        token, slots = ground.instance.tokens[0], len(ground.instance.tokens)
+        for number, connection in enumerate(ground.instance.connections):
+            rows = assignment_rows(np.array([token]), np.array([Mode.QUOTE]), number * slots)
+            rows["owner_epoch"] = 2 if number == newer else 1
+            connection.assignment.write(rows)
+            ticks = connection.lane.make_ticks(1, [token])
+            ticks["last_price"] = 7 + (0.25, 0.75)[number]
+            ground.instance.write_latest(number * slots, ticks[0])
+        share = [share for share in shares if share.instrument_token == token]
+        for owner, price in zip(OWNERS, (7.25, 7.75), strict=True):
+            client = await ground.client(owner)
+            await subscribed(client, share, 1)
+            await client.until(lambda c=client: c.ticks, "the last known tick")  # type: ignore[misc]
+            assert [tick["data"]["ltp"] for tick in client.ticks] == [price]
 
     play(tmp_path, story, "snapshot = true")
 
@@ -218,5 +247,24 @@ def test_who_leaves_with_much_is_counted_out_when_it_is_given_up(
         client.transport.disconnect()
         await ground.until(lambda: not (page["clients"] or page["subscriptions"]), "the end")
         assert page["connects"] == page["disconnects"]
+
+    play(tmp_path, story)
+
+
+def test_what_the_pool_says_after_the_end_is_nobodys_and_ends_no_thread(
+    tmp_path: Path, shares: list[Instrument]
+) -> None:
+    async def story(ground: Ground) -> None:
+        closed = asyncio.new_event_loop()
+        closed.close()
+        # It closes between a look at it and the call.
+        ending = SimpleNamespace(
+            is_closed=lambda: False, call_soon_threadsafe=closed.call_soon_threadsafe
+        )
+        demand, loop = ground.gateway.demand, ground.gateway._loop
+        assert demand is not None
+        ground.gateway._loop = ending  # type: ignore[assignment]
+        demand._tell("alice", {408065: "full"})
+        ground.gateway._loop = loop
 
     play(tmp_path, story)

@@ -16,10 +16,8 @@ import numpy as np
 from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.control import Answer, AnyRequest, Subscribe, Unsubscribe
 from pipeline.core.enums import Mode
-from pipeline.shm.instance import InstanceView
 from pipeline.shm.names import InstancePaths
-from pipeline.shm.owners import Holders
-from pipeline.strategy.latest import LatestTables
+from pipeline.strategy.latest import OwnersLatest
 
 #: A first tick is waited for so long; what was asked for stays wanted so long.
 WAIT_S: Final = 2.0
@@ -48,28 +46,17 @@ class Prices:
     def __init__(
         self, paths: InstancePaths, ask: Ask, *, wait_s: float = WAIT_S, linger_s: float = LINGER_S
     ) -> None:
-        self._view = InstanceView(paths)
-        self._paths = paths
+        self._latest = OwnersLatest(paths)
         self._ask = ask
         self._wait_s = wait_s
         self._linger_s = linger_s
-        self._holders = Holders(paths)
-        self._tables: dict[str, LatestTables] = {}
-        self._manifests: dict[str, object] = {}
         self._wanted: dict[str, dict[int, int]] = {}  # owner -> token -> until when
         self._timed: set[str] = set()  # owners whose demand will be looked at again
         self._waiting = 0
 
     def newest(self, owner: str, tokens: Sequence[int]) -> Ticks:
         """Return the newest tick of each token that an owner's connections brought, now."""
-        tables = self._tables.get(owner)
-        if tables is None:
-            tables = self._tables[owner] = LatestTables(self._paths)
-        manifest = self._holders.own(self._view.read().manifest, owner)
-        if self._manifests.get(owner) != manifest:
-            tables.follow(manifest)
-            self._manifests[owner] = manifest
-        return tables.read(list(tokens), frozenset(tokens))
+        return self._latest.read(owner, tokens)
 
     async def read(self, owner: str, tokens: Sequence[int]) -> Found:
         """Return full ticks, waiting for those that were not streamed; lower ones if none come."""
