@@ -115,7 +115,8 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, help=entry.summary)
         else:
-            app.command(name, help=entry.summary)(command)
+            # Its own help is longer, and only there when it was imported.
+            app.command(name, help=None if name == named else entry.summary)(command)
     return app
 
 

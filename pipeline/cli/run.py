@@ -12,6 +12,7 @@ from pipeline.supervisor.launch import ONE_THREAD
 
 
 def command(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="as --config FILE")] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="what to run, as TOML")
     ] = None,
@@ -34,13 +35,16 @@ def command(
 ) -> None:
     """Run the pipeline of a config file. Ctrl-C or SIGTERM ends it in good order.
 
-    What happens is told on stderr. Attach with pipeline.attach(NAME), watch with `top NAME`.
+    What happens is told on stderr. Attach with pipeline.attach(NAME),
+    watch with `top NAME`.
     """
+    if file is not None and config is not None:
+        raise typer.BadParameter(f"found two config files, {file} and {config}; one is run")
     os.environ.update(ONE_THREAD)
     from pipeline.cli.starting import run_instance
 
     code = run_instance(
-        config,
+        config if file is None else file,
         preset=preset,
         run_s=seconds,
         exit_on_auth=exit_on_auth,

@@ -23,6 +23,15 @@ def test_a_version_beside_a_command_is_not_an_option_of_the_command() -> None:
     assert main.run(["clean", "--version"]) == 2
 
 
+def test_a_command_s_own_help_says_more_than_the_overview(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.run(["run", "--help"]) == 0
+    assert "Ctrl-C or SIGTERM ends it in good order." in " ".join(capsys.readouterr().out.split())
+    assert main.run(["--help"]) == 0
+    assert "Ctrl-C" not in capsys.readouterr().out
+
+
 def help_texts(command: object, path: str) -> Iterator[tuple[str, str]]:
     """Yield where a text stands, and the text, of a command and all below it."""
     yield path, getattr(command, "help", None) or ""

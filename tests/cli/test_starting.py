@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,19 @@ def _without_websockets(code: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60,
         check=False,
     )  # fmt: skip
+
+
+def test_a_file_may_stand_without_the_option_but_not_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`config check` takes it so, and what was checked is run next."""
+    empty = tmp_path / "my.toml"
+    empty.write_text("")
+    assert main.run(["run", str(empty)]) == main.run(["run", "--config", str(empty)]) == 78
+    told = capsys.readouterr().err
+    assert told.count("expected at least one [[account]]") == 2
+    assert main.run(["run", str(empty), "--config", CONFIG]) == 2
+    assert "found two config files" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_missing_exchange_is_one_sentence_that_names_the_extra() -> None:

@@ -42,9 +42,10 @@ def command(
 ) -> None:
     """Show the whole pipeline at work against the simulated exchange, and check it.
 
-    With NAME a short program of examples/pool beside a pool; then only --seconds matters. Without:
-    half-way the exchange resets one connection and goes mute on another. Exit code 0 only if every
-    tick is accounted for and nothing is left behind.
+    Half-way the exchange resets one connection and goes mute on another.
+    Exit code 0 only if every tick is accounted for and nothing is left behind.
+    With NAME a short program of examples/pool beside a pool: then only
+    --seconds matters.
     """
     if list_demos:
         _list()

@@ -21,6 +21,7 @@ from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
 HEAL_S: Final = 7.5
 SECONDS_MIN: Final = 10
 SECONDS_MAX: Final = 86_400
+RATE_MAX: Final = 100_000_000  # as `[simulator] rate`
 CONNECTIONS_MAX: Final = 9  # three API keys of the simulator with three connections each
 INSTRUMENTS_PER_CONNECTION_MAX: Final = 3000
 INTERVAL_S: Final = 0.1
@@ -58,7 +59,8 @@ class DemoOptions:
         checks = [
             ("--seconds", self.seconds, SECONDS_MIN <= self.seconds <= SECONDS_MAX,
              f"{SECONDS_MIN} to {SECONDS_MAX}: a connection that goes mute takes 7 s to heal"),
-            ("--rate", self.rate, self.rate is None or self.rate > 0, 'above 0 ticks/s, or "max"'),
+            ("--rate", self.rate, self.rate is None or 0 < self.rate <= RATE_MAX,
+             f'above 0 ticks/s, {RATE_MAX:,} at most, or "max"'),
             ("--connections", self.connections, 1 <= self.connections <= CONNECTIONS_MAX,
              f"1 to {CONNECTIONS_MAX}"),
             ("--instruments", self.instruments, self.connections <= self.instruments <= most,

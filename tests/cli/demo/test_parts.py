@@ -20,7 +20,7 @@ from rich.console import Console
 from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo.examples import summaries
 from pipeline.cli.demo.live import LiveView, duration
-from pipeline.cli.demo.options import DemoOptions, check, parse_rate, parser
+from pipeline.cli.demo.options import RATE_MAX, DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.page import has_page, page_address, write_list
 from pipeline.cli.demo.probe import Probe
 from pipeline.cli.demo.readings import Reading, reader_dict
@@ -53,6 +53,14 @@ def test_every_wrong_option_is_told_at_once() -> None:
         options.checked()
     paths = {problem.path for problem in error.value.problems}
     assert paths == {"--seconds", "--rate", "--connections", "--instruments", "--seed"}
+
+
+def test_the_exchange_takes_every_rate_that_is_let_through() -> None:
+    options = DemoOptions(rate=float(RATE_MAX)).checked()
+    text = config_text(options, name="demo-1", truth=Path("truth.bin"))
+    parse(text, limits=broker_limits())
+    with pytest.raises(ConfigError, match="--rate: found .*; expected above 0 .* 100,000,000"):
+        DemoOptions(rate=RATE_MAX * 2.0).checked()
 
 
 def test_the_faults_come_half_way_or_as_late_as_they_heal() -> None:
