@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.sim.control import ControlClient
-from pipeline.sim.role import CONTROL_NAME
 from tests.clients.node import installed, node, websocket_switch
 from tests.clients.session import Session
 from tests.clients.witness import Witness, as_json, assert_silent, assert_slice, witness
 from tests.conftest import wait_until
 from tests.system.gateway_rig import GatewayRun, gateway_config
+from tests.system.judge import control_of
 from tests.system.rig import Run
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -136,7 +135,7 @@ def test_a_bad_key_gets_nothing(gateway: GatewayRun, line: list[str]) -> None:
 def test_order_updates_reach_their_owner(gateway: GatewayRun, line: list[str]) -> None:
     with (
         charts(line, gateway, gateway.key()) as session,
-        ControlClient(gateway.run.paths.directory / CONTROL_NAME) as exchange,
+        control_of(gateway.run) as exchange,
     ):
         session.say("connect")
         session.say("subscribe", "LTP", "INFY", "NSE")

@@ -12,8 +12,6 @@ import pytest
 from pipeline.instruments.openalgo import openalgo_key
 from pipeline.instruments.store import today_in_india
 from pipeline.instruments.synthetic import synthetic_instruments
-from pipeline.sim.control import ControlClient
-from pipeline.sim.role import CONTROL_NAME
 from tests.clients.sdk import sdk_python
 from tests.clients.sdk import session as sdk_session
 from tests.clients.session import Session
@@ -21,6 +19,7 @@ from tests.clients.witness import Witness, assert_silent, assert_slice, witness
 from tests.conftest import wait_until
 from tests.system.gateway_rig import GatewayRun, gateway_config
 from tests.system.http_client import API, HttpClient
+from tests.system.judge import control_of
 from tests.system.rig import Run
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -151,7 +150,7 @@ def test_order_updates_reach_their_owner(gateway: GatewayRun, generation: int) -
         return  # the SDK had none yet
     with (
         sdk_session(generation, gateway.url, gateway.key()) as session,
-        ControlClient(gateway.run.paths.directory / CONTROL_NAME) as exchange,
+        control_of(gateway.run) as exchange,
     ):
         assert session.call("connect") is True
         assert session.call("subscribe_ltp", [INFY]) is True

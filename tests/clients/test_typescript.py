@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pipeline.sim.control import ControlClient
-from pipeline.sim.role import CONTROL_NAME
 from tests.clients.node import installed, node, run, websocket_switch
 from tests.clients.session import Session
 from tests.clients.witness import Witness, as_json, assert_silent, assert_slice, witness
 from tests.conftest import ROOT, wait_until
 from tests.system.gateway_rig import GatewayRun, gateway_config
+from tests.system.judge import control_of
 from tests.system.rig import Run
 
 CLIENT = ROOT / "clients" / "typescript"
@@ -97,7 +97,7 @@ def test_it_gets_every_tick_and_tells_of_a_gateway_that_was_away(
     with (
         client_session(folder, gateway.url, gateway.key()) as session,
         witness(instance) as truth,
-        ControlClient(instance.paths.directory / CONTROL_NAME) as exchange,
+        control_of(instance) as exchange,
     ):
         session.say("connect")
         for mode in MODES:

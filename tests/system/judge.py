@@ -126,7 +126,7 @@ class Witness:
 
 def control_of(run: Run) -> ControlClient:
     """Return a connection to the exchange's control channel; the caller closes it."""
-    return ControlClient(run.paths.directory / CONTROL_NAME)
+    return ControlClient(run.paths.directory / CONTROL_NAME, timeout_s=DEADLINE_S)
 
 
 def run_dry(run: Run, *witnesses: Witness) -> None:

@@ -13,9 +13,8 @@ from pipeline.instruments import write_store
 from pipeline.instruments.synthetic import synthetic_instruments
 from pipeline.services.bridge.topics import market_topics
 from pipeline.services.status import snapshot
-from pipeline.sim.control import ControlClient
-from pipeline.sim.role import CONTROL_NAME
 from tests.services.bridge.proxy import Proxy
+from tests.system.judge import control_of
 from tests.system.rig import Run, wait_for
 
 COUNT = 12
@@ -35,7 +34,7 @@ def test_the_proxy_hears_every_tick_byte_for_byte_and_every_order(
         )  # fmt: skip
         run.start_and_wait()
         market = pipeline.attach("system", shm_directory=run.paths.root, from_="oldest")
-        with market, ControlClient(run.paths.directory / CONTROL_NAME) as exchange:
+        with market, control_of(run) as exchange:
             wait_for(proxy.take, "the bridge to be connected")
             exchange.command("order")
             wait_for(lambda: proxy.take() >= MESSAGES, "messages")

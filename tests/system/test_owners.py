@@ -27,7 +27,7 @@ from pipeline.strategy.control_client import ControlClient
 from pipeline.strategy.items import OrderUpdate
 from tests.system.gateway_rig import GatewayRun, connect, gateway_config, play
 from tests.system.judge import Witness, judge, judge_moves, run_dry, truth_of
-from tests.system.rig import Run, wait_for
+from tests.system.rig import DEADLINE_S, Run, wait_for
 from tests.system.test_pool import end, rows_of
 from tests.system.test_pool_failover import FEED, QUICK, ask_exchange, whole_tokens
 
@@ -77,7 +77,9 @@ class Client:
     """A client of one owner, as long as a `with` block."""
 
     def __init__(self, run: Run, owner: str | None, name: str = "t") -> None:
-        self.client = ControlClient(run.paths.control_socket, client=name, owner=owner)
+        self.client = ControlClient(
+            run.paths.control_socket, client=name, owner=owner, timeout_s=DEADLINE_S
+        )
         self.hello = self.client.hello()
 
     def __enter__(self) -> Client:

@@ -47,6 +47,7 @@ class Client:
 
     def __init__(self, market: Market) -> None:
         self.market = market
+        market.demand().timeout_s = DEADLINE_S  # where everything takes longer
         self.wants: dict[int, str] = {}
 
     def subscribe(self, tokens: Sequence[int], mode: str) -> None:

@@ -107,7 +107,7 @@ def test_an_outage_moves_all_and_its_end_brings_them_back(make_run: Make) -> Non
     with PoolClient(run, "t") as client:
         client.subscribe(tokens)
         complete(run, 300)
-        assert counts_of(run) == {0: 100, 1: 100, 2: 100}
+        wait_for(lambda: counts_of(run) == {0: 100, 1: 100, 2: 100}, "an even spread")
         lost = {int(row["instrument_token"]) for row in rows_of(run)[1]}
         ask_exchange(run, "refuse", status=503, seconds=3600)
         began_ts_ns = time.time_ns()
@@ -204,18 +204,21 @@ def test_a_rejected_key_gives_way_until_it_has_another_token(
     with PoolClient(run, "t") as client:
         client.subscribe(whole_tokens(0, 80))
         complete(run, 80)
-        assert by_key(run) == {"demo": 40, "demo2": 40}
+        # On a busy machine one may take so long to connect that it is taken for gone at first.
+        wait_for(lambda: by_key(run) == {"demo": 40, "demo2": 40}, "an even spread")
+        revoked = sum(client["key"] == "demo" for client in sockets(run))
         ask_exchange(run, "revoke_token", key="demo")
         ask_exchange(run, "reset", key="demo")
         wait_for(lambda: by_key(run) == {"demo2": 80}, "the other key to have them")
-        assert ask_exchange(run, "stat")["handshakes_refused"] == 1  # and no further attempt
+        # Each tries once at most, and not again.
+        assert 1 <= ask_exchange(run, "stat")["handshakes_refused"] <= revoked
         ask_exchange(run, "rotate_token", key="demo", token="another")
         write_token(tmp_path, "another")
         wait_for(lambda: by_key(run) == {"demo": 40, "demo2": 40}, "the balance to return")
         complete(run, 80)
         end(run, witness)
     verdict, handovers = judge_moves(run, witness)
-    assert verdict.gaps == 1, verdict
+    assert 1 <= verdict.gaps <= revoked, verdict
     print(handovers)
     run.assert_nothing_left()
 

@@ -248,7 +248,7 @@ def test_r13_connections_that_nobody_needs_are_closed(make_run: Make) -> None:
 )
 def test_r17_heartbeats_alone_are_healthy(make_run: Make, seconds: float) -> None:
     more = "[feed]\nquiet_after_s = 1.0\n"
-    pool = f"{POOL}\nredistribute_after_s = 0.5"
+    pool = f"{POOL}\nredistribute_after_s = 2.0"
     run = make_run(pool=pool, more=more, simulator="rate = 0.0\ninterval_s = 0.1")
     run.start_and_wait()
     with PoolClient(run, "t") as client:
