@@ -13,6 +13,7 @@ from tests.architecture.tree import (
     every,
     imports,
     module_name,
+    parsed,
     unit,
 )  # fmt: skip
 
@@ -74,7 +75,7 @@ def test_compiled_floor_has_no_include_def_or_star(path: Path) -> None:
 
 @every(PYTHON)
 def test_imports_are_absolute(path: Path) -> None:
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(parsed(path))
     assert not [n.lineno for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
 
 
@@ -98,7 +99,7 @@ def test_only_the_supervisor_starts_processes(path: Path) -> None:
         return
     for found in imports(path):
         assert found.target not in STARTS_PROCESSES, f"line {found.line}: {found.target}"
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             called = node.value.id == "os" and node.attr in STARTING_CALLS
             assert not called, f"line {node.lineno}: os.{node.attr}"

@@ -95,9 +95,20 @@ def unit(module: str) -> str | None:
     return max(fits, key=len, default=None)
 
 
-def imports(path: Path) -> Iterator[Import]:
-    """Yield every import of a Python file."""
-    tree = ast.parse(path.read_text(), str(path))
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return the tree of a Python file."""
+    return ast.parse(path.read_text(), str(path))
+
+
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    """Return every import of a Python file."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
+    tree = parsed(path)
     module = module_name(path)
     top = set(tree.body)
     for node in ast.walk(tree):

@@ -149,11 +149,13 @@ def test_exhausted_retries_are_told_alike() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and never listens
         url = f"ws://127.0.0.1:{nobody.getsockname()[1]}"
-        found = []
-        for module in MODULES:
-            with recorded(module, url, "exhausted", reconnect_max_tries=2) as process:
-                output, _ = process.communicate(timeout=DEADLINE_S)
-            found.append([json.loads(line) for line in output.splitlines()])
+        with ExitStack() as stack:  # side by side: both mostly wait
+            processes = [
+                stack.enter_context(recorded(module, url, "exhausted", reconnect_max_tries=2))
+                for module in MODULES
+            ]
+            outputs = [process.communicate(timeout=DEADLINE_S)[0] for process in processes]
+    found = [[json.loads(line) for line in output.splitlines()] for output in outputs]
     assert found[1] == found[0]
     assert found[1] == [["reconnect", 1], ["reconnect", 2], ["noreconnect"], ["returned", None]]
 

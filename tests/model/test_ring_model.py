@@ -71,7 +71,12 @@ def test_without_a_rule_there_is_a_counterexample(name: str, rules: Rules) -> No
         pytest.param("frames", Rules(oldest_enough=False), id="one-entry-too-late"),
         pytest.param("frames-that-move", Rules(bytes_given_up=False), id="bytes-not-given-up"),
         pytest.param("frames-given-up-ahead", Rules(oldest_inherited=False), id="oldest-forgotten"),
-        pytest.param("frames-that-move", Rules(place_inherited=False), id="successor-starts-at-0"),
+        pytest.param(
+            "frames-that-move",
+            Rules(place_inherited=False),
+            id="successor-starts-at-0",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_without_a_rule_of_its_own_there_is_a_counterexample(name: str, rules: Rules) -> None:
