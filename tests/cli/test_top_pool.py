@@ -125,7 +125,7 @@ GATEWAY = Gateway(
     counters={
         "messages_sent": 65_000, "messages_conflated": 66, "messages_dropped": 67,
         "cut_stalled": 1, "cut_backlog": 2, "cut_silent": 3, "cut_protocol": 4, "refused": 20,
-        "keys_refused": 1, "ticks_lost": 68,
+        "keys_refused": 1, "ticks_lost": 68, "orders_lost": 0,
     },
     receive_to_send=AGES,
 )  # fmt: skip
