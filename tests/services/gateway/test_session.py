@@ -49,6 +49,7 @@ def test_nobody_in_time_is_closed() -> None:
     client.send(PING)
     client.after(0.1)
     assert client.closed == [(4401, "auth timeout")]
+    assert client.session.cut_as == "unauthenticated"
     assert client.send(AUTHENTICATE) == [] and client.after(1) == []
     assert client.session.next_ns == 0
 
@@ -61,6 +62,7 @@ def test_wrong_keys_do_not_move_the_deadline() -> None:
     assert client.closed == []
     client.after(1)
     assert client.closed == [(4401, "auth timeout")]
+    assert client.session.cut_as == "unauthenticated"
 
 
 def test_a_good_key_ends_the_deadline() -> None:
@@ -77,6 +79,7 @@ def test_a_key_that_nobody_looks_at_does_not_outlive_the_deadline() -> None:
     client.send(AUTHENTICATE)
     client.after(15)
     assert client.closed == [(4401, "auth timeout")]
+    assert client.session.cut_as == "unauthenticated"
     assert client.answer() == []
 
 
@@ -95,6 +98,7 @@ def test_a_key_that_is_good_no_longer_ends_the_client() -> None:
     client.authenticate()
     client.session.key_revoked()
     assert client.closed == [(4401, "key revoked")]
+    assert client.session.cut_as == "revoked"
     assert json.loads(client.raw[-1])["code"] == "AUTHENTICATION_ERROR"
 
 
@@ -139,6 +143,7 @@ def test_wrong_keys_of_an_address_are_answered_late_then_end_it() -> None:
         assert error["message"] == "Invalid API key"
     assert client.send(WRONG)[0]["message"] == "Invalid API key"
     assert client.closed == [(1008, "too many wrong keys")]
+    assert client.session.cut_as == "wrong_keys"
     # Who is banned is not told whether his key would have been good.
     assert bystander.send(AUTHENTICATE)[0]["message"] == "Invalid API key"
     assert bystander.closed == [(1008, "too many wrong keys")]
@@ -186,6 +191,7 @@ def test_more_than_may_wait_before_a_key_ends_it() -> None:
     assert client.closed == []
     client.send(PING)
     assert client.closed == [(1008, "too much before authentication")]
+    assert client.session.cut_as == "excess"
     assert client.answer() == []
 
 
@@ -195,6 +201,7 @@ def test_a_message_before_a_key_is_short() -> None:
     assert client.send(padded(PING, 4096))
     client.send(padded(PING, 4097))
     assert client.closed == [(1009, "message too big")]
+    assert client.session.cut_as == "excess"
 
 
 def test_a_long_message_right_behind_a_key_waits_like_any_other() -> None:
@@ -212,6 +219,7 @@ def test_all_that_waits_behind_a_key_is_bounded() -> None:
     client.send(padded(PING, 200_000))
     client.send(padded(PING, 200_000))
     assert client.closed == [(1008, "too much before authentication")]
+    assert client.session.cut_as == "excess"
 
 
 def test_after_a_key_a_message_is_a_mebibyte() -> None:
@@ -220,6 +228,7 @@ def test_after_a_key_a_message_is_a_mebibyte() -> None:
     assert client.send(padded(PING, 1 << 20))
     client.send(padded(PING, (1 << 20) + 1))
     assert client.closed == [(1009, "message too big")]
+    assert client.session.cut_as == "excess"
 
 
 # What is read later.
@@ -286,6 +295,7 @@ def test_a_reader_that_does_not_stop_is_ended_before_memory_is() -> None:
     for _ in range(20):
         client.send(padded(PING, 1 << 20))
     assert client.closed == [(1008, "too many messages")]
+    assert client.session.cut_as == "excess"
 
 
 # What is wrong with messages.
@@ -309,6 +319,7 @@ def test_twenty_wrong_messages_in_a_minute_are_answered_and_the_next_ends_it() -
     assert client.closed == []
     assert client.send(b"nonsense")[0]["code"] == "INVALID_JSON"
     assert client.closed == [(1008, "too many errors")]
+    assert client.session.cut_as == "excess"
 
 
 def test_a_wrong_message_now_and_then_never_ends_it() -> None:

@@ -144,7 +144,7 @@ def test_wrong_keys_shut_out_the_address_that_they_came_from_and_no_other(
     assert _codes(guard, what, "203.0.113.7", BAN) == {403}
     assert _codes(guard, what, "127.0.0.1", 2 * BAN) == {403}
     found = _ask(guard, *what, "203.0.113.7", host="localhost")
-    assert found["status"] == 429 and (b"retry-after", b"900") in found["headers"]
+    assert found["status"] == 429 and 0 < int(dict(found["headers"])[b"retry-after"]) <= 900
     guard.open(_app)
     assert _codes(guard, what, "203.0.113.7", 1) == {429}
     assert _codes(guard, what, "203.0.113.7", 1, authorization=f"Bearer {TOKEN}") == {204}
