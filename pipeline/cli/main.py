@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline.cli.standard_streams import open_closed
 from pipeline.core.foreign import explain
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def main() -> None:
     if sys.version_info < PYTHON_VERSION_MIN:
         wanted = ".".join(map(str, PYTHON_VERSION_MIN))
         sys.exit(f"this is Python {sys.version.split()[0]}; the pipeline needs {wanted} or newer")
+    open_closed()
     sys.exit(run(sys.argv[1:]))
 
 

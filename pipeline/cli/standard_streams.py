@@ -1,0 +1,23 @@
+"""Standard streams for a process that was started with some of them closed. Floor 6.
+
+Python has None in their place then, and what is opened next gets the descriptor: what a library
+writes to stderr would go into a segment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+_NAMES: Final = ("stdin", "stdout", "stderr")
+
+
+def open_closed() -> None:
+    """Open what is closed, onto nothing; before anything else is opened."""
+    for descriptor, name in enumerate(_NAMES):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(opened, opened == descriptor)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, os.fdopen(opened, mode, encoding="utf-8"))
