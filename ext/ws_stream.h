@@ -228,7 +228,7 @@ static inline void ws_stream_drain_wake(ws_stream *s) {
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) s->wake_fd = -1; /* of no use */
 }
 
-/* Whether a signal has come, for who never waits. */
+/* Whether a signal has come, for who does not wait: a wait looks at the same. */
 static inline int ws_stream_was_woken(ws_stream *s) {
     struct pollfd wanted = {s->wake_fd, POLLIN, 0};
     if (s->wake_fd < 0 || poll(&wanted, 1, 0) <= 0) return 0;
@@ -312,7 +312,7 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
                                  int64_t turn_ns, int want_write, ws_message *message) {
     int64_t called_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
     int64_t until_mono_ns = called_mono_ns + wait_ns, duty_mono_ns = 0;
-    int reads = 0, emptied = 0;
+    int reads = 0, emptied = 0, waited = 0;
     if (turn_ns < busy_ns) turn_ns = busy_ns;
     if (s->reason) return STREAM_ENDED;
     for (;;) {
@@ -321,8 +321,9 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         if (reads && s->receive_mono_ns >= until_mono_ns) return STREAM_BUSY;
         if (reads >= reads_max || (reads && s->receive_mono_ns >= duty_mono_ns)) {
             if (turn_ns == busy_ns || ws_stream_has_duty(s)) return STREAM_BUSY;
-            if (ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
+            if (!waited && ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
             ws_stream_beat(s, s->receive_mono_ns);
+            waited = 0;
             duty_mono_ns = s->receive_mono_ns + busy_ns;
             reads = 1;
         }
@@ -330,6 +331,7 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         if (result == STREAM_IDLE) {
             int64_t left_ns = until_mono_ns - ws_clock_ns(CLOCK_MONOTONIC);
             emptied = 0;
+            waited = left_ns > 0;
             result = left_ns > 0 ? ws_stream_wait(s, fd, want_write, left_ns) : STREAM_IDLE;
             if (result == STREAM_IDLE && reads) return STREAM_BUSY;
             if (result != STREAM_BUSY) return result;
