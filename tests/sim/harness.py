@@ -20,7 +20,7 @@ import websocket
 
 from pipeline.sim.control import ControlClient
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 40.0
 TEXT: Final = 1
 BINARY: Final = 2
 CLOSE: Final = 8

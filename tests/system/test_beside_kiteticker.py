@@ -104,7 +104,7 @@ def test_kiteticker_beside_us_receives_the_same_ticks(make_run: Callable[..., Ru
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REFERENCE, url_of(run), str(reference),
          json.dumps(by_mode), str(len(modes) * TICKS_EACH)],
-        check=True, timeout=40, stderr=subprocess.DEVNULL,
+        check=True, timeout=90, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     run_dry(run)
     assert run.stop() == 0
