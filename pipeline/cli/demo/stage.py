@@ -55,7 +55,7 @@ class Stage(InFolder):
         self._control_path = self.paths.directory / CONTROL_NAME
         self.processes: dict[str, Launched] = {}
         self._seen: set[psutil.Process] = set()
-        self._port = 0
+        self._ports: set[int] = set()
         #: Where a browser sees this run; empty without a page.
         self.page = ""
         #: From the command that started this process to the first tick that a strategy got.
@@ -128,20 +128,19 @@ class Stage(InFolder):
         return text[-4000:].strip()
 
     def _note_family(self) -> None:
-        """Remember every process by its identity, to see at the end that it is gone."""
+        """Remember every process by its identity, and each port, to see that they are gone."""
         for process in self.processes.values():
             try:
                 parent = psutil.Process(process.pid)
                 self._seen.update([parent, *parent.children(recursive=True)])
             except psutil.NoSuchProcess:
                 continue
-        for connection in psutil.net_connections("tcp4"):
-            if (
-                connection.status == psutil.CONN_LISTEN
-                and connection.laddr
-                and connection.pid in {p.pid for p in self._seen}
-            ):
-                self._port = connection.laddr.port
+        pids = {process.pid for process in self._seen}
+        self._ports |= {
+            found.laddr.port
+            for found in psutil.net_connections("tcp4")
+            if found.status == psutil.CONN_LISTEN and found.laddr and found.pid in pids
+        }
 
     def end(self) -> None:
         """End the pipeline in good order; the strategies follow. May be called twice."""
@@ -157,12 +156,10 @@ class Stage(InFolder):
             wait_or_kill(process, END_DEADLINE_S)
 
     def leftovers(self) -> list[str]:
-        """Return what is still there after the end: processes, both folders, the port."""
+        """Return what is still there after the end: processes, both folders, ports."""
         left = [f"process {p.pid} ({p.name()})" for p in self._seen if _is_alive(p)]
         left += [str(path) for path in (self.paths.directory, self.folder) if path.exists()]
-        if self._port and _is_open(self._port):
-            left.append(f"port {self._port}")
-        return left
+        return left + [f"port {port}" for port in sorted(self._ports) if _is_open(port)]
 
     def bad_ends(self) -> list[str]:
         """Return which of the processes that the demo started ended otherwise than with 0."""
@@ -182,4 +179,5 @@ def _is_alive(process: psutil.Process) -> bool:
 def _is_open(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        # A free port may be given to our own end; then we have found nobody but ourselves.
+        return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getsockname()[1] != port

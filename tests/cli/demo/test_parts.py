@@ -227,6 +227,31 @@ def test_a_folder_that_stays_is_named(tmp_path: Path) -> None:
     assert stage.leftovers() == [str(tmp_path)]
 
 
+LISTENING = """
+import socket, sys
+found = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(one.getsockname()[1] for one in found), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_and_each_port_that_stay_are_named(tmp_path: Path) -> None:
+    stage = Stage(DemoOptions())
+    stage.folder = tmp_path / "gone"
+    with subprocess.Popen(
+        [sys.executable, "-c", LISTENING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        ports = sorted(map(int, process.stdout.readline().split()))
+        stage.processes["one"] = process  # type: ignore[assignment]
+        stage._note_family()
+        found = stage.leftovers()
+        assert found[0].startswith(f"process {process.pid} (")
+        assert found[1:] == [f"port {port}" for port in ports]
+        process.stdin.close()
+    assert stage.leftovers() == []
+
+
 def test_missing_logs_are_no_success(tmp_path: Path) -> None:
     os.close(create_truth(tmp_path / "truth.bin", {"seed": 1, "mode": "load"}))
     outcome = judge(tmp_path)
