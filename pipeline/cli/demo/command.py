@@ -102,7 +102,8 @@ def _play(name: str, seconds: float | None) -> int:
 def _end_by_interrupt() -> None:
     """Whoever ends the demo, by Ctrl-C, kill, or closing the terminal: it clears up."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, signal.default_int_handler)
 
 
 def _interrupted() -> int:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import typer
 from rich.console import Console
 
 from pipeline.brokers.registry import broker_limits
+from pipeline.cli.demo.command import _end_by_interrupt
 from pipeline.cli.demo.examples import summaries
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import RATE_MAX, DemoOptions, check, parse_rate, parser
@@ -250,6 +252,20 @@ def test_a_process_and_each_port_that_stay_are_named(tmp_path: Path) -> None:
         assert found[1:] == [f"port {port}" for port in ports]
         process.stdin.close()
     assert stage.leftovers() == []
+
+
+def test_a_kill_and_a_closed_terminal_end_a_demo_as_ctrl_c_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But not one under nohup."""
+    handlers: dict[int, Any] = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    monkeypatch.setattr("signal.getsignal", handlers.__getitem__)
+    monkeypatch.setattr("signal.signal", handlers.__setitem__)
+    _end_by_interrupt()
+    assert set(handlers.values()) == {signal.default_int_handler}
+    handlers[signal.SIGHUP] = signal.SIG_IGN
+    _end_by_interrupt()
+    assert handlers[signal.SIGHUP] is signal.SIG_IGN
 
 
 def test_missing_logs_are_no_success(tmp_path: Path) -> None:
