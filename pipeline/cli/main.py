@@ -7,6 +7,7 @@ its own; it ends with `typer.Exit(code)` or by raising a PipelineError.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.cli.standard_streams import open_closed
+from pipeline.cli.standard_streams import discard_output, open_closed
 from pipeline.core.foreign import explain
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PYTHON_VERSION_MIN: Final = (3, 11)
 _PROGRAM: Final = "python -m pipeline"
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Entry(NamedTuple):
@@ -84,6 +86,13 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         print(_redacted(f"{error}"), file=sys.stderr)
         return int(error.exit_code)
+    except OSError as error:
+        if debug or error.errno not in _NO_ROOM:
+            raise
+        discard_output()
+        where = error.filename or "the output"
+        print(f"{where} cannot be written: {error.strerror}; make room there", file=sys.stderr)
+        return 1
     except ImportError as error:
         if not explain(error):
             raise

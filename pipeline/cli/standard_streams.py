@@ -1,7 +1,7 @@
-"""Standard streams for a process that was started with some of them closed. Floor 6.
+"""Standard streams that are closed from the start, or that take no more. Floor 6.
 
-Python has None in their place then, and what is opened next gets the descriptor: what a library
-writes to stderr would go into a segment.
+Of those closed from the start Python has None, and what is opened next gets the descriptor: what a
+library writes to stderr would go into a segment.
 """
 
 from __future__ import annotations
@@ -21,3 +21,10 @@ def open_closed() -> None:
             os.set_inheritable(opened, opened == descriptor)
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, os.fdopen(opened, mode, encoding="utf-8"))
+
+
+def discard_output() -> None:
+    """Let what is left in the buffer of stdout go: it must not raise once more at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from typing import Annotated
 
@@ -13,6 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose
+from pipeline.cli.standard_streams import discard_output
 from pipeline.cli.stat import document
 from pipeline.cli.status_view import screen
 from pipeline.cli.top_pool import PoolFigures
@@ -53,10 +52,7 @@ def _print_documents(paths: InstancePaths) -> None:
         try:
             print(document(status), flush=True)
         except BrokenPipeError:
-            # What is left in the buffer must not raise once more at the interpreter's end.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+            discard_output()
             return
         time.sleep(INTERVAL_S)
         try:

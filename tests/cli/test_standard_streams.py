@@ -50,3 +50,15 @@ def test_an_instance_runs_without_a_stderr(tmp_path: Path) -> None:
     line = ["-m", "pipeline", "run", "--config", str(config), "--seconds", "0.5"]
     assert without("2", *line) == 0
     assert without("012", *line) == 0
+
+
+@pytest.mark.parametrize("command", [["config", "reference"], ["config", "show", str(CONFIG)]])
+def test_a_full_disk_behind_stdout_is_one_sentence(command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", *command], cwd=ROOT, timeout=60, check=False,
+            stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    sentence = "the output cannot be written: No space left on device; make room there\n"
+    assert done.stderr == sentence
