@@ -27,15 +27,18 @@ def mirror(
     bench = Bench(pool, policy)
     assign: dict[int, int] = {}
     refused: list[Refusal] = []
+    hopeless: dict[tuple[object, ...], Why] = {}  # what is full stays full
     for want in _urgent_first(tokens, pool):
-        number = pool.placement.get(want.instrument_token)
-        first = None if number is None else bench.by_number.get(number)
-        found = Why.NO_CONNECTION if first is None else _find(want, first, bench, may_open)
+        token, number = want.instrument_token, pool.placement.get(want.instrument_token)
+        alike = (number, *want._replace(instrument_token=0, connection=None, group=None))
+        found = hopeless.get(alike) or _find(want, number, bench, may_open)
         if isinstance(found, Seat):
             found.take(want.mode)
-            assign[want.instrument_token] = found.number
-        else:
-            refused.append(Refusal(want.instrument_token, found))
+            assign[token] = found.number
+            continue
+        refused.append(Refusal(token, found))
+        if token not in pool.mirrors and token not in pool.moving:  # which may go nowhere else
+            hopeless[alike] = found
     return Plan(assign=assign, open=tuple(bench.opened), refused=tuple(refused))
 
 
@@ -91,8 +94,14 @@ def _urgent_first(tokens: Iterable[int], pool: PoolView) -> list[Want]:
     return sorted(wants, key=lambda want: (-want.priority, want.instrument_token))
 
 
-def _find(want: Want, first: Seat, bench: Bench, may_open: bool) -> Seat | Why:
-    """Return the seat of a second half: another account's, be it opened, before the same one's."""
+def _find(want: Want, number: int | None, bench: Bench, may_open: bool) -> Seat | Why:
+    """Return the seat of a second half: another account's, be it opened, before the same one's.
+
+    `number`: the first half's connection.
+    """
+    first = None if number is None else bench.by_number.get(number)
+    if first is None:
+        return Why.NO_CONNECTION
     keys = _keys(want, first, bench)
     away = [key for key in keys if key is not first.key]
     for group in (away, [key for key in keys if key is first.key]):

@@ -250,11 +250,23 @@ class _Judge:
         return total <= most and not self._is_pinned_to(seat) and not self._is_a_half(seat)
 
     def _is_a_half(self, seat: Seat) -> bool:
-        """Whether it carries what is mirrored, and no third connection could do so instead."""
-        if sum(other.decoder == seat.decoder for other in self._seats) > 2:
-            return False
-        owners, seconds = self._pool.placement, self._pool.mirrors
-        return any(seat.number in (second, owners.get(t)) for t, second in seconds.items())
+        """Whether it carries what is mirrored, and no third connection could do so as well.
+
+        That is one of the decoder, and of its account if the other half has another one: else the
+        account would get a connection again at once.
+        """
+        owners = self._pool.placement
+        pairs = {frozenset((n, owners.get(t, n))) for t, n in self._pool.mirrors.items()}
+        others = {
+            number for pair in pairs if seat.number in pair for number in pair - {seat.number}
+        }
+        return not all(any(self._could_follow(s, seat, n) for s in self._seats) for n in others)
+
+    def _could_follow(self, found: Seat, seat: Seat, other: int) -> bool:
+        is_third = found is not seat and found.number != other and found.decoder == seat.decoder
+        half = self._bench.by_number.get(other)
+        is_alike = half is None or half.key is seat.key or found.key is seat.key
+        return is_third and is_alike
 
     def _is_pinned_to(self, seat: Seat) -> bool:
         placed = self._pool.placement

@@ -25,6 +25,7 @@ from pipeline.planning.pool import (
 )
 from pipeline.planning.rebalance import rebalance
 from pipeline.planning.redistribution import drain, redistribute
+from pipeline.planning.scaling import History, ScalingPolicy, judge_scaling
 from tests.planning.pools import applied, connections, exceeded, key, policy, wants
 from tests.planning.test_pool_machine import ACCOUNTS, keys, policies, wanted
 
@@ -109,6 +110,24 @@ def test_a_lost_connection_leaves_what_another_carries_too() -> None:
     assert dict(redistribute((0,), pool, LEAST).assign).keys() == {2}
     assert dict(redistribute((0, 1), pool, LEAST).assign) == {1: 2, 2: 2}
     assert [move.token for move in drain(0, pool, LEAST).moves] == [2]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "closed"), [("main", 2), ("other", None)], ids=["the same", "another account"]
+)
+def test_a_connection_that_nothing_can_follow_is_not_closed(
+    accounts: str, closed: int | None
+) -> None:
+    views = (*connections(2), *connections(1, account=accounts, first=2))
+    keys = (key(),) if accounts == "main" else (key(), key("other"))
+    pool = carrying(4, connections=views, keys=keys, mirrors={1: 2})
+    pool = replace(pool, placement={**pool.placement, 3: 1, 4: 1})
+    scaling, history = ScalingPolicy(shrink_hold_ns=0), History()
+    found = judge_scaling(pool, LEAST, scaling, history, now_ns=1, wall_ts_ns=0)
+    assert [closing.number for closing in found.close] == ([] if closed is None else [closed])
+    assert [c.number for c in judge_scaling(
+        replace(pool, mirrors={}), LEAST, scaling, history, now_ns=1, wall_ts_ns=0
+    ).close] == [2]  # fmt: skip
 
 
 def test_what_would_be_opened_has_one_reference() -> None:
@@ -232,4 +251,4 @@ TestMirrorMachine = MirrorMachine.TestCase
 class TestManyMirrors(MirrorMachine.TestCase):
     """The same with many more histories."""
 
-    settings = settings(max_examples=1500, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=500, stateful_step_count=40, deadline=None)

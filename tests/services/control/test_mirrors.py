@@ -219,8 +219,9 @@ def test_what_a_half_has_received_is_decoded_before_it_goes() -> None:
     rig.check()
 
 
-def test_a_pool_that_shrinks_keeps_two_connections_for_it() -> None:
-    rig = rig_of(f"{ROOMY}\nshrink_after_s = 1")
+@pytest.mark.parametrize("keys", [1, 2])
+def test_a_pool_that_shrinks_keeps_two_connections_for_it(keys: int) -> None:
+    rig = rig_of(f"{ROOMY}\nshrink_after_s = 1", keys=keys)
     rig.want("a", range(1, 5))
     rig.turn(6.0)
     assert rig.counts() == {0: 4, 1: 4}
@@ -228,6 +229,20 @@ def test_a_pool_that_shrinks_keeps_two_connections_for_it() -> None:
     rig.pool.ledger.remove("a", range(1, 5))
     rig.turn(6.0)
     assert rig.counts() == {}
+
+
+def test_nor_does_it_close_what_has_to_be_opened_again() -> None:
+    rig = rig_of("instruments_per_connection = 10\nheadroom = 0.0\nshrink_after_s = 1", keys=2)
+    rig.want("a", range(1, 21))  # on two of one key, or of both
+    rig.turn(8.0)
+    opened = rig.pool.counters.connections_opened
+    rig.pool.ledger.remove("a", range(5, 19))
+    rig.turn(10.0)
+    fewer = rig.pool.counters.connections_opened
+    rig.turn(20.0)
+    assert rig.pool.counters.connections_opened == fewer <= opened + 1
+    assert len(rig.mirrored()) == 4 and single(rig) == 0
+    rig.check()
 
 
 def test_a_rebalance_never_joins_the_halves() -> None:
