@@ -67,7 +67,7 @@ def pytest_runtest_makereport(
     """Show with a failed test the end of what its instance has logged."""
     report = yield
     folder = getattr(item, "funcargs", {}).get("tmp_path")
-    if report.failed and report.when == "call" and folder and (folder / "log").is_file():
+    if report.failed and folder and (folder / "log").is_file():
         lines = (folder / "log").read_text(errors="replace").splitlines()
         report.sections.append(("the end of its log", "\n".join(lines[-LOG_LINES:])))
     return report

@@ -10,8 +10,9 @@ import shutil
 import signal
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -22,11 +23,19 @@ class InFolder(ABC):
     folder: Path
 
     def __enter__(self) -> Self:
-        # Held until the folder has a name here: nobody else could remove it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-        self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
+        # Held until the folder has a name here: nobody else could remove it. To block them would
+        # not do, for another thread, as BLAS has some, would then take them.
+        held: list[int] = []
+        before = {n: signal.signal(n, lambda number, _: held.append(number)) for n in _INTERRUPTS}
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self.folder = Path(tempfile.mkdtemp(prefix="pipeline-demo-"))
+        except OSError:
+            _restore(before)
+            raise
+        try:
+            _restore(before)
+            if held:
+                raise KeyboardInterrupt
             self._start()
         except BaseException:
             self._leave()
@@ -48,5 +57,9 @@ class InFolder(ABC):
         before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
         self._end()
         shutil.rmtree(self.folder, ignore_errors=True)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _restore(before)
+
+
+def _restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from rich.console import Console
 from pipeline.brokers.registry import broker_limits
 from pipeline.cli.demo.command import _end_by_interrupt
 from pipeline.cli.demo.examples import summaries
+from pipeline.cli.demo.folder import InFolder
 from pipeline.cli.demo.live import LiveView, duration
 from pipeline.cli.demo.options import RATE_MAX, DemoOptions, check, parse_rate, parser
 from pipeline.cli.demo.page import has_page, page_address, write_list
@@ -219,6 +221,35 @@ def test_an_interruption_lasts_from_its_first_notice_until_live() -> None:
         change(State.LIVE, Reason.FIRST_DATA, 5.5),
     ]
     assert reconnects(told) == [{"connection": 1, "reason": "STALL", "live_after_s": 0.5}]
+
+
+def test_a_signal_that_another_thread_takes_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Empty(InFolder):
+        def _start(self) -> None:
+            raise AssertionError("begun after the signal")
+
+        def _end(self) -> None:
+            pass
+
+    def make(prefix: str) -> str:
+        folder = tmp_path / prefix
+        folder.mkdir()
+        thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGTERM,))
+        thread.start()
+        thread.join()
+        return str(folder)
+
+    monkeypatch.setattr("pipeline.cli.demo.folder.tempfile.mkdtemp", make)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), Empty():
+            pass
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_stays_is_named(tmp_path: Path) -> None:
