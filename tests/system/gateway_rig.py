@@ -142,6 +142,8 @@ class GatewayRun:
         self.page = wait_for(self._page, "the gateway to serve")
 
     def _page(self) -> StatusPage | None:
+        process = self.run.process
+        assert process is not None and process.poll() is None, self.run.log.read_text()
         try:
             page = StatusPage(self.run.attach(SegmentKind.GATEWAY_STATUS))
         except (FileNotFoundError, SegmentError):
