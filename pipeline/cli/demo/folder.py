@@ -34,7 +34,7 @@ class InFolder(ABC):
             raise
         try:
             _restore(before)
-            if held:
+            if any(before[signal.Signals(number)] is not signal.SIG_IGN for number in held):
                 raise KeyboardInterrupt
             self._start()
         except BaseException:
