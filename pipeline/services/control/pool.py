@@ -354,11 +354,14 @@ class Pool:
             self._unkept = True
 
     def _leave_links(self, now_ns: int) -> None:
-        """Take from connections that are down what others have room for."""
+        """Take from connections that are down what others have room for.
+
+        One that has only just subscribed may fall again, but receives until then.
+        """
         if now_ns < self._leave_again_ns:
             return
         for link in list(self.links.values()):
-            if not link.rows or link.is_healthy or not link.wanted:
+            if not link.rows or not link.wanted or _is_open(link.report, now_ns):
                 continue
             least = judge_outage(self._outages, now_ns - link.healthy_mono_ns)
             if least is Priority.CRITICAL and not link.was_healthy:
@@ -369,6 +372,8 @@ class Pool:
 
     def _leave(self, link: Link, least: Priority, now_ns: int) -> None:
         plan = redistribute((link.number,), self.view(), self.policy, least=least, turn=self._turn)
+        if _is_open(self._outside.report(link.number), now_ns):
+            return  # it has come back meanwhile
         plan = self._numbered(plan, now_ns)
         for token, number in plan.assign.items():
             mode = self.ledger.desired[token].mode
@@ -429,6 +434,12 @@ def _is_healthy(report: Report, now_ns: int) -> bool:
     )
     is_well = subscribed or report.state in HEALTHY
     return is_well and now_ns - report.heartbeat_mono_ns < SILENT_NS
+
+
+def _is_open(report: Report, now_ns: int) -> bool:
+    """Whether a connection may be receiving: of a row that is taken away that would be lost."""
+    is_subscribed = report.state is State.SUBSCRIBING or report.state in HEALTHY
+    return is_subscribed and now_ns - report.heartbeat_mono_ns < SILENT_NS
 
 
 def _is_gone(link: Link, now_ns: int) -> bool:

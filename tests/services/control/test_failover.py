@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from pipeline.core.enums import Mode, State
-from pipeline.planning.pool import Priority, Want
+from pipeline.planning.pool import Plan, Priority, Want
+from pipeline.planning.redistribution import redistribute
+from pipeline.services.control import pool
 from tests.services.control.world import Rig, pool_config
 
 SMALL = "instruments_per_connection = 10\nheadroom = 0.0\nredistribute_after_s = 1.0"
@@ -79,6 +82,39 @@ def test_a_key_that_never_could_connect_is_given_up_as_soon() -> None:
     assert rig.pool.links[0].account == "a"
     rig.turn(5.0)
     assert by_account(rig) == {"b": 10}
+    rig.check()
+
+
+def test_what_subscribes_again_is_left_only_if_it_falls_again() -> None:
+    """What it receives by then would be dropped, outside its gap, of a row that is taken away."""
+    rig = Rig(pool_config(pool=SMALL))
+    rig.want("a", range(1, 16))
+    rig.turn(1.0)
+    rig.world.down = {1}
+    rig.turn(0.9)
+    rig.world.subscribing = {1: rig.world.now_ns}
+    rig.turn(0.5)
+    assert rig.counts() == {0: 10, 1: 5} and not rig.pool.links[1].is_healthy
+    rig.world.subscribing = {}
+    rig.turn(0.1)
+    assert rig.counts()[1] == 0 and rig.pool.links[1].is_down
+    rig.check()
+
+
+def test_what_subscribes_while_its_leaving_is_planned_is_not_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def plan_slowly(*args: Any, **options: Any) -> Plan:
+        rig.world.subscribing = {1: rig.world.now_ns}
+        return redistribute(*args, **options)
+
+    monkeypatch.setattr(pool, "redistribute", plan_slowly)
+    rig = Rig(pool_config(pool=SMALL))
+    rig.want("a", range(1, 16))
+    rig.turn(1.0)
+    rig.world.down = {1}
+    rig.turn(1.5)
+    assert rig.world.subscribing and rig.counts() == {0: 10, 1: 5}
     rig.check()
 
 

@@ -44,6 +44,7 @@ class World:
         self.undecoded: set[int] = set()  # what these received, their decoder has not got to
         self.made: set[int] = set()  # ever: numbers are used once
         self.barred: dict[int, State] = {}  # whose handshakes are refused
+        self.subscribing: dict[int, int] = {}  # since when these have a socket, and nothing yet
         self.limit: int | None = None  # what a connection takes
         self.takes_parts = True
         self.said: dict[int, list[Text]] = {}
@@ -72,10 +73,11 @@ class World:
         state = State.SUBSCRIBING if number in self.silent else State.LIVE
         if number in self.down:
             state = State.RECONNECTING
-        state = self.barred.get(number, state)
+        state = State.SUBSCRIBING if number in self.subscribing else self.barred.get(number, state)
         return Report(
-            present=True, state=state, connection_epoch=1, heartbeat_mono_ns=self._beat(number)
-        )
+            present=True, state=state, since_mono_ns=self.subscribing.get(number, 0),
+            connection_epoch=1, heartbeat_mono_ns=self._beat(number),
+        )  # fmt: skip
 
     def _beat(self, number: int) -> int:
         return self.hung.get(number, self.now_ns)
