@@ -22,8 +22,8 @@ _LATE_US: Final = 10_000.0
 MENDS: Final[Mapping[str, str]] = {
     "orphans": "sub rm what nobody needs, add an [[account]] with another API key, or wait for a "
     "connection to come back: `pool stats` says which is down",
-    "mirror_single": "add an [[account]] with another API key, or take some out of [pool] mirror; a "
-    "connection that is down gets its half back when it returns",
+    "mirror_single": "add an [[account]] with another API key, or take some out of [pool] mirror; "
+    "one that is down has its half again when it returns",
     "window_stuck": "make room for all of it, or see that its underlying is in the list and ticks",
     "over_limit": "lower [pool] instruments_per_connection to what the broker takes",
     "capacity": "lower [pool] instruments_per_connection to what the broker takes",
