@@ -53,7 +53,7 @@ def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
 
 def _waiting(pool: Pool, link: Link) -> str:
     """Say how many instruments a connection keeps waiting; a mirrored one is brought by another."""
-    elsewhere = sum(pool.assigned.mirrors.get(token) == link.number for token in link.rows)
+    elsewhere = sum(number == link.number for number in pool.assigned.mirrors.values())
     mirrored = f", {elsewhere} mirrored ones go on" if elsewhere else ""
     return f"{len(link.rows) - elsewhere} instruments wait for it{mirrored}"
 

@@ -124,7 +124,8 @@ class Mirrors:
             return
         self._look_ns = now_ns + LOOK_AGAIN_NS
         leaving = {token: n for token, n in self._assigned.mirrors.items() if self._leaves(token)}
-        lacking = self.wished & self._assigned.placement.keys() - self._assigned.mirrors.keys()
+        placed, mirrored = self._assigned.placement, self._assigned.mirrors
+        lacking = {token for token in self.wished if token in placed and token not in mirrored}
         asked = (lacking | leaving.keys()) - self._moves.under_way.keys()
         self.refused = {}
         if asked:

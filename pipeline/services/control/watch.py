@@ -32,7 +32,7 @@ from pipeline.shm.names import InstancePaths
 
 #: Pages are looked at so often; for whoever asks, if that was longer ago than FRESH_NS.
 FRESH_NS: Final = NS_PER_S // 20
-LOOK_NS: Final = NS_PER_S // 5
+LOOK_NS: Final = NS_PER_S // 2
 ERRORS_WINDOW_NS: Final = 60 * NS_PER_S
 #: Fills of the frame ring that are remembered: those of a minute.
 FILLS: Final = 300
