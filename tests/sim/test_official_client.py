@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from tests.sim.harness import PATIENCE_S, simulator
@@ -58,8 +59,11 @@ def test_kiteticker_receives_ticks_and_orders_unmodified(tmp_path: Path) -> None
     assert len(settled) > 100, "modes that were not asked for, long after others were"
     assert {(token, mode) for token, mode, *_ in settled} == set(wanted.items())
     infy = [tick for tick in ticks if tick[0] == 408065 and tick[1] == "full"]
-    states = [tick[3] for tick in infy]  # a state that would wait behind the order is left out
-    assert len(states) > 20 and states == sorted(set(states))
+    states = [tick[3] for tick in infy]
+    steps = [after - before for before, after in pairwise(states)]
+    assert len(states) > 20 and min(steps) > 0
+    left_out = [step for step in steps if step > 1]
+    assert len(left_out) <= 1, f"but behind the one order no state has to wait: {left_out}"
     assert all(1400 < tick[2] < 1700 and tick[4] == 5 for tick in infy)
     assert found["orders"][0]["tag"] == "mine"
     assert found["closes"] == [1000] or found["closes"] == [None]
