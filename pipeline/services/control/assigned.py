@@ -186,6 +186,10 @@ class Assigned:
         self._topology_changed = True
         return link
 
+    def open_all(self, new: Iterable[NewConnection], now_ns: int) -> dict[int, int]:
+        """Open what a plan opens; return the number of each reference."""
+        return {each.ref: self.open(each, now_ns).number for each in new}
+
     def close(self, link: Link) -> None:
         """Want a connection no more; it is forgotten once it is gone."""
         link.wanted = False

@@ -10,10 +10,14 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Mode, Reason, State
 
 #: The states of a connection that the broker refuses to have; its key may not open another then.
 BARRED: Final = frozenset({State.AUTH_EXPIRED, State.LIMITED})
+HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
+#: A feed beats every half second at least; one that does not for so long is not well.
+SILENT_NS: Final = NS_PER_S
 
 
 class Row(NamedTuple):
@@ -35,6 +39,12 @@ class Report(NamedTuple):
     connection_epoch: int = 0
     wire_count: int = 0
     resubscriptions: int = 0
+
+
+def is_open(report: Report, now_ns: int) -> bool:
+    """Whether a connection may be receiving, be it well or not yet."""
+    is_subscribed = report.state is State.SUBSCRIBING or report.state in HEALTHY
+    return is_subscribed and now_ns - report.heartbeat_mono_ns < SILENT_NS
 
 
 class Measured(NamedTuple):

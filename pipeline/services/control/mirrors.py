@@ -164,7 +164,7 @@ class Mirrors:
         now_ns: int,
     ) -> None:  # fmt: skip
         plan = mirror(tokens, self._view(), self._policy)
-        plan = plan.numbered({n.ref: self._assigned.open(n, now_ns).number for n in plan.open})
+        plan = plan.numbered(self._assigned.open_all(plan.open, now_ns))
         self.refused = {refusal.token: refusal.why for refusal in plan.refused}
         moves = []
         for token, number in plan.assign.items():

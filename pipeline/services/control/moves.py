@@ -2,7 +2,8 @@
 
 An instrument is assigned to its target under a higher owner epoch and with its own slot. Once the
 target's first packet is there, and what the source received until then is decoded, the owner flips
-and the source lets go. In between both deliver, and the decoder drops what is not newer. Between
+and the source lets go. In between both deliver, and the decoder drops what is not newer. What a
+failed connection carries goes the same way: its row stays until the target has ticked. Between
 decoders there is no such overlap: there the source lets go first, and readers see the instrument
 on another connection. Begun are no more in a second than `[pool] moves_per_s`.
 """
@@ -10,7 +11,7 @@ on another connection. Begun are no more in a second than `[pool] moves_per_s`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ from pipeline.core.clock import NS_PER_MS, NS_PER_S
 from pipeline.planning.pacing import MovePacer
 from pipeline.planning.pool import Move, Want
 from pipeline.services.control.assigned import Assigned, Surroundings
-from pipeline.services.control.links import Link
+from pipeline.services.control.links import Link, is_open
 
 #: A source goes on until its decoder is past the target's first packet by so much: what is under
 #: way at that moment was sent before it.
@@ -166,8 +167,11 @@ class Moves:
             target = links[number]
             slots = [target.rows[token].slot for token in tokens]
             times = self._outside.first_packets(number, tokens, slots)
+            # After those times were read: what comes to a source from now on, its target gets, too.
+            sources = {self.under_way[token].source for token in tokens}
+            silent = {number for number in sources if self._is_silent(number, now_ns)}
             for token, first_ns in zip(tokens, times, strict=True):
-                self._judge(token, target, first_ns, now_ns)
+                self._judge(token, target, first_ns, now_ns, silent)
 
     def begin_now(self, moves: Sequence[Move], desired: Mapping[int, Want], now_ns: int) -> None:
         """Begin as many of these as may begin now, before those that wait; forget the rest."""
@@ -180,25 +184,41 @@ class Moves:
             return True
         return now_ns - first_ns >= LINGER_NS_MAX and not self._outside.has_backlog(source)
 
-    def _judge(self, token: int, target: Link, first_ns: int, now_ns: int) -> None:
+    def _is_silent(self, source: int, now_ns: int) -> bool:
+        """Whether a source receives nothing, and all that it had is decoded.
+
+        Its decoder may be dead for as long as another one waits for its turn to be started.
+        """
+        is_open_now = is_open(self._outside.report(source), now_ns)
+        return not is_open_now and not self._outside.has_backlog(source)
+
+    def _judge(
+        self, token: int, target: Link, first_ns: int, now_ns: int, silent: Collection[int]
+    ) -> None:
         moving = self.under_way[token]
-        source = self._assigned.links.get(moving.source)
-        is_alone = source is None or (source.is_down and not target.is_down)
+        is_silent = moving.source in silent
         has_come = first_ns >= moving.begun_mono_ns
-        if is_alone and self._outside.has_backlog(moving.source):
-            return  # of a row that is taken away nothing more is decoded
-        if has_come and not is_alone and not self.is_past(moving.source, first_ns, now_ns):
-            return
-        if has_come or is_alone:
-            self._assigned.pass_on(token, moving.source, target.number)
-            self._assigned.counters.moves_done += 1
-            loser = source
-        elif target.is_down or now_ns - moving.since_mono_ns >= self._confirm_ns:
-            # Without a first packet the source goes on carrying it: it does so as well.
-            self._assigned.counters.moves_failed += 1
-            loser = target
+        is_late = now_ns - moving.since_mono_ns >= self._confirm_ns
+        if has_come:
+            if not is_silent and not self.is_past(moving.source, first_ns, now_ns):
+                return
+            loser = moving.source
+        elif target.is_down:
+            loser = target.number
+        elif is_late:
+            # Without a first packet the source goes on carrying it, if it carries anything.
+            loser = moving.source if is_silent else target.number
         else:
             return
+        self._end(token, moving, loser)
+
+    def _end(self, token: int, moving: Moving, loser: int) -> None:
         del self.under_way[token]
-        if loser is not None and token in loser.rows:
-            self._assigned.unassign(token, loser)
+        if loser == moving.source:
+            self._assigned.pass_on(token, moving.source, moving.target)
+            self._assigned.counters.moves_done += 1
+        else:
+            self._assigned.counters.moves_failed += 1
+        link = self._assigned.links.get(loser)
+        if link is not None and token in link.rows:
+            self._assigned.unassign(token, link)

@@ -30,19 +30,16 @@ from pipeline.planning.pool import (
     Want,
     Why,
 )
-from pipeline.planning.redistribution import OutagePolicy, judge_outage, redistribute
 from pipeline.services.control.assigned import Assigned, Counters, Surroundings, Tally
 from pipeline.services.control.kept import Kept
 from pipeline.services.control.ledger import Ledger
-from pipeline.services.control.links import Link, Measured, Report
+from pipeline.services.control.links import HEALTHY, SILENT_NS, Link, Measured, Report
 from pipeline.services.control.mirrors import Mirrors
 from pipeline.services.control.moves import Moves
+from pipeline.services.control.outages import Outages
 from pipeline.services.control.refusals import Refusals
 from pipeline.services.control.upkeep import Upkeep
 
-HEALTHY: Final = frozenset({State.LIVE, State.QUIET})
-#: A feed beats every half second at least; one that does not for so long is not well.
-SILENT_NS: Final = NS_PER_S
 #: A connection that asked for instruments and stays up is well, though nothing may come of them.
 SUBSCRIBED_NS: Final = NS_PER_S
 #: Who has not looked for so long knows nothing of the time between.
@@ -93,6 +90,10 @@ class Pool:
         )
         self.mirrors = Mirrors(settings, self.policy, self.assigned, self.moves, outside, self.view)
         self.refusals = Refusals(self.assigned, self.moves, outside, now_ns)
+        self.outages = Outages(
+            settings.redistribute_after_s, self.policy, self.assigned, self.moves, self.ledger,
+            self.view,
+        )  # fmt: skip
         self.upkeep = Upkeep(settings, self.policy, self.assigned, self.moves, self.view)
         self._outside = outside
         self._owner = owner
@@ -100,10 +101,6 @@ class Pool:
         self._unkept = True  # whether what has no place may differ from what was kept
         self._kept: tuple[frozenset[int], int | None, Mapping[int, int]] = frozenset(), None, {}
         self._place_again_ns = 0
-        self._leave_again_ns = 0
-        self._outages = OutagePolicy(
-            redistribute_after_ns=round(settings.redistribute_after_s * NS_PER_S)
-        )
         self._linger_ns = round(settings.linger_s * NS_PER_S)
         self._adopted_until_ns = 0
         self._observed_ns = now_ns
@@ -226,7 +223,7 @@ class Pool:
         self._follow_refusals(now_ns)
         self.moves.finish(now_ns)
         self.mirrors.promote()
-        self._leave_links(now_ns)
+        self.outages.turn(now_ns)
         self._place(now_ns)
         self.upkeep.turn(now_ns)
         self.moves.begin_some(self.ledger.desired, now_ns)
@@ -271,8 +268,7 @@ class Pool:
                 self._tell_barred(link)
             if link.is_healthy:
                 link.healthy_mono_ns, link.was_healthy = now_ns, True
-            down_ns = now_ns - link.healthy_mono_ns
-            link.is_down = down_ns >= self._outages.redistribute_after_ns
+            link.is_down = self.outages.is_over_grace(link, now_ns)
             if (link.report.state, link.is_down) != (before, was_down):
                 self._look_again()
 
@@ -286,7 +282,8 @@ class Pool:
         )
 
     def _look_again(self) -> None:
-        self._place_again_ns = self._leave_again_ns = 0
+        self._place_again_ns = 0
+        self.outages.look_again()
         self.mirrors.look_again()
 
     def _follow_ledger(self) -> None:
@@ -324,7 +321,7 @@ class Pool:
         self._place_again_ns = now_ns + LOOK_AGAIN_NS
         wants = [self.ledger.desired[token] for token in self.unplaced]
         plan = place(wants, self.view(), self.policy, turn=self._turn, homes=self.homes)
-        plan = self._numbered(plan, now_ns)
+        plan = plan.numbered(self.assigned.open_all(plan.open, now_ns))
         self._turn = plan.turn
         self._unkept = self._unkept or bool(plan.assign)
         for token, number in plan.assign.items():
@@ -352,46 +349,6 @@ class Pool:
             self.unplaced[token] = Why.NO_CONNECTION
             self._place_again_ns = 0
             self._unkept = True
-
-    def _leave_links(self, now_ns: int) -> None:
-        """Take from connections that are down what others have room for.
-
-        One that has only just subscribed may fall again, but receives until then.
-        """
-        if now_ns < self._leave_again_ns:
-            return
-        for link in list(self.links.values()):
-            if not link.rows or not link.wanted or _is_open(link.report, now_ns):
-                continue
-            least = judge_outage(self._outages, now_ns - link.healthy_mono_ns)
-            if least is Priority.CRITICAL and not link.was_healthy:
-                continue  # it has only just been opened
-            if least is not None:
-                self._leave_again_ns = now_ns + LOOK_AGAIN_NS
-                self._leave(link, least, now_ns)
-
-    def _leave(self, link: Link, least: Priority, now_ns: int) -> None:
-        plan = redistribute((link.number,), self.view(), self.policy, least=least, turn=self._turn)
-        if _is_open(self._outside.report(link.number), now_ns):
-            return  # it has come back meanwhile
-        plan = self._numbered(plan, now_ns)
-        for token, number in plan.assign.items():
-            mode = self.ledger.desired[token].mode
-            if not self.assigned.has_slot(token, self.links[number]):
-                continue
-            # In this order it keeps its slot, and with that its newest tick, within a decoder.
-            self.assigned.assign(token, mode, self.links[number])
-            self.assigned.unassign(token, link)
-            self.placement[token] = number
-        if plan.assign:
-            _log.warning(
-                f"connection {link.number} is down: {len(plan.assign)} of its instruments moved, "
-                f"{len(plan.refused)} wait for it to come back"
-            )
-
-    def _numbered(self, plan: Plan, now_ns: int) -> Plan:
-        """Open what a plan opens, and return it with their numbers."""
-        return plan.numbered({new.ref: self.assigned.open(new, now_ns).number for new in plan.open})
 
     # ---- after a restart --------------------------------------------------------------------
 
@@ -434,12 +391,6 @@ def _is_healthy(report: Report, now_ns: int) -> bool:
     )
     is_well = subscribed or report.state in HEALTHY
     return is_well and now_ns - report.heartbeat_mono_ns < SILENT_NS
-
-
-def _is_open(report: Report, now_ns: int) -> bool:
-    """Whether a connection may be receiving: of a row that is taken away that would be lost."""
-    is_subscribed = report.state is State.SUBSCRIBING or report.state in HEALTHY
-    return is_subscribed and now_ns - report.heartbeat_mono_ns < SILENT_NS
 
 
 def _is_gone(link: Link, now_ns: int) -> bool:

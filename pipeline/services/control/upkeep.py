@@ -151,7 +151,7 @@ class Upkeep:
                 f"{len(found.plan.refused)} of its instruments"
             )
             return
-        numbers = {new.ref: self._assigned.open(new, now_ns).number for new in found.plan.open}
+        numbers = self._assigned.open_all(found.plan.open, now_ns)
         self._moves.replace_waiting(
             move._replace(target=numbers.get(move.target, move.target)) for move in found.moves
         )

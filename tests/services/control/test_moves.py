@@ -78,6 +78,9 @@ def test_nothing_is_taken_away_that_waits_for_its_decoder() -> None:
     rig.world.down = {0}
     rig.turn(0.5)
     assert {one, other} <= rig.world.tables[0].keys()
+    rig.world.mute = set()
+    rig.turn(0.1)
+    assert {one, other} <= rig.world.tables[0].keys()
     rig.world.undecoded = set()
     rig.turn(0.1)
     assert not rig.world.tables[0].keys() & {one, other}
@@ -157,7 +160,7 @@ def test_a_target_that_is_closed_leaves_it_where_it_was() -> None:
 
 
 def test_a_target_that_dies_gives_it_back_and_a_source_that_dies_gives_it_away() -> None:
-    rig = _rig("redistribute_after_s = 0.3")
+    rig = _rig("redistribute_after_s = 0.3\nconfirm_after_s = 1.0")
     one, other = list(rig.world.tables[0])[:2]
     rig.world.mute = {1, 2}
     rig.pool.moves.replace_waiting([Move(one, 0, 1)])
@@ -171,5 +174,7 @@ def test_a_target_that_dies_gives_it_back_and_a_source_that_dies_gives_it_away()
     rig.turn(0.1)
     rig.world.down = {0}
     rig.turn(0.5)
-    assert rig.pool.placement[other] == 2
+    assert rig.pool.placement[other] == 0 and other in rig.world.tables[0]
+    rig.turn(0.5)
+    assert rig.pool.placement[other] == 2 and other not in rig.world.tables[0]
     rig.check()

@@ -211,9 +211,11 @@ def test_what_has_no_room_says_so(house: House) -> None:
     asked = [{k: row[k] for k in ("symbol", "exchange")} for row in wanted]
     results = house.ask("multiquotes", symbols=asked).body["results"]
     assert sum("cannot be" in row["error"] for row in results) >= 30
-    refused = next(row for row in results if "cannot be" in row["error"])
-    reply = house.ask("quotes", symbol=refused["symbol"], exchange=refused["exchange"])
-    assert reply.status == 409 and reply.body["status"] == "error"
+    refused = [row for row in results if "cannot be" in row["error"]]
+    # What other tests asked for is let go meanwhile, so that some of these have a place by now.
+    replies = (house.ask("quotes", symbol=r["symbol"], exchange=r["exchange"]) for r in refused)
+    reply = next(reply for reply in replies if reply.status == 409)
+    assert reply.body["status"] == "error"
 
 
 def test_the_list_of_an_exchange_is_all_of_its_rows(house: House) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
 from pipeline.core.enums import Mode, State
-from pipeline.planning.pool import Plan, Priority, Want
-from pipeline.planning.redistribution import redistribute
-from pipeline.services.control import pool
+from pipeline.planning.pool import Priority, Want
 from tests.services.control.world import Rig, pool_config
 
 SMALL = "instruments_per_connection = 10\nheadroom = 0.0\nredistribute_after_s = 1.0"
@@ -101,21 +98,53 @@ def test_what_subscribes_again_is_left_only_if_it_falls_again() -> None:
     rig.check()
 
 
-def test_what_subscribes_while_its_leaving_is_planned_is_not_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def plan_slowly(*args: Any, **options: Any) -> Plan:
-        rig.world.subscribing = {1: rig.world.now_ns}
-        return redistribute(*args, **options)
-
-    monkeypatch.setattr(pool, "redistribute", plan_slowly)
-    rig = Rig(pool_config(pool=SMALL))
-    rig.want("a", range(1, 16))
-    rig.turn(1.0)
-    rig.world.down = {1}
-    rig.turn(1.5)
-    assert rig.world.subscribing and rig.counts() == {0: 10, 1: 5}
+def test_a_failed_connection_keeps_what_no_other_has_ticked_yet() -> None:
+    rig = _failing()
+    assert rig.counts() == {0: 15, 1: 10, 2: 15} and len(rig.pool.orphans) == 10
+    rig.world.mute = set()
+    rig.turn(0.1)
+    assert rig.counts() == {0: 15, 1: 0, 2: 15} and not rig.pool.orphans
     rig.check()
+
+
+def test_who_comes_back_before_that_is_dropped_nothing() -> None:
+    """It delivers what it receives until another one does, too, and is past that."""
+    rig = _failing()
+    rig.world.subscribing = {1: rig.world.now_ns}
+    rig.world.silent = {1}
+    rig.world.mute = set()
+    rig.turn(1.0)
+    assert rig.counts()[1] == 10
+    rig.world.silent = set()
+    rig.turn(0.1)
+    assert rig.counts()[1] == 0 and rig.pool.counters.moves_done == 10
+    rig.check()
+
+
+def test_who_comes_back_keeps_what_never_ticks_elsewhere() -> None:
+    rig = _failing()
+    rig.world.down = set()
+    rig.turn(1.0)
+    assert rig.counts() == {0: 10, 1: 10, 2: 10} and rig.pool.counters.moves_failed == 10
+    rig.check()
+
+
+def test_what_never_ticks_elsewhere_goes_all_the_same_once_the_time_is_up() -> None:
+    rig = _failing()
+    rig.turn(1.0)
+    assert rig.counts() == {0: 15, 1: 0, 2: 15} and rig.pool.counters.moves_done == 10
+    rig.check()
+
+
+def _failing() -> Rig:
+    """Three connections, of which the second is down and the others say nothing new yet."""
+    pool = f'{SMALL.replace("10", "20", 1)}\nopen = "all"\nconfirm_after_s = 1.0'
+    rig = Rig(pool_config(pool=pool))
+    rig.want("a", range(1, 31))
+    rig.turn(1.0)
+    rig.world.down, rig.world.mute = {1}, {0, 2}
+    rig.turn(1.2)
+    return rig
 
 
 @BARRED
