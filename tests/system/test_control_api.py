@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -210,6 +211,29 @@ def test_r7_a_hung_feed_is_seen_told_and_past(make_run: Make) -> None:
     assert b"event: alert" in told and b"event: state" in told
     assert run.stop() == 0
     run.assert_nothing_left()
+
+
+def test_listeners_are_told_how_connections_come_and_go(make_run: Make) -> None:
+    run, http = _serve(make_run, "instruments_per_connection = 100\nheadroom = 0.0")
+    with _listen(http) as listener:
+        http.subscribe(simulated_tokens(0, 50))
+        _until_told(listener, {(0, "CONNECTING"), (0, "LIVE")})
+        assert http.call("POST", "/pool/recycle", {"connection": 0}).status == 200
+        _until_told(listener, {(1, "CONNECTING"), (1, "LIVE"), (0, "DRAINING"), (0, "CLOSED")})
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _until_told(sock: socket.socket, wanted: set[tuple[int, str]]) -> None:
+    """Read events until these states of connections were among them."""
+    told, found = b"", set()
+    while not wanted <= found:
+        part = sock.recv(65_536)
+        assert part, told
+        told += part
+        whole = told[: told.rfind(b"\n") + 1].splitlines()
+        events = [json.loads(line[6:]) for line in whole if line.startswith(b"data: ")]
+        found = {(one.get("connection_id"), one.get("state")) for one in events}
 
 
 def _hang_and_replace(run: Run, http: HttpClient) -> None:

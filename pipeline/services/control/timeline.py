@@ -49,9 +49,9 @@ class Timeline:
     def follow(self, connections: Iterable[int]) -> None:
         """Take in what is new of these connections, and forget the logs of others."""
         present = set(connections)
-        for number in self._logs.keys() - present:
-            del self._logs[number]
         fresh = [found for number in sorted(present) for found in self._news(number)]
+        for number in self._logs.keys() - present:
+            fresh += self._logs.pop(number).news()  # how it ended
         for found in sorted(fresh, key=lambda one: one.end_ts_ns):
             self._count += 1
             self._rows.append(_row(self._count, found))

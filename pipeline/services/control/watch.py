@@ -155,14 +155,15 @@ class Watch:
         """
         if now_ns - self.taken_ns < every_ns:
             return False
+        begins = self.taken_ns == 0
         self.taken_ns = now_ns
         self.readings = self._source.take(now_ns)
         self.decoders = self._decoders.take(now_ns)
         for number in self.histories.keys() - self.readings.keys():
-            del self.histories[number]
+            self._tell_news(self.histories.pop(number))  # its end, which no page shows any more
         for number, reading in list(self.readings.items()):
             try:
-                history = self._history(number)
+                history = self._history(number, begins=begins)
             except FileNotFoundError:
                 del self.readings[number]  # it is being taken away at this moment
             else:
@@ -185,17 +186,21 @@ class Watch:
         """Return a connection's health, None while nothing is known of it."""
         return next((found for found in self.health.connections if found.number == number), None)
 
-    def _history(self, number: int) -> History:
+    def _history(self, number: int, *, begins: bool) -> History:
         history = self.histories.get(number)
         if history is None:
             texts = ErrorTexts(self._paths, number, self._session_of(number))
             history = self.histories[number] = History(EventLog(self._paths, number), texts)
-            for found in history.log.news():
-                history.note_occurrence(found)  # before our time: remembered, told to nobody
+            if begins:  # before our time: remembered, told to nobody
+                for found in history.log.news():
+                    history.note_occurrence(found)
+        self._tell_news(history)
+        return history
+
+    def _tell_news(self, history: History) -> None:
         for found in history.log.news():
             history.note_occurrence(found)
             self._tell(found)
-        return history
 
     def _vitals(self, reading: Reading, capacity: int, now_ns: int) -> Vitals:
         history = self.histories[reading.number]

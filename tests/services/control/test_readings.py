@@ -139,6 +139,25 @@ def test_the_watch_judges_and_tells_what_is_new(established: Established) -> Non
     assert [found.state for found in told] == [State.LIMITED]
 
 
+def test_how_a_connection_begins_and_ends_is_told(established: Established) -> None:
+    """Also what happens before it is looked at, and after it has been for the last time."""
+    told: list[Occurrence] = []
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session, tell=told.append)
+    whole = list(established.file.manifest)
+    without = [e for e in whole if (e.kind, e.number) != (SegmentKind.FEED_STATUS, 0)]
+    established.file.set_manifest(without)
+    now = monotonic_ns()
+    watch.look(now, CAPACITIES)
+    _note(established, State.CONNECTING, Reason.STARTED)
+    established.file.set_manifest(whole)
+    watch.look(now + NS_PER_S, CAPACITIES)
+    _note(established, State.CLOSED, Reason.DRAINED)
+    established.file.set_manifest(without)
+    watch.look(now + 2 * NS_PER_S, CAPACITIES)
+    assert [found.state for found in told] == [State.CONNECTING, State.CLOSED]
+    assert sorted(watch.histories) == [1, 2]
+
+
 def test_a_connection_that_goes_at_this_moment_is_passed_over(established: Established) -> None:
     watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)
     established.paths.segment(SegmentKind.EVENTS, 1).unlink()

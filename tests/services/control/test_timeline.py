@@ -50,6 +50,14 @@ def test_old_rows_make_room_and_keep_their_numbers(established: Established) -> 
     assert [row.number for row in rows] == list(range(101, 101 + KEPT))
 
 
+def test_how_a_connection_ended_is_a_row(established: Established) -> None:
+    timeline = Timeline(established.paths)
+    timeline.follow(established.numbers)
+    established.lanes[0].write_event(EventKind.STATE, reason=Reason.DRAINED, end_ts_ns=9)
+    timeline.follow([1, 2])
+    assert [(row.connection, row.reason) for row in timeline.after(0)] == [(0, "DRAINED")]
+
+
 def test_a_connection_that_is_gone_is_no_trouble(established: Established) -> None:
     timeline = Timeline(established.paths)
     timeline.follow([0, 1, 77])
