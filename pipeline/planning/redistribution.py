@@ -53,7 +53,8 @@ def redistribute(
     """Return where the instruments of lost connections go; `refused` are the orphans.
 
     Only those of at least a priority move (see `judge_outage`). A pin to a lost connection yields
-    (`rebalance` brings the instrument back), a pin to an account does not. Connections of the
+    (`rebalance` brings the instrument back), and so does one to a connection that has been closed
+    or replaced; a pin to an account does not. Connections of the
     same decoder come first, then any, then new ones, unless `may_open` is False. What has a second
     half on a connection that is usable stays: that one carries it.
     """
@@ -107,15 +108,16 @@ def _without(pool: PoolView, lost: Collection[int], *, may_open: bool) -> PoolVi
 def _wants_on(
     lost: Collection[int], pool: PoolView, policy: PlacementPolicy, least: Priority
 ) -> list[Want]:
-    """Return what is on the lost connections, without the pins to them."""
+    """Return what is on the lost connections, without the pins to them, or to ones long gone."""
     accounts = {view.number: view.account for view in pool.connections}
+    standing = accounts.keys() - set(lost)
     manual = policy.policy is Policy.MANUAL
     carried = _carried(lost, pool)
     found = []
     for token, number in pool.placement.items():
         if number in lost and token not in pool.moving and token not in carried:
             want = pool.want(token)
-            if want.connection in lost:
+            if want.connection is not None and want.connection not in standing:
                 want = want._replace(connection=None)
                 if manual:  # which places nothing that is not pinned
                     want = want._replace(account=want.account or accounts.get(number))

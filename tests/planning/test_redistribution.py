@@ -99,6 +99,16 @@ def test_manual_placement_stays_with_the_account() -> None:
     assert redistribute({0}, pool, policy(Policy.MANUAL)).assign == {1: 1}
 
 
+@pytest.mark.parametrize("name", [Policy.LEAST_LOADED, Policy.MANUAL])
+def test_a_pin_to_a_connection_that_was_replaced_binds_nobody(name: Policy) -> None:
+    views = connections(2, first=5)
+    pool = PoolView(
+        keys=(key(),), connections=views, placement={1: 5}, wants={1: Want(1, connection=0)}
+    )
+    assert redistribute({5}, pool, policy(name)).assign == {1: 6}
+    assert [move.target for move in drain(5, pool, policy(name)).moves] == [6]
+
+
 def test_connections_of_the_same_decoder_come_first() -> None:
     pool = pool_of(300, 800, 0)
     decoders = (0, 0, 1)
