@@ -37,7 +37,7 @@ def stats(
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Show accounts and connections: what they carry, how full and how well they are."""
-    with control_of(instance, shm_directory, owner=owner) as control:
+    with control_of(instance, shm_directory, owner=owner, as_json=as_json) as control:
         found: dict[str, Any] = control.ask("stats", account=account)
     if as_json:
         print(json.dumps(found))
@@ -57,7 +57,7 @@ def health(
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """Show how well the pool is: score, connections that are not well, open alerts."""
-    with control_of(instance, shm_directory) as control:
+    with control_of(instance, shm_directory, as_json=as_json) as control:
         found: dict[str, Any] = control.ask("health")
     if as_json:
         print(json.dumps(found))
@@ -156,7 +156,7 @@ def _count(word: str) -> int | Literal["auto"]:
 def _act(
     instance: str | None, root: Path, request: Act, *, as_json: bool, owner: str | None = None
 ) -> None:
-    with control_of(instance, root, owner=owner) as control:
+    with control_of(instance, root, owner=owner, as_json=as_json) as control:
         answer: dict[str, Any] = control.request(request)
     if as_json:
         print(json.dumps(answer))

@@ -7,6 +7,7 @@ process that said it.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -25,10 +26,12 @@ from pipeline.strategy.forms import as_forms
 command = typer.Typer(no_args_is_help=True)
 
 _SHOWN_MAX: Final = 50
+#: As in the files that a config names; NSE:#1594 is an instrument.
+_COMMENT: Final = re.compile(r"(?<!:)#")
 
 Name = Annotated[str, typer.Argument(help="the instance's name")]
 Forms = Annotated[
-    list[str], typer.Argument(help="NSE:INFY, 408065, ...; - reads them from standard input")
+    list[str], typer.Argument(help="NSE:INFY, 408065, ...; - reads standard input, a line each")
 ]
 Mode = Annotated[str, typer.Option(help=f"one of {', '.join(MODES)}")]
 Owner = Annotated[
@@ -68,7 +71,7 @@ def add(
         instruments=_forms(instruments), mode=_mode(mode), partial=partial, dry_run=dry_run,
         priority=priority, account=account, connection=connection, group=group, follow=follow,
     )  # fmt: skip
-    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner, as_json=as_json) as control:
         answer = control.request(request)
     _tell(answer, "would be subscribed" if dry_run else "subscribed", as_json=as_json)
 
@@ -89,7 +92,7 @@ def rm(
     """Unsubscribe from instruments that were subscribed to by hand; others may go on with them."""
     if everything == bool(instruments):
         raise BadUsage("sub rm: name instruments, or use --all")
-    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner, as_json=as_json) as control:
         if everything:
             control.request(Declare(wants={}))
             answer = None
@@ -101,6 +104,12 @@ def rm(
         print("everything that was subscribed to by hand is given up")
     else:
         print(f"{answer['removed']} of {answer['requested']} instruments are given up")
+    unknown = (answer or {}).get("refused") or []
+    if unknown and not as_json:
+        for refusal in unknown:
+            print(refusal["text"])
+    if unknown:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @command.command("mode")
@@ -114,7 +123,7 @@ def set_mode(
 ) -> None:
     """Give instruments that were subscribed to by hand another mode."""
     request = SetMode(instruments=_forms(instruments), mode=_mode(mode))
-    with control_of(instance, shm_directory, durable=True, owner=owner) as control:
+    with control_of(instance, shm_directory, durable=True, owner=owner, as_json=as_json) as control:
         answer = control.request(request)
     _tell(answer, f"in mode {mode}", as_json=as_json)
 
@@ -130,7 +139,7 @@ def list_(
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """List what is wanted, on which connection it is, and who wants it."""
-    with control_of(instance, shm_directory, owner=owner) as control:
+    with control_of(instance, shm_directory, owner=owner, as_json=as_json) as control:
         rows: list[dict[str, Any]] = control.ask("subscriptions")
     if as_json:
         print(json.dumps(rows))
@@ -153,7 +162,7 @@ def clients(
     shm_directory: Directory = DEFAULT_DIRECTORY,
 ) -> None:
     """List who wants how much, and who of them is there."""
-    with control_of(instance, shm_directory, owner=owner) as control:
+    with control_of(instance, shm_directory, owner=owner, as_json=as_json) as control:
         rows: list[dict[str, Any]] = control.ask("clients")
     if as_json:
         print(json.dumps(rows))
@@ -164,11 +173,25 @@ def clients(
 
 def _forms(words: list[str]) -> list[Instrument]:
     if words == ["-"]:
-        words = sys.stdin.read().split()
+        words = _words(sys.stdin.read())
     try:
         return as_forms(words)
     except ValueError as error:
         raise BadUsage(str(error)) from None
+
+
+def _words(text: str) -> list[str]:
+    """Return the instruments of lines; several in one line are told apart as far as that goes."""
+    found: list[str] = []
+    for line in text.splitlines():
+        own: list[str] = []
+        for word in _COMMENT.split(line, maxsplit=1)[0].split():
+            if not own or ":" in word or own[-1].isdecimal():
+                own.append(word)
+            else:
+                own[-1] += f" {word}"  # NSE:NIFTY 50: blanks belong to the symbol
+        found += own
+    return found
 
 
 def _mode(word: str) -> str:
@@ -216,7 +239,7 @@ def dry_run(
     request: Subscribe, instance: str | None, root: Path, *, owner: str | None, as_json: bool
 ) -> None:
     """Print what a subscription would come to."""
-    with control_of(instance, root, owner=owner) as control:
+    with control_of(instance, root, owner=owner, as_json=as_json) as control:
         answer = control.request(request)
     _tell(answer, "would be subscribed", as_json=as_json)
 

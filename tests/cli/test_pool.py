@@ -105,15 +105,20 @@ def test_whose_a_row_is_stands_there_if_it_is_not_the_same_for_all() -> None:
 def test_instruments_from_standard_input(
     instance: FakeInstance, pool: FakeControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("1 2\nNSE:3\n"))
+    text = "1 2\nNSE:3  # three\n\n# nothing\nNSE:4 NSE:5\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    pool.capacity = 9
     assert run(instance, "sub", "add", "demo", "-") == 0
-    assert pool.of("cli") == {1: "quote", 2: "quote", 3: "quote"}
+    assert pool.of("cli") == dict.fromkeys(range(1, 6), "quote")
+    monkeypatch.setattr("sys.stdin", io.StringIO("NSE:NIFTY 50\n7 NSE:#8 NSE:NIFTY MID 9\n"))
+    assert run(instance, "sub", "add", "demo", "-") == 2
+    assert pool.asked(Subscribe)[-1].instruments == ["NSE:NIFTY 50", 7, "NSE:#8", "NSE:NIFTY MID 9"]
 
 
 def test_refusals_are_sentences_and_exit_codes(
     instance: FakeInstance, pool: FakeControl, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(instance, "sub", "add", "demo", "1", "2", "3", "4", "5") == 78
+    assert run(instance, "sub", "add", "demo", "1", "2", "3", "4", "5") == 1
     assert capsys.readouterr().err == "full\n"
     assert run(instance, "sub", "add", "demo", "1", "2", "3", "4", "5", "--partial") == 1
     assert capsys.readouterr().out == "4 of 5 instruments subscribed\nrefused, full: 5\n"
@@ -126,6 +131,30 @@ def test_refusals_are_sentences_and_exit_codes(
         assert run(instance, "sub", *words) == 2
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1, lines
+
+
+def test_refusals_are_documents_for_programs(
+    instance: FakeInstance, pool: FakeControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(instance, "sub", "add", "demo", "1", "2", "3", "4", "5", "--json") == 1
+    problem = json.loads(capsys.readouterr().out)["problem"]
+    assert (problem["code"], problem["requested"], problem["accepted"]) == ("capacity", 5, 0)
+    assert run(instance, "sub", "add", "demo", "NSE:INFI", "--json") == 2
+    problem = json.loads(capsys.readouterr().out)["problem"]
+    assert problem["unknown"] == {"NSE:INFI": ["NSE:408065"]}
+    del pool.documents["stats"]
+    assert run(instance, "pool", "stats", "--json") == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "problem": {"code": "not_found", "text": "no stats here"}
+    }
+
+
+def test_names_to_give_up_that_nobody_knows_are_told(
+    instance: FakeInstance, pool: FakeControl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(instance, "sub", "add", "demo", "1") == 0
+    assert run(instance, "sub", "rm", "demo", "1", "NSE:INFI") == 1
+    assert "1 of 1 instruments are given up\nno NSE:INFI\n" in capsys.readouterr().out
 
 
 def test_lists(

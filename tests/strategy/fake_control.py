@@ -176,6 +176,9 @@ class FakeControl:
         else:
             assert isinstance(request, control.Subscribe | control.Unsubscribe | control.SetMode)
             forms = request.instruments
+            if isinstance(request, control.Unsubscribe):
+                unknown = [form for form in forms if not is_known(form)]
+                forms = [form for form in forms if is_known(form)]
             for token in [t for form in forms for t in tokens_of(form)]:
                 if isinstance(request, control.Unsubscribe):
                     wanted.pop(token, None)
@@ -208,7 +211,10 @@ class FakeControl:
         names = {form: tokens_of(form) for form in forms if isinstance(form, str)}
         if isinstance(request, control.Unsubscribe):
             removed = len(before) - len(wanted)
-            return Answer(result={"requested": len(forms), "removed": removed, "tokens": names})
+            result = {
+                "requested": len(forms), "removed": removed, "refused": [], "tokens": names,
+            }  # fmt: skip
+            return Answer(result=result)
         return Answer(
             result={
                 "requested": len(forms),

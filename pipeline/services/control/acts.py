@@ -15,7 +15,7 @@ from pipeline.core.control import AUTOMATIC, Act
 from pipeline.planning.pool import Move
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.refused import Refused
-from pipeline.services.control.upkeep import CannotBeDone
+from pipeline.services.control.upkeep import CannotBeDone, NotThere
 
 Action = Callable[[Act], dict[str, Any]]
 
@@ -36,8 +36,9 @@ def _guarded(
     try:
         return act(pool, request)
     except CannotBeDone as refusal:
+        code = "not_found" if isinstance(refusal, NotThere) else "conflict"
         counts = {"requested": refusal.requested, "available": refusal.available}
-        raise Refused("conflict", str(refusal), {**counts, "accepted": 0}) from None
+        raise Refused(code, str(refusal), {**counts, "accepted": 0}) from None
 
 
 def _rebalance(pool: Pool, request: Act) -> dict[str, Any]:

@@ -169,6 +169,10 @@ class Assigned:
 
     # ---- connections ------------------------------------------------------------------------
 
+    def ever_was(self, number: int) -> bool:
+        """Whether there is, or was once, a connection of this number."""
+        return number in self.links or 0 <= number < self._tally.upcoming
+
     def open(self, new: NewConnection, now_ns: int) -> Link:
         """Want a connection more; return it."""
         key = next(key for key in self.keys if key.account == new.account)

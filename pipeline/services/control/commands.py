@@ -133,10 +133,7 @@ class Commands:
         result = result_of(len(added), plan)
         result["requested"] += len(unknown)
         result["refused_count"] += len(unknown)
-        result["refused"] += [
-            {"instrument": name, "why": "unknown", "text": stranger.text}
-            for name, stranger in unknown.items()
-        ]
+        result["refused"] += _told(unknown)
         names |= {draft.form: list(draft.view.tokens) for draft in taken}
         return {**result, "tokens": names}
 
@@ -168,6 +165,7 @@ class Commands:
         if priority not in Priority.__members__:
             words = ", ".join(name.lower() for name in Priority.__members__)
             raise Refused("bad_request", f"priority {request.priority[:40]!r}: expected {words}")
+        self._refuse_strange_pins(request.account, request.connection)
         template = Want(
             0, mode_named(request.mode), Priority[priority], request.group, request.account,
             request.connection,
@@ -196,6 +194,7 @@ class Commands:
         following = {token for window in windows for token in window.view.tokens}
         strangers = [t for t in found.tokens if t not in known and t not in following]
         result["requested"], result["tokens"] = len(found.tokens), found.names
+        result["refused_count"] += len(strangers)
         result["refused"] += [
             {"instrument": token, "why": "not_subscribed", "text": "subscribe to it first"}
             for token in strangers[:NAMED_MAX]
@@ -205,7 +204,8 @@ class Commands:
     def _unsubscribe(self, client: str, request: Unsubscribe) -> dict[str, Any]:
         """Give up instruments, and windows by their form; what is left of a window stays its own.
 
-        An instrument of a window that goes on is wanted by it for as long.
+        An instrument of a window that goes on is wanted by it for as long. Names that nobody knows
+        keep nobody from giving up the others, and are told.
         """
         ledger = self.pool.ledger
         found = self._meant(client, request.instruments, lenient=True)
@@ -215,7 +215,11 @@ class Commands:
         ledger.remove(client, found.tokens)
         gone = before - ledger.wants_of(client).keys()
         removed = sum(token in gone for token in found.tokens)
-        return {"requested": len(found.tokens), "removed": removed, "tokens": found.names}
+        told = _told(found.strangers)
+        return {
+            "requested": len(found.tokens), "removed": removed, "refused": told[:NAMED_MAX],
+            "tokens": found.names,
+        }  # fmt: skip
 
     def _add(
         self, client: str, wants: dict[int, Want], windows: Sequence[Window] = (), *,
@@ -270,6 +274,18 @@ class Commands:
 
     # ---- instruments ------------------------------------------------------------------------
 
+    def _refuse_strange_pins(self, account: str | None, connection: int | None) -> None:
+        """Refuse pins that nothing could ever follow, which would bind an instrument for good."""
+        assigned = self.pool.assigned
+        accounts = [key.account for key in assigned.keys]
+        if account is not None and account not in accounts:
+            known = ", ".join(accounts)
+            raise Refused("not_found", f"API key not found: {account[:60]!r}; known: {known}")
+        if connection is not None and not assigned.ever_was(connection):
+            numbers = ", ".join(map(str, sorted(assigned.links))) or "none"
+            text = f"connection {connection} does not exist; there are: {numbers}"
+            raise Refused("not_found", text)
+
     def _find(self, instruments: Sequence[Instrument], *, lenient: bool = False) -> Found:
         """Return what was named; refuse names that nobody knows, unless lenient."""
         found = look_up(instruments, self._resolve)
@@ -286,6 +302,13 @@ class Commands:
         found = self._find([form for form in instruments if form not in names], lenient=lenient)
         tokens = [*found.tokens, *(token for held in names.values() for token in held)]
         return Found(list(dict.fromkeys(tokens)), {**found.names, **names}, found.strangers)
+
+
+def _told(unknown: Mapping[str, Stranger]) -> list[dict[str, Any]]:
+    return [
+        {"instrument": name, "why": "unknown", "text": stranger.text}
+        for name, stranger in unknown.items()
+    ]
 
 
 def _named(functions: Mapping[str, _Function], name: str, noun: str) -> _Function:

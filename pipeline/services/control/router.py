@@ -155,7 +155,7 @@ class Router:
         if connection not in links:
             numbers = ", ".join(map(str, sorted(links))) or "none"
             text = f"connection {connection} does not exist; there are: {numbers}"
-            raise Refused("conflict", text)
+            raise Refused("not_found", text)
         return links[connection].do(client, request)
 
 

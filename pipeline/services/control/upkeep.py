@@ -43,6 +43,13 @@ class CannotBeDone(Exception):
         super().__init__(text)
 
 
+class NotThere(CannotBeDone):
+    """A connection or an account that does not exist."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, requested=1, available=0)
+
+
 class Upkeep:
     """The pool's shape; `view` gives the pool as planning sees it."""
 
@@ -201,7 +208,7 @@ class Upkeep:
         known = [key.account for key in self._assigned.keys]
         if account not in known:
             text = f"account {account[:60]!r} not found; known: {', '.join(known)}"
-            raise CannotBeDone(text, requested=1, available=0)
+            raise NotThere(text)
         links = self._assigned.links.values()
         numbers = [link.number for link in links if link.account == account and link.wanted]
         self.recycle_asked.update(numbers)
@@ -235,8 +242,7 @@ class Upkeep:
         link = self._assigned.links.get(number)
         if link is None or not link.wanted:
             numbers = ", ".join(map(str, sorted(self._assigned.links))) or "none"
-            text = f"connection {number} does not exist; there are: {numbers}"
-            raise CannotBeDone(text, requested=1, available=0)
+            raise NotThere(f"connection {number} does not exist; there are: {numbers}")
         return link
 
 

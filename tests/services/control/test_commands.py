@@ -158,6 +158,7 @@ def test_modes_change_for_what_is_wanted_only() -> None:
     found = desk.ask(SetMode(instruments=[1, 2], mode="full"))
     assert (found["requested"], found["accepted"]) == (2, 1)
     assert [refusal["why"] for refusal in found["refused"]] == ["not_subscribed"]
+    assert found["refused_count"] == 1
     assert desk.ledger.desired[1].mode is Mode.FULL and 2 not in desk.ledger.desired
 
 
@@ -166,6 +167,7 @@ def test_unsubscribing_passes_over_what_was_not_wanted() -> None:
     desk.ask(Subscribe(instruments=[1, 2]))
     found = desk.ask(Unsubscribe(instruments=[2, 3, "no such"]))
     assert (found["requested"], found["removed"]) == (2, 1)
+    assert [refusal["instrument"] for refusal in found["refused"]] == ["no such"]
     assert set(desk.ledger.desired) == {1}
 
 
@@ -179,7 +181,12 @@ def test_unsubscribing_passes_over_what_was_not_wanted() -> None:
         (Subscribe(instruments=["²"]), "unknown_instrument", "is unknown"),
         (Subscribe(instruments=[1], mode="FULL"), "bad_request", "expected ltp, quote, full"),
         (Subscribe(instruments=[1], priority="now"), "bad_request", "expected cold"),
-        (Subscribe(instruments=[1], account="none"), "capacity", "API key not found"),
+        (
+            Subscribe(instruments=[1], account="none"),
+            "not_found",
+            "key not found: 'none'; known: a",
+        ),
+        (Subscribe(instruments=[1], connection=7), "not_found", "there are: none"),
         (Subscribe(instruments=["NSE:INFI"]), "unknown_instrument", "near: NSE:INFY"),
         (SetMode(instruments=[1], mode=""), "bad_request", "expected ltp"),
         (Ask(about="weather"), "bad_request", "expected one of clients, health, subscriptions"),
@@ -191,6 +198,22 @@ def test_nonsense_is_refused_with_what_is_allowed(
 ) -> None:
     problem = Desk().refused(request_)
     assert problem.code == code and text in problem.text
+
+
+def test_what_is_streamed_is_bound_to_no_place_that_never_was() -> None:
+    desk = Desk()
+    desk.ask(Subscribe(instruments=[1]))
+    desk.rig.turn()
+    assert desk.refused(Subscribe(instruments=[1], account="none")).code == "not_found"
+    assert "there are: 0" in desk.refused(Subscribe(instruments=[1], connection=7)).text
+    assert desk.ask(Subscribe(instruments=[1], connection=0))["already"] == 1
+    desk.rig.pool.upkeep.recycle(0)
+    desk.rig.turn(5.0)
+    assert desk.rig.counts() == {1: 1}
+    assert desk.ask(Subscribe(instruments=[1], connection=0))["already"] == 1  # it has been one
+    desk.rig.pool.upkeep.recycle(1)
+    desk.rig.turn(5.0)
+    assert desk.rig.counts() == {2: 1}
 
 
 def test_what_others_add_can_be_asked_for() -> None:

@@ -38,7 +38,7 @@ def ask(realm: Realm, request: AnyRequest, owner: str | None = None) -> Any:
 def refusal(realm: Realm, request: AnyRequest, owner: str | None = None) -> str:
     answer = realm.router.answer("t", request, owner)
     assert answer.problem is not None and answer.result is None
-    assert answer.problem.code in ("bad_request", "conflict")
+    assert answer.problem.code in ("bad_request", "conflict", "not_found")
     return answer.problem.text
 
 

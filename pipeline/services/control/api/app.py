@@ -97,11 +97,10 @@ class _Paths:
         return router
 
     def _add_changes(self, router: APIRouter) -> None:
-        demand = 409, 429
-        _add(router, "/subscriptions", self.subscribe, "demand", "POST", errors=demand)
+        demand, pool = (409, 429), (404, 409, 429)
+        _add(router, "/subscriptions", self.subscribe, "demand", "POST", errors=pool)
         _add(router, "/subscriptions", self.unsubscribe, "demand", "DELETE", errors=demand)
         _add(router, "/subscriptions/mode", self.set_mode, "demand", "PUT", errors=demand)
-        pool = 404, 409, 429
         _add(router, "/pool/plan", self.plan, "pool", "POST", errors=pool)
         _add(router, "/pool/rebalance", self.rebalance, "pool", "POST", errors=pool)
         _add(router, "/pool/scale", self.scale, "pool", "POST", errors=pool)

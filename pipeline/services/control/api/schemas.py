@@ -177,7 +177,13 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     "subscribe": _DEMAND,
     "plan": _DEMAND,
     "set_mode": _DEMAND,
-    "unsubscribe": record({**all_of(INTEGER, "requested", "removed"), "tokens": map_of(_TOKENS)}),
+    "unsubscribe": record(
+        {
+            **all_of(INTEGER, "requested", "removed"),
+            "refused": list_of(_REFUSED),
+            "tokens": map_of(_TOKENS),
+        }
+    ),
     "rebalance": _ACTED,
     "scale": _ACTED,
     "recycle": _ACTED,

@@ -134,8 +134,6 @@ def test_the_distribution_names_every_instrument_once(served: Served) -> None:
     ("method", "path", "body", "counts"),
     [
         ("POST", "/pool/scale", {"connections": 1000}, (1000, 3)),
-        ("POST", "/pool/drain", {"connection": 77}, (1, 0)),
-        ("POST", "/pool/recycle", {"connection": 77}, (1, 0)),
         ("POST", "/subscriptions", {"client": "config", "instruments": [1, 2]}, (2, 0)),
         ("PUT", "/subscriptions/mode", {"client": "config", "instruments": [1]}, (1, 0)),
         ("DELETE", "/subscriptions", {"client": "config", "instruments": [1]}, (1, 0)),
@@ -154,6 +152,25 @@ def test_what_cannot_be_done_is_counted_and_changes_nothing(
     after = served.get("/advanced/websocket-pool/stats").body["pool"]
     names = ("desired", "assigned", "clients", "connections_asked")
     assert [after[name] for name in names] == [before[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/pool/drain", {"connection": 77}),
+        ("/pool/recycle", {"connection": 77}),
+        ("/pool/recycle", {"account": "nobody"}),
+        ("/subscriptions", {"client": "c", "instruments": [1], "account": "nobody"}),
+        ("/subscriptions", {"client": "c", "instruments": [1], "connection": 77}),
+        ("/pool/plan", {"instruments": [1], "account": "nobody"}),
+    ],
+)
+def test_what_is_not_there_is_not_found(served: Served, path: str, body: Any) -> None:
+    before = served.get("/advanced/websocket-pool/stats").body["pool"]["desired"]
+    reply = served.post(path, body)
+    assert (reply.status, reply.body["code"]) == (404, "not_found")
+    assert "77" in reply.body["detail"] or "known: a" in reply.body["detail"]
+    assert served.get("/advanced/websocket-pool/stats").body["pool"]["desired"] == before
 
 
 @pytest.mark.parametrize("client", ["config", "live"])
