@@ -175,6 +175,6 @@ def read_answer(line: bytes) -> Answer:
 
 def mode_of(word: str) -> Mode:
     """Return a mode by its name; raise ValueError naming those that there are."""
-    if word not in MODES:
-        raise ValueError(f"mode {word[:40]!r}: expected {', '.join(MODES)}")
+    if not isinstance(word, str) or word not in MODES:  # callers swap it with the instruments
+        raise ValueError(f"mode {str(word)[:40]!r}: expected {', '.join(MODES)}")
     return MODES[word]

@@ -110,6 +110,7 @@ class DemandKeeper:
         def note(answer: dict[str, Any]) -> None:
             if not request.dry_run:
                 refused = {refusal["instrument"] for refusal in answer.get("refused", ())}
+                refused |= set(answer.get("refused_tokens", ()))  # if not all were named
                 self._wants.add(
                     request.instruments, request.mode, placement, refused, follow=request.follow
                 )

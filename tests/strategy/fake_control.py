@@ -220,7 +220,10 @@ class FakeControl:
                 "requested": len(forms),
                 "accepted": len(forms) - len(refused),
                 "already": sum(t in before for form in forms for t in tokens_of(form)),
-                "refused": [{"instrument": f, "why": "capacity", "text": "full"} for f in refused],
+                "refused": [
+                    {"instrument": f, "why": "capacity", "text": "full"} for f in refused[:1000]
+                ],
+                **({"refused_tokens": refused} if len(refused) > 1000 else {}),
                 "available": self.capacity - len(everybody | wanted.keys()),
                 "tokens": names,
                 **_plan_of(request, forms),

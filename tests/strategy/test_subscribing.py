@@ -87,6 +87,15 @@ def test_two_markets_of_a_process_are_two_clients(pool: FakeInstance, control: F
         assert control.ledger == {f"mean.{pid}": {1: "quote"}, f"mean-2.{pid}": {2: "quote"}}
 
 
+def test_what_was_refused_is_not_wanted_also_where_not_all_are_named(
+    pool: FakeInstance, control: FakeControl
+) -> None:
+    with attach(pool) as market:
+        result = market.subscribe(range(1, 10_102), partial=True)
+        assert (result.accepted, len(result.refused)) == (9000, 1000)
+        assert len(market.wants()) == 9000
+
+
 def test_refusals_are_errors(pool: FakeInstance, control: FakeControl) -> None:
     with attach(pool) as market:
         with pytest.raises(CapacityError) as full:
@@ -97,6 +106,7 @@ def test_refusals_are_errors(pool: FakeInstance, control: FakeControl) -> None:
         for wrong, error in [
             (lambda: market.subscribe([1], mode="FULL"), ValueError),
             (lambda: market.set_mode("depth", [1]), ValueError),
+            (lambda: market.set_mode([1], "full"), ValueError),  # type: ignore[arg-type]
             (lambda: market.subscribe([0]), ValueError),
             (lambda: market.subscribe([True]), ValueError),
             (lambda: market.subscribe([1.5]), TypeError),  # type: ignore[list-item]

@@ -10,14 +10,15 @@ from pipeline.planning.pool import Plan, Refusal, Want, Why
 from pipeline.services.control.refused import Refused
 from pipeline.services.control.windows import Window
 
-#: So many refused instruments are named in an answer; all are counted.
+#: So many refused instruments are named with their reasons in an answer; all are counted, and where
+#: they are more, `refused_tokens` has all of them.
 NAMED_MAX: Final = 1000
 
 
 def result_of(requested: int, plan: Plan) -> dict[str, Any]:
     """Return what was taken of so many, and what was not, with its reason."""
     refused = len(plan.refused)
-    return {
+    result = {
         "requested": requested,
         "accepted": requested - refused,
         "already": plan.kept,
@@ -25,6 +26,9 @@ def result_of(requested: int, plan: Plan) -> dict[str, Any]:
         "refused_count": refused,
         "available": plan.available,
     }
+    if refused > NAMED_MAX:
+        result["refused_tokens"] = [refusal.token for refusal in plan.refused]
+    return result
 
 
 def tell_left_out(
@@ -42,6 +46,8 @@ def tell_left_out(
         {"instrument": token, "why": "window", "text": "there is no room for its whole window"}
         for token in left_out[: NAMED_MAX - len(result["refused"])]
     ]
+    if result["refused_count"] > NAMED_MAX:
+        result["refused_tokens"] = sorted(refused | set(left_out))
 
 
 def refusal_of(requested: int, plan: Plan) -> Refused:

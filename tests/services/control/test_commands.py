@@ -108,6 +108,15 @@ def test_or_taken_in_part_if_it_says_so() -> None:
     assert len(desk.ledger.desired) == 30
 
 
+def test_of_many_that_are_refused_some_are_named_and_all_are_told() -> None:
+    desk = Desk(pool=CAP_10)
+    found = desk.ask(Subscribe(instruments=list(range(1, 1101)), partial=True))
+    assert (found["accepted"], found["refused_count"], len(found["refused"])) == (30, 1070, 1000)
+    assert found["refused_tokens"] == sorted(set(range(1, 1101)) - desk.ledger.desired.keys())
+    found = desk.ask(Subscribe(instruments=list(range(1, 101)), partial=True))
+    assert "refused_tokens" not in found
+
+
 def test_room_taken_and_not_yet_placed_is_not_given_away_twice() -> None:
     desk = Desk(pool=CAP_10)
     desk.ask(Subscribe(instruments=list(range(1, 21))))

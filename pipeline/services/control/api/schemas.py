@@ -119,7 +119,10 @@ _DEMAND: Final = record(
         "refused": list_of(_REFUSED),
         "tokens": map_of(_TOKENS),
     },
-    {"plan": record(_PLACES, {"mirrors": record({**_PLACES, "refused": INTEGER})})},
+    {
+        "refused_tokens": _TOKENS,
+        "plan": record(_PLACES, {"mirrors": record({**_PLACES, "refused": INTEGER})}),
+    },
 )
 _ACTED: Final = record(
     {
