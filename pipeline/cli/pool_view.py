@@ -190,6 +190,8 @@ def _where(row: Mapping[str, Any]) -> Text:
         return Text(f"nowhere: {row['unplaced']}", style="yellow")
     if row.get("connection") is None:
         return Text("not yet", style="yellow")
+    if row.get("orphaned"):
+        return Text(f"c{row['connection']}, which is down", style="yellow")
     mirror, moving = row.get("mirror"), row.get("moving_to")
     both = "" if mirror is None else f" and c{mirror}"
     return Text(f"c{row['connection']}{both}" + (f" to c{moving}" if moving is not None else ""))

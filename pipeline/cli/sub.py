@@ -134,6 +134,9 @@ def list_(
     everything: Annotated[
         bool, typer.Option("--all", help=f"more than the first {_SHOWN_MAX}, too")
     ] = False,
+    orphaned: Annotated[
+        bool, typer.Option("--orphaned", help="only what nobody delivers at present")
+    ] = False,
     owner: Owner = None,
     as_json: Json = False,
     shm_directory: Directory = DEFAULT_DIRECTORY,
@@ -141,17 +144,20 @@ def list_(
     """List what is wanted, on which connection it is, and who wants it."""
     with control_of(instance, shm_directory, owner=owner, as_json=as_json) as control:
         rows: list[dict[str, Any]] = control.ask("subscriptions")
+    if orphaned:
+        rows = [row for row in rows if row["orphaned"]]
     if as_json:
         print(json.dumps(rows))
         return
     console = Console(highlight=False, markup=False)
     if not rows:
-        console.print("nothing is wanted")
+        console.print("nothing is orphaned" if orphaned else "nothing is wanted")
         return
     shown = rows if everything else rows[:_SHOWN_MAX]
     console.print(subscriptions_table(shown, console.width))
     if len(shown) < len(rows):
-        console.print(f"{len(rows)} wanted, {len(shown)} shown: --all shows the rest")
+        count = f"{len(rows)} {'orphaned' if orphaned else 'wanted'}"
+        console.print(f"{count}, {len(shown)} shown: --all shows the rest")
 
 
 @command.command()

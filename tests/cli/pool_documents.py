@@ -55,13 +55,16 @@ HEALTH: dict[str, Any] = {
 
 SUBSCRIPTIONS: list[dict[str, Any]] = [
     {"instrument_token": 408065, "mode": "full", "priority": "warm", "connection": 0,
-     "moving_to": None, "unplaced": None, "clients": ["cli", "a.1", "b.2", "c.3", "d.4"]},
+     "moving_to": None, "orphaned": False, "unplaced": None,
+     "clients": ["cli", "a.1", "b.2", "c.3", "d.4"]},
     {"instrument_token": 256265, "mode": "ltp", "priority": "hot", "connection": 1,
-     "mirror": 11, "moving_to": 2, "unplaced": None, "clients": ["cli"]},
+     "mirror": 11, "moving_to": 2, "orphaned": False, "unplaced": None, "clients": ["cli"]},
     {"instrument_token": 4, "mode": "ltp", "priority": "cold", "connection": None,
-     "moving_to": None, "unplaced": "capacity", "clients": ["cli"]},
+     "moving_to": None, "orphaned": True, "unplaced": "capacity", "clients": ["cli"]},
+    {"instrument_token": 6, "mode": "ltp", "priority": "cold", "connection": 3,
+     "moving_to": None, "orphaned": True, "unplaced": None, "clients": ["cli"]},
     {"instrument_token": 5, "mode": "ltp", "priority": "cold", "connection": None,
-     "moving_to": None, "unplaced": None, "clients": []},
+     "moving_to": None, "orphaned": False, "unplaced": None, "clients": []},
 ]  # fmt: skip
 
 CLIENTS: list[dict[str, Any]] = [

@@ -165,7 +165,16 @@ def test_lists(
     assert "c1 and c11 to c2" in text and "nowhere: capacity" in text and "and 2 more" in text
     assert run(instance, "sub", "list", "demo", "--json") == 0
     assert json.loads(capsys.readouterr().out) == SUBSCRIPTIONS
+    assert "c3, which is down" in text
+    assert run(instance, "sub", "list", "--orphaned") == 0
+    text = capsys.readouterr().out
+    assert "nowhere: capacity" in text and "c3, which is down" in text and "408065" not in text
+    assert run(instance, "sub", "list", "--orphaned", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["instrument_token"] for row in rows] == [4, 6]
     pool.documents["subscriptions"] = SUBSCRIPTIONS[:1] * 60
+    assert run(instance, "sub", "list", "--orphaned") == 0
+    assert capsys.readouterr().out == "nothing is orphaned\n"
     assert run(instance, "sub", "list") == 0
     assert "60 wanted, 50 shown" in capsys.readouterr().out
     assert run(instance, "sub", "list", "--all") == 0

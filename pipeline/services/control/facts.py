@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from pipeline.core.enums import State
@@ -52,16 +53,30 @@ def _connections(pool: Pool, watch: Watch) -> Iterator[Fact]:
 
 
 def _waiting(pool: Pool, link: Link) -> str:
-    """Say how many instruments a connection keeps waiting; a mirrored one is brought by another."""
-    elsewhere = sum(number == link.number for number in pool.assigned.mirrors.values())
-    mirrored = f", {elsewhere} mirrored ones go on" if elsewhere else ""
-    return f"{len(link.rows) - elsewhere} instruments wait for it{mirrored}"
+    """Say which instruments a connection keeps waiting; a mirrored one is brought by another."""
+    mirrors = pool.assigned.mirrors
+    waiting = [token for token in link.rows if mirrors.get(token) != link.number]
+    elsewhere = len(link.rows) - len(waiting)
+    mirrored = f"; {elsewhere} mirrored ones go on" if elsewhere else ""
+    return f"{len(waiting)} instruments wait for it{_named(pool, waiting)}{mirrored}"
+
+
+def _named(pool: Pool, tokens: Collection[int]) -> str:
+    """Name some of them, the most urgent first."""
+    wants = pool.ledger.desired
+    known = (token for token in tokens if token in wants)
+    found = heapq.nsmallest(_NAMED, known, key=lambda token: (-wants[token].priority, token))
+    names = ", ".join(map(str, found))
+    more = f" and {len(tokens) - len(found)} more" if len(tokens) > len(found) else ""
+    return f": {names}{more}" if names else ""
 
 
 def _places(pool: Pool, name: str) -> Iterator[Fact]:
     if pool.unplaced:
         reasons = sorted({why.text for why in pool.unplaced.values()})
-        text = f"{len(pool.unplaced)} instruments have no connection: {'; '.join(reasons)}"
+        count = len(pool.unplaced)
+        names = _named(pool, pool.unplaced)
+        text = f"{count} instruments have no connection{names}: {'; '.join(reasons)}"
         yield Fact("orphans", name, Severity.ERROR, text)
     if refused := pool.mirrors.refused:
         reasons = sorted({why.text for why in refused.values()})

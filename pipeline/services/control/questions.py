@@ -51,7 +51,7 @@ class Questions:
 
     def _subscriptions(self, request: Ask) -> list[dict[str, Any]]:
         pool = self._pool
-        wants = pool.ledger.desired
+        wants, orphans = pool.ledger.desired, pool.orphans
         tokens = [token for token in wants if token > request.after]
         if request.client is not None:
             tokens = [t for t in tokens if request.client in pool.ledger.holder_names(t)]
@@ -65,6 +65,7 @@ class Questions:
                 "connection": pool.placement.get(token),
                 "mirror": pool.assigned.mirrors.get(token),
                 "moving_to": pool.moves.targets.get(token),
+                "orphaned": token in orphans,
                 "unplaced": str(pool.unplaced[token]) if token in pool.unplaced else None,
                 "clients": sorted(pool.ledger.holder_names(token)),
             }

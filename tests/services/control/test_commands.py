@@ -241,7 +241,21 @@ def test_lists_of_clients_and_subscriptions() -> None:
     assert desk.ask(Ask(about="subscriptions")) == [
         {
             "instrument_token": 1, "owner": "default", "mode": "full", "priority": "warm",
-            "connection": 0, "mirror": None, "moving_to": None, "unplaced": None,
-            "clients": ["t"],
+            "connection": 0, "mirror": None, "moving_to": None, "orphaned": False,
+            "unplaced": None, "clients": ["t"],
         }
     ]  # fmt: skip
+
+
+def test_what_nobody_delivers_is_named() -> None:
+    desk = Desk(pool=f"connections_per_key = 1\nredistribute_after_s = 0.1\n{CAP_10}")
+    desk.ask(Subscribe(instruments=[1, 2]))
+    desk.rig.turn()
+    desk.rig.world.down = {0}
+    desk.rig.turn(1.0)
+    desk.ask(Subscribe(instruments=[3]))
+    desk.rig.turn()
+    rows = desk.ask(Ask(about="subscriptions"))
+    assert [row["instrument_token"] for row in rows if row["orphaned"]] == [1, 2, 3]
+    assert [row["connection"] for row in rows] == [0, 0, None]
+    assert rows[2]["unplaced"] is not None

@@ -116,7 +116,7 @@ def test_a_connection_that_cannot_be_made_is_told(told: Told) -> None:
         told.pool.turn(now_ns + half_second * NS_PER_S // 2)
     found = facts({"default": told.pool}, told.documents.watch)
     assert found["connection_missing", "connection 0", "default"].text.endswith(
-        "10 instruments wait for it"
+        "10 instruments wait for it: 1, 2, 3, 4, 5 and 5 more"
     )
 
 

@@ -136,6 +136,7 @@ _SUBSCRIPTION: Final = record(
         "instrument_token": INTEGER,
         **all_of(TEXT, "mode", "priority"),
         **all_of(or_null(INTEGER), "connection", "mirror", "moving_to"),
+        "orphaned": FLAG,
         "unplaced": or_null(TEXT),
         "clients": list_of(TEXT),
     }
