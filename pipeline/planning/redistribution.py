@@ -83,6 +83,32 @@ def drain(
     return Drain(moves_of(plan, pool), plan)
 
 
+def send_home(tokens: Collection[int], pool: PoolView, policy: PlacementPolicy) -> Drain:
+    """Return the moves of those of these that are not where they are pinned, by `policy`.
+
+    What has nowhere to go stays, and `plan.refused` names it. Left alone is what is under way, on
+    two connections, or on one that is lost.
+    """
+    views = {view.number: view for view in pool.connections if view.usable}
+    strays = [
+        want
+        for token in tokens
+        if (number := pool.placement.get(token)) in views
+        and token not in pool.moving
+        and token not in pool.mirrors
+        and _is_elsewhere(want := pool.want(token), views[number])
+    ]
+    left = {want.instrument_token for want in strays}
+    rest = {token: number for token, number in pool.placement.items() if token not in left}
+    policy = replace(policy, growth=Growth.LAZY)
+    plan = place(strays, replace(pool, placement=rest), policy)
+    return Drain(moves_of(plan, pool), plan)
+
+
+def _is_elsewhere(want: Want, view: ConnectionView) -> bool:
+    return want.account not in (None, view.account) or want.connection not in (None, view.number)
+
+
 def moves_of(plan: Plan, pool: PoolView) -> tuple[Move, ...]:
     """Return the plan's new places of instruments that have one already as moves."""
     decoders = {view.number: view.decoder for view in pool.connections}

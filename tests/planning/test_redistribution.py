@@ -10,7 +10,13 @@ import pytest
 from pipeline.core.clock import NS_PER_S
 from pipeline.planning.policies import PlacementPolicy, Policy
 from pipeline.planning.pool import KeyView, PoolView, Priority, Want, Why
-from pipeline.planning.redistribution import OutagePolicy, drain, judge_outage, redistribute
+from pipeline.planning.redistribution import (
+    OutagePolicy,
+    drain,
+    judge_outage,
+    redistribute,
+    send_home,
+)
 from tests.planning.pools import connections, counts, key, policy
 
 EVEN = PlacementPolicy()
@@ -107,6 +113,26 @@ def test_a_pin_to_a_connection_that_was_replaced_binds_nobody(name: Policy) -> N
     )
     assert redistribute({5}, pool, policy(name)).assign == {1: 6}
     assert [move.target for move in drain(5, pool, policy(name)).moves] == [6]
+
+
+def test_what_is_elsewhere_than_it_is_pinned_goes_home() -> None:
+    pool = PoolView(
+        keys=(key(), key("other")), connections=connections(2),
+        placement=dict.fromkeys((1, 2, 3, 4, 5), 0),
+        wants={
+            1: Want(1, connection=1), 2: Want(2, account="main"), 3: Want(3, account="other"),
+            4: Want(4, connection=9), 5: Want(5, connection=1),
+        },
+    )  # fmt: skip
+    found = send_home((1, 2, 3, 4, 77), pool, EVEN)
+    (new,) = found.plan.open
+    assert {move.token: move.target for move in found.moves} == {1: 1, 3: new.ref}
+    assert new.account == "other"
+    assert [refusal.token for refusal in found.plan.refused] == [4]
+    assert send_home((1,), replace(pool, moving={1: 1}), EVEN).moves == ()
+    assert send_home((1,), replace(pool, mirrors={1: 1}), EVEN).moves == ()
+    down = tuple(replace(view, usable=view.number != 0) for view in pool.connections)
+    assert send_home((1,), replace(pool, connections=down), EVEN).moves == ()
 
 
 def test_connections_of_the_same_decoder_come_first() -> None:

@@ -178,6 +178,8 @@ class Commands:
         if not request.dry_run:
             for form in found.names:
                 self._windows.end(client, form)  # from now on it stays where it is
+            if request.account is not None or request.connection is not None:
+                self.pool.upkeep.bring_home(wants)
         names = {window.form: list(window.view.tokens) for window in windows}
         return {**result, "tokens": {**found.names, **names}}
 

@@ -7,7 +7,7 @@ and close, and moves that wait for their turn. What people ask for goes the same
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from pipeline.planning.pacing import Steady
 from pipeline.planning.policies import PlacementPolicy
 from pipeline.planning.pool import Move, NewConnection, PoolView
 from pipeline.planning.rebalance import rebalance
-from pipeline.planning.redistribution import drain, redistribute
+from pipeline.planning.redistribution import Drain, drain, redistribute, send_home
 from pipeline.planning.scaling import History, Recycling, ScalingPolicy, judge_scaling
 from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.links import Link
@@ -70,6 +70,8 @@ class Upkeep:
         self._steady = Steady(round(settings.rebalance_after_s * NS_PER_S))
         self._usable: frozenset[int] = frozenset()
         self._balance_due = False
+        self._homeward: set[int] = set()
+        self._near_limit = False
 
     def turn(self, now_ns: int) -> None:
         """Look at the shape once a second, and bring what drains one step on."""
@@ -90,6 +92,7 @@ class Upkeep:
             now_ns=now_ns, wall_ts_ns=real_ns(), recycle=sorted(self.recycle_asked),
         )  # fmt: skip
         self._history = advice.history
+        self._tell_near_limit(near=advice.near_limit)
         for opening in advice.open:
             link = self._assigned.open(opening.new, now_ns)
             _log.info(f"connection {link.number}: opened ahead of need ({opening.why})")
@@ -98,6 +101,16 @@ class Upkeep:
             self._assigned.drain(self._assigned.links[closing.number], closing.to)
         for recycling in advice.recycle:
             self._recycle(recycling, now_ns)
+
+    def _tell_near_limit(self, *, near: bool) -> None:
+        if near and not self._near_limit:
+            keys = self._assigned.keys
+            room = sum(key.connections_max * key.instruments_per_connection for key in keys)
+            _log.warning(
+                f"{len(self._assigned.placement)} of the {room} instruments that the keys allow "
+                "are carried: add an API key before more are needed"
+            )
+        self._near_limit = near
 
     def _view_for_scaling(self) -> PoolView:
         """Return the pool with no connection unwell for being down.
@@ -138,6 +151,10 @@ class Upkeep:
         if draining:
             self._empty(draining[0], now_ns)
             return
+        if self._homeward and not self._moves.waiting:
+            found = send_home(self._homeward, self._view(), self._policy)
+            self._homeward.clear()
+            self._plan(found, now_ns)
         usable = frozenset(link.number for link in self._assigned.links.values() if _is_well(link))
         self._balance_due = self._balance_due or usable != self._usable
         self._usable = usable
@@ -158,6 +175,10 @@ class Upkeep:
                 f"{len(found.plan.refused)} of its instruments"
             )
             return
+        self._plan(found, now_ns)
+
+    def _plan(self, found: Drain, now_ns: int) -> None:
+        """Open what a plan opens, and have its moves wait for their turn."""
         numbers = self._assigned.open_all(found.plan.open, now_ns)
         self._moves.replace_waiting(
             move._replace(target=numbers.get(move.target, move.target)) for move in found.moves
@@ -172,6 +193,11 @@ class Upkeep:
     def plan_balance(self) -> list[Move]:
         """Return the moves that would restore the policy's balance."""
         return rebalance(self._view(), self._policy)
+
+    def bring_home(self, tokens: Collection[int]) -> None:
+        """Move those of these to where they are pinned that are elsewhere, at the next check."""
+        self._homeward.update(tokens)
+        self._check_at_ns = 0
 
     def drain(self, number: int) -> int:
         """Empty a connection and close it; return how many instruments move."""

@@ -225,6 +225,23 @@ def test_what_is_streamed_is_bound_to_no_place_that_never_was() -> None:
     assert desk.rig.counts() == {2: 1}
 
 
+def test_a_pin_moves_what_is_streamed_already() -> None:
+    desk = Desk(keys=2, pool="headroom = 0.0\npolicy = 'first_fit'")
+    desk.ask(Subscribe(instruments=[1, 2, 3]))
+    desk.rig.turn(2.0)
+    assert desk.rig.counts() == {0: 3}
+    assert desk.ask(Subscribe(instruments=[2], account="b", dry_run=True))["already"] == 1
+    desk.rig.turn(2.0)
+    assert desk.rig.counts() == {0: 3}
+    assert desk.ask(Subscribe(instruments=[2], account="b"))["already"] == 1
+    desk.rig.turn(3.0)
+    assert desk.rig.counts() == {0: 2, 1: 1} and desk.rig.pool.placement[2] == 1
+    desk.ask(Subscribe(instruments=[3], connection=1))
+    desk.rig.turn(3.0)
+    assert desk.rig.counts() == {0: 1, 1: 2}
+    desk.rig.check()
+
+
 def test_what_others_add_can_be_asked_for() -> None:
     desk = Desk()
     assert desk.ask(Hello(client="t")) == {"instance": "x"}

@@ -26,6 +26,19 @@ def test_a_connection_is_opened_before_the_others_are_full() -> None:
     rig.check()
 
 
+def test_keys_that_are_nearly_full_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    rig = _rig("headroom = 0.0")
+    rig.want("a", range(1, 240))
+    rig.turn(3.0)
+    assert "that the keys allow" not in caplog.text
+    rig.want("a", range(240, 242))
+    rig.turn(3.0)
+    rig.want("a", range(242, 260))
+    rig.turn(3.0)
+    assert caplog.text.count("241 of the 300 instruments that the keys allow") == 1
+    assert caplog.text.count("that the keys allow") == 1
+
+
 def test_what_was_not_needed_for_long_is_closed_one_by_one() -> None:
     rig = _rig("headroom = 0.0\nshrink_after_s = 5.0")
     rig.want("a", range(1, 301))
