@@ -14,9 +14,9 @@ from rich.text import Text
 
 from pipeline.cli import gateway_view
 from pipeline.cli.figures import count, duration, latency, mebibytes
-from pipeline.cli.tables import plain_table
+from pipeline.cli.tables import PlainLine, plain_table
 from pipeline.cli.top_pool import PoolView
-from pipeline.core.clock import NS_PER_S, format_ist
+from pipeline.core.clock import NS_PER_S, format_ist, format_ist_time
 from pipeline.services.control.screen.document import FEED_ERRORS
 from pipeline.services.control.timeline import Happening
 from pipeline.services.status import InstanceStatus, problems
@@ -128,17 +128,17 @@ def share_lines(totals: Sequence[int], lines: int) -> list[int]:
 # ---- head -----------------------------------------------------------------------------------
 
 
-def _headline(status: InstanceStatus) -> Text:
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(status.name, style="bold")
-    if status.live:
-        text.append(f"  {status.state}", style="green" if status.state == "RUNNING" else "yellow")
-        text.append(f"  up {duration(status.uptime_s)}  supervisor {status.supervisor_pid}")
-    else:
-        text.append("  DEAD", style="bold red")
-        text.append(f"  was {status.state}, supervisor {status.supervisor_pid} is gone")
-    text.append(f"  {mebibytes(status.shm_bytes)}")
-    return text
+def _headline(status: InstanceStatus) -> PlainLine:
+    name, size = Text(status.name, style="bold"), Text(mebibytes(status.shm_bytes))
+    if not status.live:
+        return PlainLine(
+            name, Text("DEAD", style="bold red"),
+            Text(f"was {status.state}, supervisor {status.supervisor_pid} is gone"), size,
+        )  # fmt: skip
+    return PlainLine(
+        name, Text(status.state, style="green" if status.state == "RUNNING" else "yellow"),
+        Text(f"up {duration(status.uptime_s)}"), Text(f"supervisor {status.supervisor_pid}"), size,
+    )  # fmt: skip
 
 
 def _supervisor(status: InstanceStatus) -> Text:
@@ -155,20 +155,20 @@ def _age(status: InstanceStatus) -> list[Text]:
     return [] if status.live else [Text("below: what was last known before it died", style="dim")]
 
 
-def _pool_line(pool: PoolView | None) -> list[Text]:
+def _pool_line(pool: PoolView | None) -> list[RenderableType]:
     if pool is None:
         return []
     if pool.problem:
         return [Text(f"pool: {pool.problem}", style="yellow", no_wrap=True, overflow="ellipsis")]
     figures = pool.figures
-    text = Text(f"pool {figures['state']} {figures['score']:.0f}/100", no_wrap=True)
-    text.stylize("green" if figures["state"] == "healthy" else "yellow")
-    for name in ("orphaned", "moving"):  # first: a narrow terminal cuts the end off
+    style = "green" if figures["state"] == "healthy" else "yellow"
+    parts = [Text(f"pool {figures['state']} {figures['score']:.0f}/100", style=style)]
+    for name in ("orphaned", "moving"):  # first: a narrow terminal has no room for the last
         if figures[name]:
-            text.append(f"  {name} {count(figures[name])}", style="yellow")
+            parts.append(Text(f"{name} {count(figures[name])}", style="yellow"))
     for name in ("desired", "confirmed"):
-        text.append(f"  {name} {count(figures[name])}", style="dim")
-    return [text]
+        parts.append(Text(f"{name} {count(figures[name])}", style="dim"))
+    return [PlainLine(*parts)]
 
 
 def _alerts(pool: PoolView | None) -> list[str]:
@@ -296,11 +296,12 @@ def _plan(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _happenings(rows: Sequence[Happening]) -> Table:
-    table = plain_table("<happened", "<conn", "<what", "?lasted", "?<why")
+    table = plain_table("<happened", "?<on (IST)", "<conn", "<what", "?lasted", "?<why")
     for row in rows:
         lasted = (row.end_ts_ns - row.start_ts_ns) / NS_PER_S
         table.add_row(
-            format_ist(row.end_ts_ns), f"c{row.connection}", row.state or row.kind,
+            format_ist_time(row.end_ts_ns), format_ist(row.end_ts_ns)[:10],
+            f"c{row.connection}", row.state or row.kind,
             "" if row.state else duration(lasted), row.reason.lower().replace("_", " "),
         )  # fmt: skip
     return table

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
-#: Heads the columns that a narrow terminal has no room for.
+#: Heads the columns that a narrow terminal has no room for, and ends a line of which a part is.
 MORE: Final = "…"
 _LEFT: Final = "<"
 _SPARE: Final = "?"
-_ANY_WIDTH: Final = 100_000
+#: Names are cut down to so many characters before a figure has to go.
+_NAME_LENGTH: Final = 12
 
 
 class PlainTable(Table):
-    """A table without lines, which leaves columns out, the last ones first, where it is too wide.
+    """A table without lines, which leaves columns out where it is too wide.
 
-    A cut name can be guessed, a cut figure lies: only what is spare is left out, whole columns.
+    A cut name can be guessed, a cut figure lies. What is spare goes first, the last columns of it
+    first; then names are cut; then other figures go, the first ones first: the last tell of losses.
     """
 
     def __init__(self, *columns: str, gap: int) -> None:
@@ -35,14 +38,20 @@ class PlainTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render as many columns as there is room for."""
-        yield from Table.__rich_console__(self._fitting(console, options), console, options)
+        yield from Table.__rich_console__(self._fitting(options.max_width), console, options)
 
-    def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
-        shown: PlainTable = self
-        for without in self._spare():
-            if _width(shown, console, options) <= options.max_width:
+    def _fitting(self, room: int) -> Table:
+        if self._excess(room) <= 0:
+            return self
+        for left_out in self._spare():
+            shown = self._without(left_out, self._gap)
+            if shown._excess(room) <= 0:
+                return shown
+        for left_out in self._first():
+            shown = self._without(left_out, gap=1)
+            if shown._excess(room) <= sum(spare for _, spare in shown._cuts()):
                 break
-            shown = self._without(without)
+        shown._cut_names(room)
         return shown
 
     def _spare(self) -> Iterator[set[int]]:
@@ -52,16 +61,48 @@ class PlainTable(Table):
             if self._names[index].startswith(_SPARE):
                 yield (left_out := left_out | {index})
 
-    def _without(self, left_out: set[int]) -> PlainTable:
+    def _first(self) -> Iterator[set[int]]:
+        """Yield all that is spare, and with it ever more figures."""
+        left_out = {n for n, name in enumerate(self._names) if name.startswith(_SPARE)}
+        yield left_out
+        for index in range(1, len(self._names)):
+            if self.columns[index].justify == "right":
+                yield (left_out := left_out | {index})
+
+    def _without(self, left_out: set[int], gap: int) -> PlainTable:
         kept = [index for index in range(len(self._names)) if index not in left_out]
-        found = PlainTable(*(self._names[index] for index in kept), MORE, gap=self._gap)
+        names = [self._names[index] for index in kept]
+        found = PlainTable(*names, *([MORE] if left_out else []), gap=gap)
+        for index, column in zip(kept, found.columns, strict=False):
+            column.no_wrap = self.columns[index].no_wrap
         for row in zip(*(self.columns[index].cells for index in kept), strict=True):
             found.add_row(*row)
         return found
 
+    def _excess(self, room: int) -> int:
+        return sum(map(_width, self.columns)) + self._gap * len(self.columns) - room
 
-def _width(table: Table, console: Console, options: ConsoleOptions) -> int:
-    return Measurement.get(console, options.update(max_width=_ANY_WIDTH), table).maximum
+    def _cuts(self) -> Iterator[tuple[Column, int]]:
+        """Yield each column of names, and how many characters can be cut off."""
+        for column in self.columns:
+            if column.justify == "left":
+                yield column, max(0, _width(column) - _NAME_LENGTH)
+
+    def _cut_names(self, room: int) -> None:
+        """Cut as much off as there is too much, of the longest names first."""
+        excess = self._excess(room)
+        while excess > 0:
+            column, most = max(self._cuts(), key=lambda cut: cut[1])
+            if most == 0:
+                return
+            column.width = _width(column) - 1
+            excess -= 1
+
+
+def _width(column: Column) -> int:
+    if column.width is not None:
+        return column.width
+    return max(cell_len(str(text)) for text in (column.header, *column.cells))
 
 
 def plain_table(*columns: str, gap: int = 2) -> Table:
@@ -71,3 +112,22 @@ def plain_table(*columns: str, gap: int = 2) -> Table:
     out where the terminal is too narrow, the last of them first.
     """
     return PlainTable(*columns, gap=gap)
+
+
+class PlainLine:
+    """One line of parts, of which the last ones are left out where there is no room for them."""
+
+    def __init__(self, *parts: Text) -> None:
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render as many parts as there is room for; the first one at any rate, cut if need be."""
+        room, shown = options.max_width, Text(no_wrap=True, overflow="ellipsis")
+        for index, part in enumerate(self._parts):
+            more = Text.assemble("  " if index else "", part)
+            needed = 0 if index + 1 == len(self._parts) else len(f"  {MORE}")
+            if index and shown.cell_len + more.cell_len + needed > room:
+                shown.append(f"  {MORE}", style="dim")
+                break
+            shown.append_text(more)
+        yield shown

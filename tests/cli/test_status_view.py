@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from pipeline.cli import figures
 from pipeline.cli.status_view import screen, share_lines, whole
+from pipeline.cli.tables import PlainLine
+from pipeline.core.clock import NS_PER_S
 from pipeline.core.enums import Reason, Role, State
+from pipeline.services.control.timeline import Happening
 from pipeline.services.status import snapshot
 from pipeline.services.status.recent import NOTHING, recent, take_look
 from tests.services.status.establish import Established
@@ -67,6 +72,41 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_cut_figure(tmp_path: Path) 
         assert cut and all(line.count("…") == 1 and line.endswith(" …") for line in cut), cut
         assert not any("epoch" in line or "stream %" in line for line in lines)
     made.end()
+
+
+@pytest.mark.parametrize("width", [30, 40, 50])
+def test_a_very_narrow_one_cuts_names_and_no_figure(tmp_path: Path, width: int) -> None:
+    made = Established("whole", tmp_path)
+    made.fill()
+    for number, page in enumerate(made.feeds):
+        page.set_state(State.RECONNECTING, Reason.CONNECT_TIMEOUT)
+        made.commit(number, ticks_out=10**12 - 1, frames_in=10**9, gaps_out=999)
+    made.set_processes([("feed-0", Role.FEED, 0)])
+    look = take_look(made.paths)
+    happened = Happening(
+        number=1, kind="state", connection=0, state="RECONNECTING", reason="CONNECT_TIMEOUT",
+        detail=0, start_ts_ns=NS_PER_S, end_ts_ns=NS_PER_S,
+    )  # fmt: skip
+    lists = [lines_of(whole(look.status), width)]
+    lists.append(lines_of(screen(look.status, recent(look, look), 90, None, [happened]), width))
+    for shown in lists:
+        lines = [line.rstrip() for line in shown]
+        assert max(map(len, lines)) <= width
+        cut = [line for line in lines if "…" in line and not line.startswith("! ")]
+        assert not [line for line in cut if re.search(r"[0-9.,]…", line)], cut
+        assert any("gaps lost" in line for line in lines), lines
+        assert any("errors" in line for line in lines), lines
+    assert any("05:30:01.000" in line for line in lines)
+    made.end()
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [(80, "one  two  three"), (15, "one  two  three"), (14, "one  two  …"), (10, "one  …"),
+     (6, "one  …"), (2, "o…")],
+)  # fmt: skip
+def test_a_line_leaves_out_what_has_no_room(width: int, line: str) -> None:
+    assert lines_of(PlainLine(Text("one"), Text("two"), Text("three")), width) == [line]
 
 
 def test_an_instance_without_anything(tmp_path: Path) -> None:
