@@ -6,7 +6,7 @@ already is not asked of the desk again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.services.gateway import messages
@@ -39,6 +39,14 @@ class _Held(NamedTuple):
     modes: set[int]
 
 
+class _Asked(NamedTuple):
+    """An item as it was read: its mode, its own or the message's, and what is wrong with it."""
+
+    item: Item
+    mode: int | None
+    problem: str
+
+
 class Holdings:
     """The instruments of one client, each with its modes, under the names that it used.
 
@@ -62,17 +70,12 @@ class Holdings:
         mode: for those that name none of their own.
         """
         done = Subscribed([], [])
-        for number, each in enumerate(written):
-            if is_pause(number, len(written)):
+        for asked in _read(written, mode):
+            if asked is None:
                 yield
-            item = messages.read_item(each)
-            if item is None:
                 continue
-            wanted = mode if item.mode is None else messages.read_mode(item.mode)
-            if item.problem or wanted is None:
-                found: Listed | str = item.problem or messages.bad_mode(item.mode)
-            else:
-                found = self._take(owner, item, wanted)
+            item, wanted, problem = asked
+            found = problem if problem or wanted is None else self._take(owner, item, wanted)
             if isinstance(found, str) or wanted is None:
                 done.results.append(messages.item_failed(item, self._desk.broker, str(found)))
             else:
@@ -83,16 +86,11 @@ class Holdings:
     def unsubscribe(self, written: Sequence[object], mode: int | None) -> Steps[Unsubscribed]:
         """Give up instruments in a mode, their own or `mode`; in all that they have if None."""
         done = Unsubscribed([], [])
-        for number, each in enumerate(written):
-            if is_pause(number, len(written)):
+        for asked in _read(written, mode):
+            if asked is None:
                 yield
-            item = messages.read_item(each)
-            if item is None:
                 continue
-            wanted = mode if item.mode is None else messages.read_mode(item.mode)
-            problem = item.problem
-            if item.mode is not None and wanted is None:
-                problem = problem or messages.bad_mode(item.mode)
+            item, wanted, problem = asked
             if problem:
                 done.failed.append(messages.item_failed(item, self._desk.broker, problem))
             else:
@@ -183,3 +181,21 @@ class Holdings:
         held.modes.discard(0 if mode is None else mode)
         if mode is None or not held.modes:
             del self._held[name]
+
+
+def _read(written: Sequence[object], mode: int | None) -> Iterator[_Asked | None]:
+    """Yield the items of a message, and None where others should have a turn.
+
+    mode: of those that name none of their own. What is no item at all is passed over.
+    """
+    for number, each in enumerate(written):
+        if is_pause(number, len(written)):
+            yield None
+        item = messages.read_item(each)
+        if item is None:
+            continue
+        own = mode if item.mode is None else messages.read_mode(item.mode)
+        problem = item.problem
+        if own is None and item.mode is not None:
+            problem = problem or messages.bad_mode(item.mode)
+        yield _Asked(item, own, problem)
