@@ -10,9 +10,9 @@ import typer
 
 from pipeline.cli.choose import DEFAULT_DIRECTORY, Directory, Instance, choose, instance_names
 from pipeline.cli.figures import mebibytes
-from pipeline.core.errors import InstanceNotFound, InstanceRunning
+from pipeline.core.errors import InstanceRunning
 from pipeline.core.exit_codes import ExitCode
-from pipeline.shm.instance import clean_instance
+from pipeline.shm.instance import clean_instance, not_found
 from pipeline.shm.names import InstancePaths
 
 
@@ -56,7 +56,7 @@ def _clean_all(root: Path) -> tuple[list[tuple[str, int]], list[InstanceRunning]
 
 def _clean(paths: InstancePaths) -> tuple[str, int]:
     if not paths.directory.exists():
-        raise InstanceNotFound(paths.name, instance_names(paths.root))
+        raise not_found(paths.name, paths.root)
     size = sum(path.stat().st_blocks * 512 for path in paths.directory.rglob("*"))
     clean_instance(paths)
     return paths.name, size

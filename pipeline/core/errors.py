@@ -138,18 +138,36 @@ class InstanceError(PipelineError):
 
 
 class InstanceNotFound(InstanceError):
-    """No instance of that name; the text names those that run."""
+    """No instance of that name; the text names those that run, and those that crashed.
+
+    `option` is what commands have to be given besides a name to find instances where they are.
+    """
 
     remedy = Remedy.RETRY
 
-    def __init__(self, name: str, running: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, running: Sequence[str] = (), crashed: Sequence[str] = (), option: str = ""
+    ) -> None:
         self.name = name
         self.running = tuple(running)
-        others = ", ".join(self.running) if self.running else "none"
-        super().__init__(
-            f"no instance {name!r} runs; running: {others}. "
-            "Start one with: python -m pipeline run --config FILE"
-        )
+        self.crashed = tuple(crashed)
+        start = "python -m pipeline run --config FILE"
+        if name in self.crashed:
+            super().__init__(
+                f"no instance {name!r} runs, it has crashed: `python -m pipeline stat {name}"
+                f"{option}` shows how it was, `python -m pipeline clean {name}{option}` removes "
+                f"what it left, and `{start}` starts it anew"
+            )
+        elif name in self.running:
+            super().__init__(
+                f"instance {name!r} is still starting: attach(..., wait_s=10) waits for it"
+            )
+        else:
+            left = f"; crashed: {', '.join(self.crashed)}" if self.crashed else ""
+            super().__init__(
+                f"no instance {name!r} runs; running: {', '.join(self.running) or 'none'}{left}. "
+                f"Start one with: {start}"
+            )
 
 
 class InstanceRunning(InstanceError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Sequence
@@ -341,6 +342,17 @@ def list_instances(root: Path = DEFAULT_ROOT) -> list[InstanceInfo]:
     return found
 
 
+def not_found(name: str, root: Path = DEFAULT_ROOT) -> InstanceNotFound:
+    """Return the error for an instance that cannot be attached to, with what there is instead."""
+    found = [info for info in list_instances(root) if info.state is not InstanceState.ENDED]
+    return InstanceNotFound(
+        name,
+        [info.name for info in found if info.supervisor_alive],
+        [info.name for info in found if not info.supervisor_alive and info.name],
+        "" if root == DEFAULT_ROOT else f" --shm-directory {shlex.quote(str(root))}",
+    )
+
+
 def open_instance(name: str, root: Path = DEFAULT_ROOT) -> InstanceView:
     """Return a view of a live instance; raise InstanceNotFound naming those that run."""
     try:
@@ -348,5 +360,5 @@ def open_instance(name: str, root: Path = DEFAULT_ROOT) -> InstanceView:
     except FileNotFoundError:
         view = None
     if view is None or view.version == 0 or not view.read().is_live:
-        raise InstanceNotFound(name, [i.name for i in list_instances(root) if i.is_live])
+        raise not_found(name, root)
     return view

@@ -20,8 +20,8 @@ from ext.streams import ReaderPolicy, StreamReader
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_US, monotonic_ns, real_ns
 from pipeline.core.enums import Broker, FrameKind, InstanceState, Reason, SegmentKind, State
-from pipeline.core.errors import InstanceEnded, InstanceError, InstanceNotFound
-from pipeline.shm.instance import InstanceInfo, InstanceView, ManifestEntry
+from pipeline.core.errors import InstanceEnded, InstanceError
+from pipeline.shm.instance import InstanceInfo, InstanceView, ManifestEntry, not_found
 from pipeline.shm.names import INSTANCE_BELL
 from pipeline.shm.owners import Holder, Holders, owners_of
 from pipeline.shm.segment import Segment
@@ -292,7 +292,7 @@ def is_ready(info: InstanceInfo, not_instance_id: bytes = b"") -> bool:
 def open_ready(view: InstanceView) -> InstanceView:
     """Return the view if its instance can be attached to; else raise InstanceNotFound."""
     if not is_ready(view.read()):
-        raise InstanceNotFound(view.paths.name)
+        raise not_found(view.paths.name, view.paths.root)
     return view
 
 

@@ -67,5 +67,9 @@ def test_config_error_lists_every_problem() -> None:
 def test_messages_name_what_to_do() -> None:
     assert "[rings] seconds" in str(EXAMPLES[1])
     assert "other" in str(EXAMPLES[2])
+    assert "`python -m pipeline stat demo` shows" in str(
+        errors.InstanceNotFound("demo", (), ["demo"])
+    )
+    assert "wait_s" in str(errors.InstanceNotFound("demo", ["demo"]))
     assert "41" in str(EXAMPLES[3])
     assert "kill" not in str(errors.InstanceRunning("demo", 0))  # kill 0 would be a whole group

@@ -84,8 +84,14 @@ def test_what_a_crash_left_is_visible_and_the_next_start_is_clean(paths: Instanc
     assert process.returncode == -9
     (left,) = list_instances(paths.root)
     assert not left.supervisor_alive
-    with pytest.raises(InstanceNotFound):
+    with pytest.raises(InstanceNotFound) as caught:
         open_instance("demo", paths.root)
+    option = f"demo --shm-directory {paths.root}`"
+    for command in (f"stat {option}", f"clean {option}", "run --config FILE`"):
+        assert f"`python -m pipeline {command}" in str(caught.value)
+    assert caught.value.crashed == ("demo",) and str(caught.value).count(". ") == 0
+    with pytest.raises(InstanceNotFound, match="running: none; crashed: demo"):
+        open_instance("other", paths.root)
     stale = Segment.create(
         paths.segment(SegmentKind.TICKS, 5), specs.ticks(5, capacity=512), instance_id=bytes(16)
     )

@@ -10,14 +10,14 @@ from typing import Final
 
 from pipeline.core.clock import NS_PER_S, monotonic_ns, real_ns
 from pipeline.core.enums import InstanceState
-from pipeline.core.errors import InstanceError, InstanceNotFound
+from pipeline.core.errors import InstanceError
 from pipeline.services.status.connections import read_connections
 from pipeline.services.status.gateways import read_gateway
 from pipeline.services.status.model import InstanceStatus
 from pipeline.services.status.processes import processes, read_decoders, read_supervisor
 from pipeline.services.status.readers import read_pages, reader, slowest
 from pipeline.services.status.strategies import read_strategies
-from pipeline.shm.instance import InstanceInfo, InstanceView, list_instances
+from pipeline.shm.instance import InstanceInfo, InstanceView, not_found
 from pipeline.shm.names import InstancePaths
 
 #: A connection may leave between the manifest and its pages; then the next manifest lacks it.
@@ -50,7 +50,7 @@ def snapshot(paths: InstancePaths) -> InstanceStatus:
             f"so somebody removed it; end the instance (kill {supervisor_pid}) and start it "
             f"again, or, when it is dead: python -m pipeline clean {paths.name}"
         )
-    raise InstanceNotFound(paths.name, [info.name for info in list_instances(paths.root)])
+    raise not_found(paths.name, paths.root)
 
 
 def _status(paths: InstancePaths, info: InstanceInfo) -> InstanceStatus:
