@@ -377,12 +377,11 @@ class NotBuilt(PipelineError, ImportError):
 class MissingExtra(PipelineError, ImportError):
     """An optional package is not installed; the text has the command that installs it."""
 
-    def __init__(self, package: str, *, extra: str, needed_by: str) -> None:
+    def __init__(self, package: str, *, extra: str, needed_by: str, command: str) -> None:
         self.package = package
         self.extra = extra
         super().__init__(
-            f"{needed_by} needs the package {package}, which is not installed: "
-            f"pip install 'tickrail[{extra}]'"
+            f"{needed_by} needs the package {package}, which is not installed: {command}"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
+from pipeline.core.extras import install_command
 from tests.conftest import ROOT
 
 CONFIG = str(ROOT / "examples" / "config" / "sim.toml")
@@ -51,7 +52,7 @@ def test_a_missing_exchange_is_one_sentence_that_names_the_extra() -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "the simulated exchange needs the package websockets, which is not installed: "
-        "pip install 'tickrail[sim]'\n"
+        f"{install_command('sim')}\n"
     )
 
 

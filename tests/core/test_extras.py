@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +43,17 @@ def test_what_is_missing_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(caught.value, ImportError)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.extra) == (str(caught.value), "some")
+
+
+def test_a_checkout_names_the_packages_and_an_installation_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        offered = tomllib.load(file)["project"]["optional-dependencies"]
+    for extra in set(extras.EXTRA_OF.values()):
+        assert shlex.split(extras.install_command(extra)) == ["pip", "install", *offered[extra]]
+    monkeypatch.setattr(extras, "_PROJECT", tmp_path / "pyproject.toml")
+    assert extras.install_command("api") == "pip install 'tickrail[api]'"
 
 
 def test_what_is_required_is_looked_for_and_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:

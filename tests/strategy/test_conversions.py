@@ -198,7 +198,7 @@ def test_a_missing_package_is_one_sentence(library: str, monkeypatch: pytest.Mon
         getattr(pipeline, f"to_{library}")(np.zeros(1, tick_dtype))
     assert str(caught.value) == (
         f"to_{library} needs the package {package}, which is not installed: "
-        f"pip install 'tickrail[{library}]'"
+        f"{extras.install_command(library)}"
     )
     assert isinstance(caught.value, ImportError)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pipeline.cli.doctor.finding import Finding, Level
 from pipeline.core.config import Config, GatewayConfig
 from pipeline.core.errors import BadInstruments, NoInstruments, PipelineError
+from pipeline.core.extras import install_command
 from pipeline.instruments.store import SYNC_COMMAND, default_file, read_info
 from pipeline.services.keys import KeyStore
 from pipeline.services.keys import default_file as default_keys
@@ -26,7 +27,7 @@ def check(config: Config) -> Iterator[Finding]:
         return
     if importlib.util.find_spec("picows") is None:
         text = "the package picows is missing, so it cannot start"
-        yield Finding(Level.BAD, _SUBJECT, text, "pip install 'tickrail[gateway]'")
+        yield Finding(Level.BAD, _SUBJECT, text, install_command("gateway"))
     yield from _port(gateway)
     yield from _names(config)
     yield from _keys(config, gateway)

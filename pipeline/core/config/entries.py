@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import difflib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -196,5 +196,20 @@ def _check_callback(owner: str, method: Function, path: str) -> Iterator[Problem
     allowed = f"def {method.name}(self{', ...' if wanted > 1 else ''}), with {wanted - 1} argument"
     if isinstance(method, ast.AsyncFunctionDef):
         yield Problem(f"{path}.entry", f"async {owner}.{shape}", "a method without async")
+    elif not method.decorator_list and _yields(method.body):
+        found = f"generator {owner}.{shape}, of which nothing would run"
+        yield Problem(f"{path}.entry", found, "a method without yield")
     elif not method.decorator_list and (needs_key or not least <= wanted <= most):
         yield Problem(f"{path}.entry", f"{owner}.{shape}", f"{allowed}{'s' * (wanted != 2)}")
+
+
+def _yields(body: Iterable[ast.AST]) -> bool:
+    """Whether a function of that body is a generator; functions within it are their own."""
+    left = list(body)
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(node, ast.ClassDef | Function | ast.Lambda):
+            left += ast.iter_child_nodes(node)
+    return False

@@ -15,6 +15,7 @@ from pipeline.core.config import Config
 from pipeline.core.control import Act
 from pipeline.core.enums import Reason, Role, SegmentKind, State
 from pipeline.core.exit_codes import ExitCode
+from pipeline.core.extras import install_command
 from pipeline.core.plan import plan_topology
 from pipeline.services.control.api.host import Host
 from pipeline.services.control.api.session import Sessions
@@ -43,8 +44,7 @@ SAVE_NS: Final = 10 * NS_PER_S
 LIST_LOAD_NS: Final = 30 * NS_PER_S
 ANSWER_NS: Final = 10 * NS_PER_S
 _NO_PACKAGES: Final = (
-    "[api] is in the config, and a package for it is missing: control.sock serves alone; "
-    "for HTTP: pip install 'tickrail[api]'"
+    "[api] is in the config, and a package for it is missing: control.sock serves alone; for HTTP: "
 )
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Control:
     def _make_host(self, listener: socket.socket | None) -> Host | None:
         if listener is None:
             if self._config.api is not None:
-                _log.warning(_NO_PACKAGES)
+                _log.warning("%s%s", _NO_PACKAGES, install_command("api"))
             return None
         front = Front(
             self._config, self._paths, self.router, self.documents.desk,

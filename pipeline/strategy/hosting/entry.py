@@ -10,11 +10,16 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pipeline.core.config.entries import CALLBACKS
 from pipeline.core.errors import PipelineError
 from pipeline.core.exit_codes import ExitCode
+
+#: Calling such a function runs nothing of it.
+_NOT_PLAIN: Final = (
+    inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction,
+)  # fmt: skip
 
 
 class EntryError(PipelineError):
@@ -63,7 +68,7 @@ def callbacks(strategy: object) -> dict[str, Callable[..., object]]:
         method = getattr(strategy, callback, None)
         if method is None:
             continue
-        if not callable(method) or inspect.iscoroutinefunction(method):
+        if not callable(method) or any(check(method) for check in _NOT_PLAIN):
             raise EntryError(f"{name}.{callback} is no plain method")
         problem = _misfit(method, (None,) * count, {})
         if problem:

@@ -51,6 +51,17 @@ class Narrow:
 class Late:
     async def on_event(self, event): ...
 
+class Lazy:
+    def on_ticks(self, ticks):
+        if ticks:
+            yield ticks
+
+class Inner:
+    def on_ticks(self, ticks):
+        def each():
+            yield ticks
+        list(each())
+
 class Typo:
     def on_tick(self, ticks): ...
     def on_stop(self): ...
@@ -151,6 +162,7 @@ def check(folder: Path, entry: str, **params: object) -> list[Problem]:
         ("mine:Good", {"window": 5}),
         ("mine:Good", {"window": 5, "ratio": 1, "name": '"n"'}),
         ("mine:Plain", {}),
+        ("mine:Inner", {}),
         ("mine:Odd", {"window": 1, "size": 2}),
         ("mine:Open", {"anything": "[1, 2]"}),
         ("mine:Heir", {"anything": 1}),  # only importing it would tell
@@ -193,6 +205,10 @@ def test_what_may_be_in_order_passes(folder: Path, entry: str, params: dict[str,
         ("mine:Empty", {}, "found class Empty with none of these"),
         ("mine:Narrow", {}, "found Narrow.on_ticks(); expected def on_ticks(self, ...), with 1 "
          "argument"),
+        (
+            "mine:Lazy", {}, "found generator Lazy.on_ticks(ticks), of which nothing would run; "
+            "expected a method without yield",
+        ),
         ("mine:Late", {}, "found async Late.on_event(event); expected a method without async"),
         ("mine:Typo", {}, "found Typo.on_tick, which nobody calls; expected on_ticks"),
         ("mine:Positional", {}, "found Positional.__init__ with window before a /"),

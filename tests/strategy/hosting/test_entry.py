@@ -99,6 +99,7 @@ def test_only_what_is_there_is_called() -> None:
         (lambda: None, "on_ticks is called with 1 argument: too many positional arguments"),
         (lambda a, b: None, "on_ticks is called with 1 argument: missing a required argument"),
         (7, "on_ticks is no plain method"),
+        (lambda ticks: (yield ticks), "on_ticks is no plain method"),
     ],
 )
 def test_a_callback_takes_what_it_is_given(method: object, told: str) -> None:

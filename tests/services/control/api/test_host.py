@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import PortTaken
+from pipeline.core.extras import install_command
 from pipeline.services.control.process import Control
 from pipeline.supervisor import establish
 from tests.services.control.api.served import SECTION
@@ -39,7 +40,7 @@ def test_and_one_line_says_so(
         control = Control(ground.config, ground.paths, None)
     assert control.host is None
     found = [record.message for record in caplog.records if "[api]" in record.message]
-    assert len(found) == 1 and "pip install 'tickrail[api]'" in found[0]
+    assert len(found) == 1 and install_command("api") in found[0]
 
 
 def test_nobody_listens_unless_the_config_says_so() -> None:
