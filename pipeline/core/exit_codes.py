@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     DONE = 0  # also after SIGTERM, once drained
     FAILED = 1
     USAGE = 2
-    UNAVAILABLE = 69  # the broker cannot be reached
+    UNAVAILABLE = 69  # the broker's REST cannot be reached; `run` goes on trying instead
     CANNOT_CREATE = 73  # no shared memory, or the instance runs already
     TEMPORARY = 75
     AUTH = 77  # the token was rejected
