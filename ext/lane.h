@@ -69,6 +69,8 @@ struct Lane {
     uint8_t *assignment_copy;
     int64_t assignment_mono_ns;     /* when that version was written */
     int64_t *assigned_mono_ns;      /* by slot: since when it is assigned */
+    int64_t *left_mono_ns;          /* by slot: AssignmentC's */
+    uint32_t left_count;            /* of those, how many have no tick here yet; no fewer than there are */
     LaneGroup *group;
     uint64_t *confirmed_keys;       /* by slot: what `confirmed` says already, 0 = not of this assignment */
     uint64_t recalled;              /* while a group recalls: the next record of this stream */
@@ -212,7 +214,7 @@ static inline void lane_begin(Lane *lane)
     lane->event_count = 0;
     lane->unit.sighting_count = 0;
     CRASH_POINT(unit_before_oldest);
-    stream_retire(&lane->events, lane->block.event_tail);
+    stream_retire(&lane->events, lane->block.event_tail + 1); /* a gap's end before those of a unit of instruments */
     CRASH_POINT(unit_between_oldest);
     stream_retire(&lane->ticks, lane->block.tick_tail);
     CRASH_POINT(unit_after_oldest);

@@ -90,6 +90,39 @@ static inline void lane_close_gap(Lane *lane, const FrameDescriptorC *frame)
     lane->next.counters.gaps_out++;
 }
 
+/* Whether the unit's record `i` is an instrument's first tick since it came from elsewhere. */
+static inline int lane_ends_absence(const Lane *lane, uint32_t i)
+{
+    const uint32_t slot = lane->unit.slots[i];
+    if (slot == SLOT_NONE || !lane->left_mono_ns[slot] || lane->confirmed_keys[slot]) return 0;
+    if (lane->unit.stamp.receive_mono_ns < lane->assigned_mono_ns[slot]) return 0;
+    for (uint32_t earlier = 0; earlier < i; earlier++)
+        if (lane->unit.slots[earlier] == slot) return 0;
+    return 1;
+}
+
+/* What another decoder had before, or a connection that was closed first, ticked nowhere meanwhile:
+ * a gap of that instrument alone. Returns how many. What is confirmed is behind it, so that the
+ * successor of a decoder that dies after the commit tells none twice. */
+static __attribute__((noinline, cold)) uint32_t lane_end_absences(Lane *lane, const FrameDescriptorC *frame)
+{
+    const TickC *records = (const TickC *)(const void *)lane->ticks.records;
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < lane->unit.record_count; i++) {
+        if (!lane_ends_absence(lane, i)) continue;
+        const int64_t start_ns = lane->left_mono_ns[lane->unit.slots[i]];
+        EventC *event = lane_event(lane, EVENT_GAP, REASON_MOVED);
+        event->detail = records[remainder_of(lane->block.tick_tail + i, lane->ticks.capacity)].instrument_token;
+        event->start_ts_ns = frame->receive_ts_ns - (frame->receive_mono_ns - start_ns);
+        event->start_mono_ns = start_ns;
+        event->end_ts_ns = frame->receive_ts_ns;
+        event->end_mono_ns = frame->receive_mono_ns;
+        lane->next.counters.instrument_gaps_out++;
+        ended++;
+    }
+    return ended;
+}
+
 static inline void lane_note_receive(Lane *lane, const FrameDescriptorC *frame)
 {
     lane->next.last_receive_ts_ns = frame->receive_ts_ns;
@@ -129,6 +162,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     FrameStamp stamp = {frame->receive_ts_ns, frame->receive_mono_ns, source, frame->connection_epoch, lane->connection};
     DecodeUnit *unit = &lane->unit;
     enum DecodeStatus status;
+    uint32_t absences = 0;
     if (lane_follow_assignment(lane, now_mono_ns)) return LANE_NO_MEMORY;
     lane_begin(lane);
     decode_frame_begin(unit, bytes, frame->length, stamp, lane->block.packet_index, lane->block.packet_offset);
@@ -144,6 +178,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     status = lane_decode(lane, now_mono_ns);
     if (status == DECODE_UNKNOWN_TOKEN) return LANE_NO_MEMORY;
     if (status != DECODE_HEARTBEAT) lane_close_gap(lane, frame);
+    if (__builtin_expect(lane->left_count != 0, 0)) absences = lane_end_absences(lane, frame);
     lane->next.packet_index = unit->packet_index;
     lane->next.packet_offset = unit->packet_offset;
     if (status != DECODE_MORE) {
@@ -156,6 +191,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
         lane_rebuild_bases(lane); /* they have seen ticks that never were */
         return LANE_WORKED;
     }
+    lane->left_count -= absences;
     if (__builtin_expect(status == DECODE_SHORT || status == DECODE_TRAILING, 0))
         lane_keep_bad_frame(lane, frame, bytes, source, status == DECODE_TRAILING);
     lane->pace_ticks += unit->record_count;

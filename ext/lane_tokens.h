@@ -180,8 +180,13 @@ static inline void lane_forget_confirmed(Lane *lane, const AssignmentC *rows, ui
 
 static inline void lane_note_assigned(Lane *lane, const AssignmentC *rows, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (rows[i].slot < lane->slot_count) lane->assigned_mono_ns[rows[i].slot] = rows[i].assigned_mono_ns;
+    lane->left_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (rows[i].slot >= lane->slot_count) continue;
+        lane->assigned_mono_ns[rows[i].slot] = rows[i].assigned_mono_ns;
+        lane->left_mono_ns[rows[i].slot] = rows[i].left_mono_ns;
+        lane->left_count += rows[i].left_mono_ns && !lane->confirmed_keys[rows[i].slot];
+    }
 }
 
 static inline int lane_refresh_tokens(Lane *lane, int64_t now_mono_ns)

@@ -57,6 +57,7 @@ cdef extern from "decoder_loop.h" nogil:
         LaneGroupC *group
         uint64_t *confirmed_keys
         int64_t *assigned_mono_ns
+        int64_t *left_mono_ns
         uint64_t skip_sequence
     ctypedef struct DecoderLoopC "DecoderLoop":
         LaneC **lanes
@@ -117,6 +118,7 @@ cdef class Lane:
             PyMem_Free(self.lane.assignment_copy)
             PyMem_Free(self.lane.confirmed_keys)
             PyMem_Free(self.lane.assigned_mono_ns)
+            PyMem_Free(self.lane.left_mono_ns)
             PyMem_Free(self.lane)
 
     @property
@@ -248,7 +250,9 @@ cdef class Decoder:
         lane.assignment_copy = <uint8_t *>PyMem_Malloc(lane.assignment_copy_bytes)
         lane.confirmed_keys = <uint64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(uint64_t))
         lane.assigned_mono_ns = <int64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(int64_t))
-        if lane.assignment_copy == NULL or lane.confirmed_keys == NULL or lane.assigned_mono_ns == NULL:
+        lane.left_mono_ns = <int64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(int64_t))
+        if (lane.assignment_copy == NULL or lane.confirmed_keys == NULL
+                or lane.assigned_mono_ns == NULL or lane.left_mono_ns == NULL):
             raise MemoryError
 
     cdef _set_lanes(self, list lanes):

@@ -120,7 +120,8 @@ enum Reason {
     REASON_SHUTDOWN = 30,
     REASON_DRAINED = 31,
     REASON_DISCONTINUITY = 32,   /* the source was replaced without a word */
-    REASON_CLOCK = 33
+    REASON_CLOCK = 33,
+    REASON_MOVED = 34            /* an instrument came from another decoder, or from what had been closed */
 };
 
 enum FrameKind { FRAME_MESSAGE = 1, FRAME_STATE = 2 };
@@ -243,7 +244,7 @@ typedef struct {
 
 typedef struct {
     uint64_t tick_sequence;         /* the event precedes the tick with this sequence */
-    uint64_t detail;                /* GAP: frames known lost; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
+    uint64_t detail;                /* GAP: the one instrument that it is of, 0 = all; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
     int64_t start_ts_ns;
     int64_t end_ts_ns;
     int64_t start_mono_ns;
@@ -283,6 +284,7 @@ typedef struct {
     uint64_t packets_unknown_segment;  /* remark */
     uint64_t ticks_flagged;            /* remark: any flag that doubts the tick */
     uint64_t gaps_out;
+    uint64_t instrument_gaps_out;
     uint64_t states_out;
     uint64_t overruns_out;
     uint64_t quarantines_out;
@@ -342,6 +344,7 @@ typedef struct {
 
 typedef struct {
     int64_t assigned_mono_ns;       /* since when, under this owner epoch: the row's first table's time */
+    int64_t left_mono_ns;           /* no other connection of this decoder had it: what had it before was decoded until then; 0 = nothing had */
     uint32_t instrument_token;
     uint32_t slot;                  /* in the decoder's latest table */
     uint32_t owner_epoch;
@@ -689,7 +692,7 @@ _Static_assert(sizeof(EventC) == 64, "the plan counts 64 B an event");
 _Static_assert(sizeof(LatestSlotC) == 704, "the plan counts 704 B a slot");
 _Static_assert(sizeof(CellHeadC) == CACHE_LINE, "one line");
 _Static_assert(sizeof(CommitC) % 8 == 0, "cells are copied by words");
-_Static_assert(sizeof(AssignmentC) == 24 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
+_Static_assert(sizeof(AssignmentC) == 32 && sizeof(WireC) == 8 && sizeof(ConfirmedC) == 24, "table rows");
 _Static_assert(sizeof(TopologyC) == 16, "a table row");
 _Static_assert(sizeof(InstanceC) % 8 == 0, "cells are copied by words");
 

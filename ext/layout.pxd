@@ -109,6 +109,7 @@ cdef extern from "layout.h" nogil:
         REASON_DRAINED
         REASON_DISCONTINUITY
         REASON_CLOCK
+        REASON_MOVED
 
     cpdef enum FrameKind:
         FRAME_MESSAGE
@@ -261,6 +262,7 @@ cdef extern from "layout.h" nogil:
         uint64_t packets_unknown_segment
         uint64_t ticks_flagged
         uint64_t gaps_out
+        uint64_t instrument_gaps_out
         uint64_t states_out
         uint64_t overruns_out
         uint64_t quarantines_out
@@ -310,6 +312,7 @@ cdef extern from "layout.h" nogil:
 
     ctypedef struct AssignmentC:
         int64_t assigned_mono_ns
+        int64_t left_mono_ns
         uint32_t instrument_token
         uint32_t slot
         uint32_t owner_epoch

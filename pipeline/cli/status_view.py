@@ -299,9 +299,10 @@ def _happenings(rows: Sequence[Happening]) -> Table:
     table = plain_table("<happened", "?<on (IST)", "<conn", "<what", "?lasted", "?<why")
     for row in rows:
         lasted = (row.end_ts_ns - row.start_ts_ns) / NS_PER_S
+        whose = f" of {row.instruments}" if row.instruments else ""
         table.add_row(
             format_ist_time(row.end_ts_ns), format_ist(row.end_ts_ns)[:10],
-            f"c{row.connection}", row.state or row.kind,
+            f"c{row.connection}", f"{row.state or row.kind}{whose}",
             "" if row.state else duration(lasted), row.reason.lower().replace("_", " "),
         )  # fmt: skip
     return table

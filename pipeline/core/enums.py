@@ -65,6 +65,7 @@ class Reason(IntEnum):
     DRAINED = _layout.Reason.REASON_DRAINED
     DISCONTINUITY = _layout.Reason.REASON_DISCONTINUITY
     CLOCK = _layout.Reason.REASON_CLOCK
+    MOVED = _layout.Reason.REASON_MOVED
 
 
 class HostPhase(IntEnum):

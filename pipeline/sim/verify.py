@@ -10,11 +10,13 @@ latest sending before the reception.
 
 A lost packet is explained by a gap of its connection if it was sent within the gap, give or take
 the slack, or if the gap lies between the ticks delivered just before and just after it: bytes of
-a connection keep their order, however long they stood in a socket's buffer.
+a connection keep their order, however long they stood in a socket's buffer. A gap of one instrument
+explains what was sent of that within it, on whatever connection.
 
 A gap has to be true itself, too: one that is announced too wide would explain any loss. It runs
 from the last reception before it to the first after it, so no tick that was delivered may have
-been received within it.
+been received within it. That of one instrument begins when its last connection was decoded last,
+which may have brought a few more until it was let go: give or take the slack, none lies within.
 
 Work is cut into ranges of instruments, so that memory stays bounded beside a few bytes a row.
 """
@@ -44,9 +46,15 @@ received_dtype: Final = np.dtype(
 
 #: What a strategy was told was lost: a connection and the time between two receptions. `exact`:
 #: nothing was received in between, as a gap says; a decoder's overrun may end within a frame that
-#: was delivered in part, and only says where its frames lay.
+#: was delivered in part, and only says where its frames lay. `instrument_token` 0: of them all.
 gap_dtype: Final = np.dtype(
-    [("connection", "<u2"), ("start_ts_ns", "<i8"), ("end_ts_ns", "<i8"), ("exact", "?")]
+    [
+        ("connection", "<u2"),
+        ("start_ts_ns", "<i8"),
+        ("end_ts_ns", "<i8"),
+        ("exact", "?"),
+        ("instrument_token", "<u4"),
+    ]
 )
 
 SLACK_NS: Final = 50_000_000
@@ -116,8 +124,12 @@ def verify(
         verdict.unexplained += offences.add("unexplained", received, found.unexplained)
     lost = _count_sent(truth, arrival, verdict, from_ts_ns, until_ts_ns)
     verdict.lost = offences.add("lost", truth, lost)
-    outside = _outside_gaps(truth, received, gaps, arrival, lost, slack_ns)
-    verdict.gaps_too_wide = int(_too_wide(received, gaps).sum())
+    of_one = gaps[gaps["instrument_token"] > 0]
+    of_all = gaps[gaps["instrument_token"] == 0]
+    outside = _outside_gaps(truth, received, of_all, arrival, lost, slack_ns)
+    outside = outside[~_in_own_gap(truth[outside], of_one, slack_ns)]
+    wide = _too_wide(received, of_all).sum() + _own_too_wide(received, of_one, slack_ns)
+    verdict.gaps_too_wide = int(wide)
     verdict.lost_outside_gaps = offences.add("lost_outside_gaps", truth, outside)
     verdict.instruments = offences.worst(offenders_max)
     return verdict
@@ -172,6 +184,30 @@ def _too_wide(received: Array, gaps: Array) -> Array:
             times = np.sort(chunk["receive_ts_ns"][chunk["connection"] == connection])
             first = np.searchsorted(times, gaps["start_ts_ns"][mine], "right")
             wide[mine] |= first < np.searchsorted(times, gaps["end_ts_ns"][mine], "left")
+    return wide
+
+
+def _in_own_gap(sent: Array, gaps: Array, slack_ns: int) -> Array:
+    """Return which packets were sent within a gap of their instrument."""
+    inside = np.zeros(len(sent), bool)
+    for gap in gaps:
+        of_it = sent["instrument_token"] == gap["instrument_token"]
+        times = sent["send_ts_ns"]
+        after = times >= gap["start_ts_ns"] - slack_ns
+        inside |= of_it & after & (times <= gap["end_ts_ns"] + slack_ns)
+    return inside
+
+
+def _own_too_wide(received: Array, gaps: Array, slack_ns: int) -> int:
+    """Count the gaps of instruments in whose midst a tick of theirs was received."""
+    if not len(gaps):
+        return 0
+    rows = received[np.isin(received["instrument_token"], gaps["instrument_token"])]
+    wide = 0
+    for gap in gaps:
+        times = rows["receive_ts_ns"][rows["instrument_token"] == gap["instrument_token"]]
+        late = times > gap["start_ts_ns"] + slack_ns
+        wide += bool(np.any(late & (times < gap["end_ts_ns"])))
     return wide
 
 

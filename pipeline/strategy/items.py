@@ -61,7 +61,12 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Nothing was received of a connection from `start` (the last message) to `end` (the next)."""
+    """Nothing was received of a connection from `start` (the last message) to `end` (the next).
+
+    `instrument_token`: of this one alone, which has changed its connection, and not without a break
+    (reason `MOVED`). It was last on one that was decoded until `start`, and has its first tick on
+    this one at `end`. None: of every instrument on the connection.
+    """
 
     connection: int
     connection_epoch: int
@@ -71,6 +76,7 @@ class Gap:
     start_mono_ns: int
     end_mono_ns: int
     tick_sequence: int
+    instrument_token: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -193,6 +199,7 @@ def _item_of_event(kind: EventKind, event: dict[str, int]) -> Item:
             start_mono_ns=event["start_mono_ns"],
             end_mono_ns=event["end_mono_ns"],
             tick_sequence=event["tick_sequence"],
+            instrument_token=event["detail"] or None,
         )
     if kind is EventKind.STATE:
         return StateChange(

@@ -97,11 +97,15 @@ class LaneRig:
             number = 0 if kind in OF_DECODER else self.connection
         return self.segments[kind, number]
 
-    def assign(self, tokens: list[int], *, owner_epochs: list[int] | int = 1) -> None:
+    def assign(
+        self, tokens: list[int], *, owner_epochs: list[int] | int = 1,
+        left_mono_ns: list[int] | int = 0,
+    ) -> None:  # fmt: skip
         slots = np.array([TOKENS.index(token) for token in tokens], np.uint32)
         rows = assignment_rows(np.array(tokens), np.full(len(tokens), Mode.QUOTE), 0)
         rows["slot"] = slots
         rows["owner_epoch"] = owner_epochs
+        rows["left_mono_ns"] = left_mono_ns
         self.assignment.write(rows, changed_mono_ns=self.now)
 
     def decoder(self, **options: Any) -> tuple[Decoder, Lane]:

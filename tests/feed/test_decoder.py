@@ -169,6 +169,59 @@ def test_a_new_epoch_without_a_state_is_a_gap_all_the_same(rig: LaneRig) -> None
     assert int(gap["reason"]) == Reason.DISCONTINUITY
 
 
+def of_instruments(rig: LaneRig) -> list[tuple[int, int, int, int]]:
+    """Return the gaps of single instruments: token, both ends, and the tick that each precedes."""
+    gaps = [e for e in rig.events() if e["kind"] == EventKind.GAP and e["detail"]]
+    assert all(int(gap["reason"]) == Reason.MOVED for gap in gaps)
+    assert rig.counters()["instrument_gaps_out"] == len(gaps)
+    names = ("detail", "start_mono_ns", "end_mono_ns", "tick_sequence")
+    return [tuple(int(gap[name]) for name in names) for gap in gaps]  # type: ignore[misc]
+
+
+def test_what_another_decoder_had_before_has_a_gap_to_its_first_tick(rig: LaneRig) -> None:
+    left_ns = rig.now - 700
+    rig.assign(TOKENS, owner_epochs=2, left_mono_ns=[0, left_ns, left_ns, *[0] * 197])
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    rig.send(frame([ltp_packet(TOKENS[n], n) for n in (0, 1, 0, 1)]))
+    end_ns = rig.now
+    rig.send(frame([ltp_packet(TOKENS[1], 3)]), epoch=1)
+    run(rig)
+    assert of_instruments(rig) == [(TOKENS[1], left_ns, end_ns, 2)]
+    rig.assign(TOKENS[:150], owner_epochs=2, left_mono_ns=[0, left_ns, left_ns, *[0] * 147])
+    rig.state(State.RECONNECTING, Reason.RESET)
+    rig.send(frame([ltp_packet(TOKENS[n], 4) for n in (1, 2)]), epoch=2)
+    run(rig)  # a successor, too
+    assert of_instruments(rig)[1:] == [(TOKENS[2], left_ns, rig.now, 7)]
+    assert rig.counters()["gaps_out"] == 1
+    (event, *_) = [e for e in rig.events() if e["detail"] == TOKENS[2]]
+    assert int(event["end_ts_ns"]) - int(event["start_ts_ns"]) == rig.now - left_ns
+
+
+def test_who_comes_back_from_elsewhere_has_another_gap(rig: LaneRig) -> None:
+    for epoch in (2, 3):
+        left_ns = rig.now - 5
+        rig.now += 1000
+        rig.assign(TOKENS[:1], owner_epochs=epoch, left_mono_ns=left_ns)
+        rig.send(frame([ltp_packet(TOKENS[0], epoch)]))
+        run(rig)
+        assert of_instruments(rig)[-1][1:3] == (left_ns, rig.now)
+    assert len(of_instruments(rig)) == 2
+
+
+def test_a_unit_that_ends_every_gap_there_can_be(rig: LaneRig) -> None:
+    """The connection's own and one of each instrument, over and over: no event is overwritten."""
+    decoder, _ = rig.decoder()
+    for epoch in range(2, 9):
+        rig.assign(TOKENS, owner_epochs=epoch, left_mono_ns=rig.now)
+        rig.send(frame([quote_packet(token, 100 + epoch, 1) for token in TOKENS]), epoch=epoch)
+        decoder.run(A_SECOND_NS, until_idle=True)
+        found = rig.events()
+        fresh = found[-len(TOKENS) :]
+        assert fresh["detail"].tolist() == TOKENS
+        assert epoch == 2 or found[-len(TOKENS) - 1]["reason"] == Reason.DISCONTINUITY
+    assert rig.counters()["instrument_gaps_out"] == 7 * len(TOKENS)
+
+
 def test_a_lapped_decoder_announces_exactly_what_it_lost(tmp_path: Path) -> None:
     rig = LaneRig(tmp_path, frame_records=64, frame_bytes=4096)
     decoder, _ = rig.decoder()

@@ -68,6 +68,9 @@ KILLED = -9
 
 
 def fill(rig: LaneRig) -> None:
+    """Half of the instruments come from another decoder, each after a gap of its own."""
+    left_ns = [rig.now - 10 * n * (n % 2) for n in range(len(TOKENS))]
+    rig.assign(TOKENS, owner_epochs=2, left_mono_ns=[ns % rig.now for ns in left_ns])
     rig.state(State.SUBSCRIBING, Reason.CONNECTED)
     rig.send(frame([quote_packet(TOKENS[n % 7], 10_000 + n, 1000 + n) for n in range(300)]))
     rig.send(frame([quote_packet(TOKENS[0], 30_000, 5), ltp_packet(999, 1)]))
@@ -100,6 +103,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     fill(rig)
     rig.decoder()[0].run(10**9, until_idle=True)
     assert len(rig.ticks()) == 323
+    assert rig.counters()["instrument_gaps_out"] == 10  # of 20 that tick
     return outcome(rig)
 
 

@@ -104,8 +104,10 @@ def test_a_perfect_log_passes_however_it_is_cut(monkeypatch: pytest.MonkeyPatch)
         assert counts(verdict) == (7, 0, 0, 0)
 
 
-def make_gap(connection: int, start_ns: int, end_ns: int, *, exact: bool = True) -> Array:
-    return np.array([(connection, start_ns, end_ns, exact)], gap_dtype)
+def make_gap(
+    connection: int, start_ns: int, end_ns: int, *, exact: bool = True, token: int = 0
+) -> Array:
+    return np.array([(connection, start_ns, end_ns, exact, token)], gap_dtype)
 
 
 def cut_out(truth: Array, connection: int, first: int, last: int) -> tuple[Array, Array]:
@@ -255,3 +257,22 @@ def test_twenty_million_rows() -> None:
     log = np.delete(log, np.arange(0, rows, 1_000_003))
     verdict = verify(truth, log, NO_GAPS)
     assert counts(verdict) == (20, 0, 0, 0)
+
+
+def test_a_gap_of_one_instrument_explains_it_alone_and_on_every_connection() -> None:
+    truth = make_truth(np.random.default_rng(21), 900)
+    token = int(truth["instrument_token"][400])
+    truth["connection"][(truth["instrument_token"] == token) & (np.arange(900) >= 400)] += 1
+    mine = np.flatnonzero(truth["instrument_token"] == token)
+    lost = mine[(mine >= 300) & (mine < 500)]
+    other = int(truth["instrument_token"][lost[0] + 1])
+    log = receive(np.delete(truth, lost))
+    first_ns, last_ns = (int(truth["send_ts_ns"][lost[at]]) for at in (0, -1))
+    gap = make_gap(int(truth["connection"][500]), first_ns, last_ns, exact=False, token=token)
+    verdict = verify(truth, log, gap, slack_ns=1)
+    assert verdict.passed and (verdict.lost, verdict.gaps) == (len(lost), 1)
+    strange = make_gap(int(gap["connection"][0]), first_ns, last_ns, exact=False, token=other)
+    assert verify(truth, log, strange, slack_ns=1).lost_outside_gaps == len(lost)
+    wide = make_gap(0, first_ns, int(truth["send_ts_ns"][-1]), exact=False, token=token)
+    verdict = verify(truth, log, wide, slack_ns=1)
+    assert (verdict.lost_outside_gaps, verdict.gaps_too_wide) == (0, 1)

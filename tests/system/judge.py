@@ -113,14 +113,19 @@ class Witness:
 
     def gap_reasons(self, connection: int) -> list[Reason]:
         """Return why each gap of a connection was."""
-        return [Reason(g["reason"]) for g in self.told("Gap") if g["connection"] == connection]
+        gaps = [gap for gap in self.told("Gap") if gap["instrument_token"] is None]
+        return [Reason(gap["reason"]) for gap in gaps if gap["connection"] == connection]
 
     def announced(self) -> Array:
         """Return the times in which something was said to be lost on its way to the streams."""
         spans = self.told("Gap") + [o for o in self.told("Overrun") if o["stage"] == "decoder"]
         rows = [
-            (s["connection"], s["start_ts_ns"], s["end_ts_ns"], s["kind"] == "Gap") for s in spans
-        ]
+            (
+                s["connection"], s["start_ts_ns"], s["end_ts_ns"], s["kind"] == "Gap",
+                s.get("instrument_token") or 0,
+            )
+            for s in spans
+        ]  # fmt: skip
         return np.array(rows, gap_dtype)
 
 

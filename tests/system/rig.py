@@ -319,7 +319,7 @@ class Tape:
         kinds = (EventKind.GAP, EventKind.OVERRUN)
         found = [event for event in self.events if event["kind"] in kinds]
         rows = [
-            (e["connection"], e["start_ts_ns"], e["end_ts_ns"], e["kind"] == EventKind.GAP)
+            (e["connection"], e["start_ts_ns"], e["end_ts_ns"], e["kind"] == EventKind.GAP, 0)
             for e in found
         ]
         return np.array(rows, gap_dtype)

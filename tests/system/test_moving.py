@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from pipeline.core.control import Act, Unsubscribe
-from pipeline.core.enums import Mode
+from pipeline.core.enums import Mode, Reason
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_tokens
 from pipeline.sim.truth import read_truth
-from tests.system.judge import Witness, run_dry
+from tests.system.judge import Array, Witness, control_of, judge_moves, run_dry
 from tests.system.pool_client import PoolClient
 from tests.system.rig import Run, wait_for
 from tests.system.story import Story
@@ -115,3 +115,56 @@ def test_a_rebalance_moves_while_everything_ticks(make_run: Make) -> None:
         got = rows["sequence"][rows["instrument_token"] == token].astype(np.int64)
         assert len(got) > 10 and np.all(np.diff(got) == 1), f"{token}: {got[:20]}"
     run.assert_nothing_left()
+
+
+APART = """instruments_per_connection = 100
+connections_per_key = 2
+open = "all"
+headroom = 0.0
+moves_per_s = 100
+shrink_after_s = 0.0
+redistribute_after_s = 0.5
+rebalance_after_s = 600.0"""
+
+
+@pytest.mark.parametrize("how", ["drained", "failed"])
+def test_between_decoders_each_instrument_is_told_its_gap(make_run: Make, how: str) -> None:
+    """Break before make: what is missing of an instrument lies in a gap of its own."""
+    decoders = "[decoder]\ncount = 2\n[feed]\nbackoff_max_s = 0.5\n"
+    run = make_run(pool=APART, simulator=FAST, count=160, more=decoders).start_and_wait()
+    witness = Witness(run)
+    with PoolClient(run, "t") as client:
+        client.subscribe(shares(60))
+        settle(run, 60)
+        assert sorted(map(len, rows_of(run).values())) == [30, 30]
+        source, target = run.numbers
+        before = {int(row["instrument_token"]) for row in rows_of(run)[source]}
+        if how == "failed":
+            with control_of(run) as control:
+                control.command("refuse", status=503, seconds=3600)
+                control.command("reset", connection=source)
+        else:
+            client.ask(Act(action="drain", connection=source))
+        wait_for(lambda: len(rows_of(run)[target]) == 60, "them to move")
+        wait_for(lambda: run.is_complete(target), "all of them to tick there")
+        run_dry(run, witness)
+        assert run.stop() == 0
+    witness.finish()
+    rows = witness.rows()
+    told = [gap for gap in witness.told("Gap") if gap["instrument_token"]]
+    tokens = {int(token) for token in np.unique(rows["instrument_token"])}
+    gone = {t for t in before & tokens if np.any(of(rows, t)["connection"] == target)}
+    assert gone == before == {gap["instrument_token"] for gap in told}
+    for gap in told:
+        own = of(rows, gap["instrument_token"])
+        first_ns = int(own["receive_ts_ns"][own["connection"] == target][0])
+        assert (gap["connection"], gap["end_ts_ns"]) == (target, first_ns)
+        assert gap["reason"] == Reason.MOVED and gap["start_ts_ns"] < first_ns
+    assert len(told) == len(before)
+    judge_moves(run, witness)
+    run.assert_nothing_left()
+
+
+def of(rows: Array, token: int) -> Array:
+    """Return the rows of one instrument."""
+    return rows[rows["instrument_token"] == token]

@@ -45,7 +45,7 @@ def test_a_poison_frame_is_skipped_and_announced(make_run: Make) -> None:
     assert kept.name == f"c0-{told['source_sequence']}.frame"
     packets = len(pipeline.decode_frame("kite", frame))
     assert packets > 0
-    span = (0, told["start_ts_ns"], told["start_ts_ns"], False)
+    span = (0, told["start_ts_ns"], told["start_ts_ns"], False, 0)
     rows, truth = witness.rows(), np.array(read_truth(run.folder / "truth.bin"))
     verdict = verify(truth, rows, np.array([span], gap_dtype))
     assert verdict.passed, verdict

@@ -49,7 +49,10 @@ def _log(path: Path) -> np.ndarray[Any, Any]:
 
 def _gaps(summary: dict[str, Any]) -> np.ndarray[Any, Any]:
     told = [t for t in summary.get("told", []) if t["kind"] == "Gap"]
-    rows = [(t["connection"], t["start_ts_ns"], t["end_ts_ns"], True) for t in told]
+    rows = [
+        (t["connection"], t["start_ts_ns"], t["end_ts_ns"], True, t["instrument_token"] or 0)
+        for t in told
+    ]
     return np.array(rows, gap_dtype)
 
 

@@ -154,6 +154,8 @@ class Assigned:
         self._tally = tally or Tally()
         self._topology_changed = False
         self._owner_epoch = 0
+        #: What is wanted and has no row any more: until when its last connection was decoded.
+        self._left_mono_ns: dict[int, int] = {}
         #: What `adopt` found in tables and could not leave there.
         self.strays: dict[int, Mode] = {}
 
@@ -234,21 +236,27 @@ class Assigned:
         """
         slot = self.slots[link.decoder].take(token)
         self._owner_epoch += 1
-        link.put(token, Row(mode, slot, self._owner_epoch))
+        left_ns = self._left_mono_ns.pop(token, 0)
+        link.put(token, Row(mode, slot, self._owner_epoch, left_ns))
 
-    def unassign(self, token: int, link: Link) -> None:
-        """Take a row from a connection."""
+    def unassign(self, token: int, link: Link, *, ticked: bool = True) -> None:
+        """Take a row from a connection; `ticked` False: nothing of it ever came there.
+
+        Its next row says since when it was on none, if this was its only one.
+        """
         if self.mirrors.get(token) == link.number:
             del self.mirrors[token]
         link.take(token)
         self.slots[link.decoder].give_back(token)
+        if ticked and not any(token in other.rows for other in self.links.values()):
+            self._left_mono_ns[token] = self._outside.decoded_until(link.number)
 
-    def take_away(self, token: int, link: Link) -> bool:
+    def take_away(self, token: int, link: Link, *, ticked: bool = True) -> bool:
         """Take a row from a connection; return whether the instrument has no owner then.
 
         What is mirrored is owned by its other half.
         """
-        self.unassign(token, link)
+        self.unassign(token, link, ticked=ticked)
         if self.placement.get(token) != link.number:
             return False
         second = self.mirrors.pop(token, None)
@@ -289,7 +297,8 @@ class Assigned:
             self.of_account[owner.account].unsubscriptions += 1
         for link in self.links.values():
             if token in link.rows:
-                self.unassign(token, link)
+                self.unassign(token, link, ticked=False)
+        self._left_mono_ns.pop(token, None)
 
     def set_mode(self, token: int, mode: Mode) -> None:
         """Change an instrument's mode wherever it is."""

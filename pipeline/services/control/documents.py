@@ -119,6 +119,8 @@ class Documents:
         }
         if found.kind is EventKind.STATE:
             document |= {"state": found.state.name, "detail": found.detail}
+        if found.kind is EventKind.GAP:
+            document["instruments"] = found.instruments or None
         self.hub.publish(found.kind.name.lower(), document)
 
     def _tell_alert(self, alert: Alert) -> None:

@@ -21,11 +21,16 @@ SILENT_NS: Final = NS_PER_S
 
 
 class Row(NamedTuple):
-    """An instrument on a connection, as the assignment table says it."""
+    """An instrument on a connection, as the assignment table says it.
+
+    `left_mono_ns`: until when the connection before it was decoded, where no other of this decoder
+    had the instrument; readers are told the gap from then to its first tick. 0 = none had it.
+    """
 
     mode: Mode
     slot: int
     owner_epoch: int
+    left_mono_ns: int = 0
 
 
 class Report(NamedTuple):

@@ -4,8 +4,8 @@ An instrument is assigned to its target under a higher owner epoch and with its 
 target's first packet is there, and what the source received until then is decoded, the owner flips
 and the source lets go. In between both deliver, and the decoder drops what is not newer. What a
 failed connection carries goes the same way: its row stays until the target has ticked. Between
-decoders there is no such overlap: there the source lets go first, and readers see the instrument
-on another connection. Begun are no more in a second than `[pool] moves_per_s`.
+decoders there is no such overlap: there the source lets go first, and readers are told a gap of the
+instrument. Begun are no more in a second than `[pool] moves_per_s`.
 """
 
 from __future__ import annotations

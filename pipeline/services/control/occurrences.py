@@ -21,7 +21,11 @@ LOOK_BACK: Final = 256
 
 
 class Occurrence(NamedTuple):
-    """A change of state (`detail`: close code, HTTP status, signal or exit code), or a gap."""
+    """A change of state (`detail`: close code, HTTP status, signal or exit code), or a gap.
+
+    Gaps of single instruments, which changed their connection, are one for all that came together:
+    `instruments` says of how many. 0: of all of the connection.
+    """
 
     connection: int
     kind: EventKind
@@ -31,6 +35,7 @@ class Occurrence(NamedTuple):
     start_ts_ns: int
     end_ts_ns: int
     connection_epoch: int
+    instruments: int = 0
 
 
 class EventLog:
@@ -58,8 +63,21 @@ class EventLog:
         rows = self._records[index]
         valid = max(int(self._control["oldest"]) - begin, 0)
         self._cursor = tail
-        for row in rows[valid:]:
+        rows = rows[valid:]
+        of_one = (rows["kind"] == EventKind.GAP) & (rows["detail"] > 0)
+        for row in rows[~of_one]:
             yield _occurrence(row)
+        if of_one.any():
+            yield _together(rows[of_one])
+
+
+def _together(rows: np.ndarray[Any, Any]) -> Occurrence:
+    return _occurrence(rows[-1])._replace(
+        detail=0,
+        start_ts_ns=int(rows["start_ts_ns"].min()),
+        end_ts_ns=int(rows["end_ts_ns"].max()),
+        instruments=len(rows),
+    )
 
 
 def _occurrence(row: Any) -> Occurrence:

@@ -137,6 +137,7 @@ class Outside:
         rows["mode"] = [row.mode for row in link.rows.values()]
         rows["slot"] = [row.slot for row in link.rows.values()]
         rows["owner_epoch"] = [row.owner_epoch for row in link.rows.values()]
+        rows["left_mono_ns"] = [row.left_mono_ns for row in link.rows.values()]
         mapped.table.write(rows)
         return True
 
@@ -148,8 +149,11 @@ class Outside:
         _, rows = mapped.table.read()
         return {
             int(row["instrument_token"]): Row(
-                Mode(int(row["mode"])), int(row["slot"]), int(row["owner_epoch"])
-            )
+                Mode(int(row["mode"])),
+                int(row["slot"]),
+                int(row["owner_epoch"]),
+                int(row["left_mono_ns"]),
+            )  # fmt: skip
             for row in rows
         }
 

@@ -119,7 +119,7 @@ class Refusals:
         """Take an instrument from a connection; return whether it was its owner."""
         moving = self._moves.under_way.get(token)
         if moving is None or link.number not in (moving.source, moving.target):
-            return self._assigned.take_away(token, link)
+            return self._assigned.take_away(token, link, ticked=False)
         self._moves.drop(token)
         if moving.source == link.number:  # its target has it, too
             self._assigned.pass_on(token, link.number, moving.target)

@@ -21,7 +21,10 @@ KEPT: Final = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happening:
-    """A row: `kind` is state, gap, overrun or quarantine; times are UTC ns; `number` grows."""
+    """A row: `kind` is state, gap, overrun or quarantine; times are UTC ns; `number` grows.
+
+    `instruments`: a gap of so many alone, which changed their connection; 0: of the connection.
+    """
 
     number: int
     kind: str
@@ -31,6 +34,7 @@ class Happening:
     detail: int
     start_ts_ns: int
     end_ts_ns: int
+    instruments: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the row in JSON's types."""
@@ -80,4 +84,5 @@ def _row(number: int, found: Occurrence) -> Happening:
         detail=found.detail if is_state else 0,
         start_ts_ns=found.start_ts_ns,
         end_ts_ns=found.end_ts_ns,
+        instruments=found.instruments,
     )

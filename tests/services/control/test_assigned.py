@@ -57,6 +57,32 @@ def test_two_connections_share_the_slot_of_an_instrument() -> None:
     assert assigned.counters.unsubscriptions == 1
 
 
+def test_what_was_on_no_connection_says_since_when() -> None:
+    world = World()
+    assigned = _assigned(world)
+    one, other = (assigned.open(NewConnection("a", -1, seat, 0), 0) for seat in (0, 1))
+    for token in (7, 8, 9):
+        assigned.assign(token, Mode.LTP, one)
+        assigned.placement[token] = one.number
+    assert {row.left_mono_ns for row in one.rows.values()} == {0}
+    assigned.assign(8, Mode.LTP, other)  # made before it is broken
+    assigned.unassign(8, one)
+    assigned.take_away(7, one)
+    assigned.take_away(9, one, ticked=False)
+    for token in (7, 9):
+        assigned.assign(token, Mode.LTP, other)
+    left_ns = world.decoded_until(one.number)
+    assert {token: row.left_mono_ns for token, row in other.rows.items()} == {
+        8: 0, 7: left_ns, 9: 0,
+    }  # fmt: skip
+    assigned.set_mode(7, Mode.FULL)
+    assert other.rows[7].left_mono_ns == left_ns
+    assigned.placement |= {7: other.number}
+    assigned.let_go(7)
+    assigned.assign(7, Mode.LTP, one)
+    assert one.rows[7].left_mono_ns == 0  # nobody wanted it in between
+
+
 def test_adoption_finds_what_was_moving_and_refuses_what_cannot_be() -> None:
     world = World()
     first = _assigned(world)

@@ -106,6 +106,7 @@ def test_between_decoders_the_source_lets_go_first() -> None:
     rig.turn(0.1)
     assert token not in rig.world.tables[0] and token in rig.world.tables[1]
     assert rig.pool.counters.moves_broken == 1 and not rig.pool.moves.under_way
+    assert rig.world.tables[1][token].left_mono_ns > 0  # of which its readers are told
     rig.check()
 
 

@@ -39,6 +39,20 @@ def test_rows_come_once_and_in_order_of_time(established: Established) -> None:
     assert row.document() | {"kind": "overrun", "connection": 2, "number": 3} == row.document()
 
 
+def test_gaps_of_instruments_that_come_together_are_one_row(established: Established) -> None:
+    timeline = Timeline(established.paths)
+    for at in range(9):
+        reason = Reason.MOVED if at else Reason.RESET
+        established.lanes[1].write_event(
+            EventKind.GAP, detail=at, reason=reason, start_ts_ns=40 - at, end_ts_ns=60 + at
+        )
+    timeline.follow(established.numbers)
+    whole, parts = timeline.after(0)
+    assert (whole.instruments, whole.start_ts_ns, whole.end_ts_ns) == (0, 40, 60)
+    assert (parts.instruments, parts.start_ts_ns, parts.end_ts_ns) == (8, 32, 68)
+    assert (parts.kind, parts.reason, parts.detail) == ("gap", "MOVED", 0)
+
+
 def test_old_rows_make_room_and_keep_their_numbers(established: Established) -> None:
     timeline = Timeline(established.paths)
     for at in range(KEPT // 100 + 1):

@@ -1,7 +1,7 @@
 // What has happened: a lane for each connection and one for alerts, and the same as a list.
 
 import { byId, h, keepChildren, s, setAttribute, setText } from "./dom.js";
-import { clock, duration, words } from "./figures.js";
+import { clock, duration, plural, words } from "./figures.js";
 import { toneOf } from "./connections.js";
 import { onPaint } from "./pace.js";
 
@@ -149,7 +149,8 @@ function sentence(row) {
   const why = words(row.reason);
   if (row.kind === "state") return `c${row.connection} ${words(row.state)}: ${why}`;
   const lasted = duration((row.end_ts_ns - row.start_ts_ns) / 1e9);
-  return `c${row.connection} ${row.kind} of ${lasted}: ${why}, from ${clock(row.start_ts_ns / 1e6)}`;
+  const whose = row.instruments ? ` of ${plural(row.instruments, "instrument")}` : "";
+  return `c${row.connection} ${row.kind}${whose} of ${lasted}: ${why}, from ${clock(row.start_ts_ns / 1e6)}`;
 }
 
 const toneOfRow = (row) => row.kind === "state" ? toneOf(row.state)
