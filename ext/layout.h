@@ -244,7 +244,7 @@ typedef struct {
 
 typedef struct {
     uint64_t tick_sequence;         /* the event precedes the tick with this sequence */
-    uint64_t detail;                /* GAP: the one instrument that it is of, 0 = all; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
+    uint64_t detail;                /* GAP: its one instrument, 0 = all; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
     int64_t start_ts_ns;
     int64_t end_ts_ns;
     int64_t start_mono_ns;
@@ -344,7 +344,7 @@ typedef struct {
 
 typedef struct {
     int64_t assigned_mono_ns;       /* since when, under this owner epoch: the row's first table's time */
-    int64_t left_mono_ns;           /* no other connection of this decoder had it: what had it before was decoded until then; 0 = nothing had */
+    int64_t left_mono_ns;           /* until when its last connection was decoded, if it had none at the time */
     uint32_t instrument_token;
     uint32_t slot;                  /* in the decoder's latest table */
     uint32_t owner_epoch;

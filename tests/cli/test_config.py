@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "config"
 
 def test_check_of_a_good_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["config", "check", str(EXAMPLES / "sim.toml")]) == 0
-    assert "3 connections, 9000 instruments, 44.1 MiB" in capsys.readouterr().out
+    assert "3 connections, 9000 instruments, 44.3 MiB" in capsys.readouterr().out
 
 
 def test_check_as_json(capsys: pytest.CaptureFixture[str]) -> None:

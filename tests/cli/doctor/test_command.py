@@ -35,7 +35,7 @@ def _a_good_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_good_machine_is_0_and_shows_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert "memory plan" in text and "44.1 MiB" in text and "[rings] tick_records" in text
+    assert "memory plan" in text and "44.3 MiB" in text and "[rings] tick_records" in text
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
