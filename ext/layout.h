@@ -244,7 +244,7 @@ typedef struct {
 
 typedef struct {
     uint64_t tick_sequence;         /* the event precedes the tick with this sequence */
-    uint64_t detail;                /* GAP: its one instrument, 0 = all; OVERRUN: bytes; QUARANTINE: source sequence; STATE: as FrameDescriptorC */
+    uint64_t detail;                /* GAP: its one instrument, 0 = all; OVERRUN: bytes; QUARANTINE: frame; STATE: as FrameDescriptorC's */
     int64_t start_ts_ns;
     int64_t end_ts_ns;
     int64_t start_mono_ns;
