@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.brokers.registry import decode_frame
+    from pipeline.brokers.registry import decode_frame, packet_views
     from pipeline.core.errors import (
         CapacityError,
         ConfigError,
@@ -78,6 +78,7 @@ __all__ = [
     "attach",
     "decode_frame",
     "find",
+    "packet_views",
     "tick_dtype",
     "to_arrow",
     "to_kite_dicts",
@@ -117,6 +118,7 @@ _HOMES = {
     "attach": "pipeline.strategy.market",
     "decode_frame": "pipeline.brokers.registry",
     "find": "pipeline.instruments.lookup",
+    "packet_views": "pipeline.brokers.registry",
     "tick_dtype": "pipeline.core.layout",
     "to_arrow": "pipeline.strategy.conversions",
     "to_kite_dicts": "pipeline.strategy.kite_dicts",

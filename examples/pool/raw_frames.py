@@ -1,6 +1,5 @@
 """Frames as they come from the broker, byte for byte, beside the ticks that are made of them."""
 
-import struct
 import time
 
 from show import console, run, settle
@@ -34,14 +33,17 @@ def main(instance, seconds):
 
 
 def peek(frame, *, show):
-    """Return how many packets a frame has, read from its first two bytes."""
-    count, length, token, units = struct.unpack_from(">HHIi", frame.payload)
-    if show:
+    """Return how many packets a frame has, and show the first one, where it lies."""
+    runs = list(pipeline.packet_views("kite", frame.payload))
+    count = sum(len(packets) for packets in runs)
+    if show and runs:
+        first = runs[0][0]
+        token, price = first["instrument_token"], first["last_price"] / 100
         tick = pipeline.decode_frame("kite", frame.payload)[0]
-        same = tick["instrument_token"] == token and tick["last_price"] == units / 100
+        same = tick["instrument_token"] == token and tick["last_price"] == price
         console.print(
-            f"{len(frame.payload)} bytes, {count} packets, the first of {length} bytes: "
-            f"{token} at {units / 100:.2f}"
+            f"{len(frame.payload)} bytes, {count} packets, the first of {first.nbytes} bytes: "
+            f"{token} at {price:.2f}"
         )
         console.print(f"  decoded {'the same' if same else 'otherwise'}")
     return count

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -20,6 +20,9 @@ from pipeline.core.enums import Mode
 from pipeline.core.instrument import Instrument, Skips
 from pipeline.core.rates import RestLimits
 from pipeline.core.secrets import Secret
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 #: What is (or shall be) subscribed on a connection: {instrument token: mode}.
 Subscriptions = Mapping[int, Mode]
@@ -217,7 +220,10 @@ class Rest(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Broker:
-    """A broker's parts; `decode_frame` is the compiled decoder, `reference_decode` its twin."""
+    """A broker's parts; `decode_frame` is the compiled decoder, `reference_decode` its twin.
+
+    `packet_views`: arrays over the packets of a frame, as they lie there.
+    """
 
     name: str
     code: BrokerCode
@@ -229,3 +235,4 @@ class Broker:
     read_instruments: Callable[[Iterable[str], Skips | None], Iterator[Instrument]]
     decode_frame: Callable[..., NDArray[Any]]
     reference_decode: Callable[..., NDArray[Any]]
+    packet_views: Callable[[Buffer], Iterator[NDArray[Any]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,3 +45,12 @@ def decode_frame(broker: str, frame: Buffer, **stamps: int) -> NDArray[Any]:
     `receive_ts_ns` and the others that the broker's decoder takes. Needs no running instance.
     """
     return load_broker(broker).decode_frame(frame, **stamps)
+
+
+def packet_views(broker: str, frame: Buffer) -> Iterator[NDArray[Any]]:
+    """Yield read-only arrays over a frame's packets, as they lie there: one for each run of a size.
+
+    frame: as received, such as `RawFrame.payload`; nothing of it is copied. Fields are the wire's:
+    whole numbers, prices undivided. What is incomplete or of an unknown size is left out.
+    """
+    return load_broker(broker).packet_views(frame)

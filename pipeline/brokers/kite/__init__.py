@@ -11,6 +11,7 @@ from pipeline.brokers.kite.limits import LIMITS, REST_LIMITS
 from pipeline.brokers.kite.rest import KiteRest
 from pipeline.brokers.kite.session import ENDPOINT, KiteSession
 from pipeline.brokers.kite.symbols import read_instruments
+from pipeline.brokers.kite.views import packet_views
 from pipeline.core.enums import Broker as BrokerCode
 
 BROKER: Final = Broker(
@@ -24,4 +25,5 @@ BROKER: Final = Broker(
     read_instruments=read_instruments,
     decode_frame=decode_frame_kite,
     reference_decode=wire.decode_frame,
+    packet_views=packet_views,
 )
