@@ -168,11 +168,15 @@ static inline int kite_is_known_size(uint32_t size) {
 
 #define KITE_FORESEE_TOKENS 8u
 #define KITE_FORESEE_BASES 4u
+#define KITE_FORESEE_BYTES 3072u    /* beyond the packet, and so beyond the token that is looked up ahead */
 
 /* Fetch what packets further on will need, if they are as long as this one, as most are; a wrong
  * guess costs nothing but itself. */
 ALWAYS_INLINE void kite_foresee(const DecodeUnit *unit, const uint8_t *packet, size_t step, size_t left) {
     const uint8_t *token = packet + KITE_LENGTH_BYTES + KITE_TOKEN_OFFSET;
+    if (left >= KITE_FORESEE_BYTES + step)
+        for (size_t line = 0; line < step; line += CACHE_LINE)
+            __builtin_prefetch(packet + KITE_FORESEE_BYTES + line);
     if (!unit->tokens || left < KITE_FORESEE_TOKENS * step + KITE_LENGTH_BYTES + KITE_TOKEN_OFFSET + 4) return;
     token_map_foresee(unit->tokens, read_be32(token + KITE_FORESEE_TOKENS * step));
     if (unit->bases)

@@ -156,6 +156,19 @@ static __attribute__((noinline, cold)) void lane_keep_bad_frame(const Lane *lane
     if (frame_ring_holds(&lane->source.ring, source)) *kept = found;
 }
 
+#define LANE_FORESEE_FRAME_BYTES 1024u /* a smaller one's bytes the processor fetches ahead by itself */
+
+/* Have the beginning of the next frame ready, whose bytes follow this one's, if it is there already; or
+ * that of one further on, if the frames are short. */
+static inline void lane_foresee_frame(const Lane *lane, const FrameDescriptorC *frame, const uint8_t *bytes, uint64_t source)
+{
+    const uint64_t step = round_up(frame->length, 8);
+    const uint64_t from = step > KITE_FORESEE_BYTES ? step : KITE_FORESEE_BYTES;
+    const uint64_t some = step < KITE_FORESEE_BYTES ? step : KITE_FORESEE_BYTES;
+    if (step < LANE_FORESEE_FRAME_BYTES || (lane->source.tail_seen - source) * step < from + some) return;
+    for (uint64_t line = 0; line < some; line += CACHE_LINE) __builtin_prefetch(bytes + from + line);
+}
+
 static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, const uint8_t *bytes, int64_t now_mono_ns)
 {
     const uint64_t source = lane->block.source_sequence;
@@ -187,6 +200,7 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
         lane_finish_frame(lane, frame);
     }
     lane_note_receive(lane, frame); /* also of a part: no gap begins before a tick that is out */
+    lane_foresee_frame(lane, frame, bytes, source);
     if (!lane_commit(lane, source, unit->record_count)) {
         lane_rebuild_bases(lane); /* they have seen ticks that never were */
         return LANE_WORKED;
