@@ -72,6 +72,7 @@ class PipelineRun:
         # First the strategy, which then waits: its start is not part of the pipeline's.
         self._strategy = self._launch(stack, [
             "-m", "benchmarks.strategy", INSTANCE, str(self._shm), str(self._folder),
+            "--instruments", str(self.shape.connections * self.shape.instruments),
             "--buffer-ticks", str(self.shape.buffer_ticks),
             "--spin-us", str(self.shape.strategy_spin_us),
             *(["--notes", str(self.shape.per_frame)] if self.shape.notes else []),

@@ -1,10 +1,11 @@
 """The strategy process of a whole-pipeline benchmark: counts, and keeps what proves the count.
 
-It attaches by name like any user's. Of each tick it keeps the token and the volume, in which the
-exchange counts each instrument's packets; when the instance ends it looks for holes in those, and
-writes what it saw to FOLDER/strategy.json, and when to FOLDER/notes.npz (`Notes` in window.py).
+It attaches by name like any user's. Of each tick it holds the volume, in which the exchange counts
+each instrument's packets, against the instrument's last: a hole is a fault. When the instance ends
+it writes what it saw to FOLDER/strategy.json, and when to FOLDER/notes.npz (`Notes` in window.py).
 
-    python -m benchmarks.strategy INSTANCE SHM_DIRECTORY FOLDER --buffer-ticks N --spin-us N
+    python -m benchmarks.strategy INSTANCE SHM_DIRECTORY FOLDER --instruments N --buffer-ticks N \
+        --spin-us N
 
 With `--notes N` it also keeps when each frame's first and last tick came, of frames of N packets.
 """
@@ -19,23 +20,22 @@ from typing import Any, Final
 
 import numpy as np
 
+from ext.bench import Succession
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.errors import InstanceEnded
 from pipeline.strategy.market import attach
 
 NAME: Final = "bench"
-LOG_TICKS: Final = 120_000_000  # pages that are never written cost nothing
 NOTE_EVERY_NS: Final = 20_000_000
 
 Array = np.ndarray[Any, Any]
 
 
 class Log:
-    """Token and volume of every tick, in the order in which they were delivered."""
+    """How many ticks were delivered and when, and whether each instrument's follow one another."""
 
-    def __init__(self, per_frame: int = 0) -> None:
-        self.tokens = np.empty(LOG_TICKS, np.uint32)
-        self.volumes = np.empty(LOG_TICKS, np.uint32)
+    def __init__(self, instruments: int, per_frame: int = 0) -> None:
+        self.succession = Succession(instruments)
         self.delivered = 0
         self.progress: list[tuple[int, int]] = []
         self.told: list[str] = []
@@ -50,15 +50,13 @@ class Log:
         now = monotonic_ns()
         if not len(ticks):
             return
-        end = self.delivered + len(ticks)
-        self.tokens[self.delivered : end] = ticks["instrument_token"]
-        self.volumes[self.delivered : end] = ticks["volume_traded"]
-        self.delivered = end
+        self.succession.take(ticks)
+        self.delivered += len(ticks)
         if self._per_frame:
             self._note_frames(ticks, now)
         if now >= self._next_note_ns:
             self._next_note_ns = now + NOTE_EVERY_NS
-            self.progress.append((now, end))
+            self.progress.append((now, self.delivered))
 
     def _note_frames(self, ticks: Array, now: int) -> None:
         for kept, index in ((self.first, 0), (self.last, self._per_frame - 1)):
@@ -80,14 +78,6 @@ class Log:
         """Keep what was announced between the ticks."""
         self.told.append(repr(event))
 
-    def faults(self) -> int:
-        """Return how many times a volume did not follow its instrument's previous one."""
-        tokens, volumes = self.tokens[: self.delivered], self.volumes[: self.delivered]
-        order = np.argsort(tokens, kind="stable")
-        tokens, volumes = tokens[order], volumes[order]
-        same = tokens[1:] == tokens[:-1]
-        return int(np.count_nonzero(same & (volumes[1:] - volumes[:-1] != 1)))
-
 
 def main() -> None:
     """Read until the instance ends."""
@@ -96,11 +86,12 @@ def main() -> None:
     parser.add_argument("instance")
     parser.add_argument("shm_directory", type=Path)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--instruments", type=int, required=True)
     parser.add_argument("--buffer-ticks", type=int, required=True)
     parser.add_argument("--spin-us", type=int, required=True)
     parser.add_argument("--notes", type=int, default=0)
     options = parser.parse_args()
-    log = Log(options.notes)
+    log = Log(options.instruments, options.notes)
     (options.folder / "waiting").touch()
     market = attach(
         options.instance, name=NAME, from_="oldest", buffer_ticks=options.buffer_ticks,
@@ -114,7 +105,7 @@ def main() -> None:
             pass  # the orderly end
         lost = market.lost
     found = {
-        "delivered": log.delivered, "lost": lost, "faults": log.faults(),
+        "delivered": log.delivered, "lost": lost, "faults": log.succession.faults,
         "told": log.told,
     }  # fmt: skip
     np.savez(options.folder / "notes.npz", **log.notes())  # type: ignore[arg-type]

@@ -1,17 +1,19 @@
-"""Loops that only benchmarks run: a frame ring written and read as fast as it goes, a bare receiver.
+"""Loops that only benchmarks run: a frame ring written and read as fast as it goes, a bare receiver,
+a look at each tick for its predecessor.
 
 Floor 0. A ring's writer never waits; to measure what arrives, this one stays within a window of
 the reader's cursor, which the reader keeps in a word of its own.
 """
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memmove
 from posix.time cimport (
     CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, clock_gettime, timespec)
 from posix.types cimport clockid_t
 
 from ext.cells cimport Bell
-from ext.layout cimport BellC, DATA_OFFSET, FrameDescriptorC
+from ext.layout cimport BellC, DATA_OFFSET, FrameDescriptorC, TickC
 from ext.mapping cimport Mapping
 from ext.rings cimport (
     FrameRingReader, FrameRingWriter, RING_READY, frame_ring_add, frame_ring_flush,
@@ -208,3 +210,66 @@ cdef inline int64_t _stamp(const uint8_t *bytes) noexcept nogil:
     cdef int64_t stamp
     memcpy(&stamp, bytes, sizeof(stamp))
     return stamp
+
+
+cdef struct _Seen:
+    uint32_t instrument_token   # 0: none yet
+    uint32_t volume
+
+
+cdef class Succession:
+    """Whether each instrument's volumes count up by one, as a load exchange's do: none lost, none twice.
+
+    Holds up to `instruments` of them, and of each the volume it had last: the proof of a run takes
+    no memory by its length.
+    """
+
+    cdef _Seen *_seen
+    cdef uint32_t _mask
+    cdef uint32_t _room
+    cdef readonly uint64_t faults
+
+    def __cinit__(self, uint32_t instruments):
+        cdef uint32_t capacity = 16
+        if instruments > 1 << 24:
+            raise ValueError(f"{instruments} instruments: expected up to {1 << 24}")
+        while capacity < 2 * instruments:
+            capacity *= 2
+        self._mask = capacity - 1
+        self._room = instruments
+        self._seen = <_Seen *>calloc(capacity, sizeof(_Seen))
+        if self._seen is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self._seen)
+
+    def take(self, ticks not None):
+        """Look at a batch, (n,) tick_dtype, contiguous. Raises ValueError for more instruments."""
+        cdef Py_buffer view
+        cdef const TickC *tick
+        cdef size_t i, count
+        PyObject_GetBuffer(ticks, &view, PyBUF_SIMPLE)
+        try:
+            if view.len % sizeof(TickC):
+                raise ValueError(f"{view.len} bytes are no ticks of {sizeof(TickC)}")
+            tick, count = <const TickC *>view.buf, view.len // sizeof(TickC)
+            for i in range(count):
+                if not self._look(tick[i].instrument_token, <uint32_t>tick[i].volume_traded):
+                    raise ValueError("more instruments than were said")
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef inline bint _look(self, uint32_t token, uint32_t volume) noexcept nogil:
+        cdef uint32_t i = (token * <uint32_t>0x9E3779B1) >> 7 & self._mask
+        while self._seen[i].instrument_token and self._seen[i].instrument_token != token:
+            i = (i + 1) & self._mask
+        if self._seen[i].instrument_token == 0:
+            if self._room == 0:
+                return False
+            self._room -= 1
+            self._seen[i].instrument_token = token
+        elif volume != self._seen[i].volume + 1:
+            self.faults += 1
+        self._seen[i].volume = volume
+        return True
