@@ -22,6 +22,7 @@ typedef struct {
     int64_t interval_ns;
     uint32_t interval_ticks;
     uint32_t gated;
+    uint32_t raw_only;       /* messages are for readers of raw frames alone */
 } Pace;
 
 /* Move the position behind a frame that is finished, and count it. */
@@ -214,6 +215,20 @@ static inline int lane_take_message(Lane *lane, const FrameDescriptorC *frame, c
     return LANE_WORKED;
 }
 
+/* A message that becomes no ticks, as nobody wants any: it is counted, and ends a gap. */
+static inline int lane_take_raw(Lane *lane, const FrameDescriptorC *frame)
+{
+    const int heartbeat = frame->length < sizeof(uint16_t);
+    lane_begin(lane);
+    if (!heartbeat) lane_close_gap(lane, frame);
+    if (heartbeat) lane->next.counters.frames_heartbeat++;
+    else lane->next.counters.frames_data++;
+    lane_finish_frame(lane, frame);
+    lane_note_receive(lane, frame);
+    if (lane_commit(lane, lane->block.source_sequence, 0)) bell_ring(lane->bell); /* of raw frames, too */
+    return LANE_WORKED;
+}
+
 /* The ring has gone on without us: say how much is lost, and go on a quarter into what is left. */
 static inline int lane_take_overrun(Lane *lane)
 {
@@ -300,6 +315,7 @@ static inline int lane_step(Lane *lane, const Pace *pace, int64_t now_mono_ns)
     lane_name_frame(lane);
     if (lane->block.source_sequence == lane->skip_sequence) status = lane_take_quarantine(lane, &frame);
     else if (frame.kind == FRAME_STATE) status = lane_take_state(lane, &frame);
+    else if (__builtin_expect(pace->raw_only != 0, 0)) status = lane_take_raw(lane, &frame);
     else status = lane_take_message(lane, &frame, bytes, now_mono_ns);
     __atomic_store_n(&lane->status->decoding, 0, __ATOMIC_RELEASE);
     return status;

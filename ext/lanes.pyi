@@ -25,6 +25,7 @@ class Decoder:
         catch_up_ticks: int = 4096,
         catch_up_interval_ns: int = 5_000_000,
         gated: bool = False,
+        raw_only: bool = False,
     ) -> None: ...
     def add_lane(
         self,

@@ -30,6 +30,7 @@ cdef extern from "decoder_loop.h" nogil:
         int64_t interval_ns
         uint32_t interval_ticks
         uint32_t gated
+        uint32_t raw_only
     ctypedef struct LaneC "Lane"
     ctypedef struct LaneGroupC "LaneGroup":
         LaneC **lanes
@@ -155,7 +156,8 @@ cdef class Decoder:
 
     `latest`, `bell`, `instance_bell`, `status`: writable mappings of this decoder's segments.
     Frames older than `catch_up_age_ns` are published at no more than `catch_up_ticks` per
-    `catch_up_interval_ns` and connection, unless the source is `gated`.
+    `catch_up_interval_ns` and connection, unless the source is `gated`. With `raw_only` no message
+    is decoded: states and gaps are told, and there are no ticks.
     """
     cdef DecoderLoopC loop
     cdef list lanes
@@ -170,6 +172,7 @@ cdef class Decoder:
         self, Mapping latest not None, Mapping bell not None, Mapping instance_bell not None,
         Mapping status not None, *, int64_t spin_ns=0, int64_t catch_up_age_ns=100_000_000,
         uint32_t catch_up_ticks=4096, int64_t catch_up_interval_ns=5_000_000, bint gated=False,
+        bint raw_only=False,
     ):
         self.slot_count = _capacity(latest, sizeof(LatestSlotC))
         self.latest = <LatestSlotC *>_data(latest, self.slot_count * sizeof(LatestSlotC), True)
@@ -181,6 +184,7 @@ cdef class Decoder:
         self.loop.pace.interval_ticks = catch_up_ticks
         self.loop.pace.interval_ns = catch_up_interval_ns
         self.loop.pace.gated = gated
+        self.loop.pace.raw_only = raw_only
         self._make_group()
         self.lanes = []
         self.segments = (latest, bell, instance_bell, status)

@@ -92,6 +92,7 @@ def open_decoder(config: Config, paths: InstancePaths, number: int) -> Decoder:
         catch_up_ticks=config.decoder.catch_up_ticks,
         catch_up_interval_ns=config.decoder.catch_up_interval_ms * NS_PER_MS,
         gated=config.simulator is not None and bool(config.simulator.gate),
+        raw_only=config.decoder.raw_only,
     )
 
 

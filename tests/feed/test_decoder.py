@@ -66,6 +66,30 @@ def test_heartbeats_and_short_and_unknown_packets_are_counted(rig: LaneRig) -> N
     assert rig.ticks()["instrument_token"].tolist() == [TOKENS[0], TOKENS[2]]
 
 
+def test_raw_only_decodes_nothing_and_tells_states_and_gaps(rig: LaneRig) -> None:
+    rig.state(State.SUBSCRIBING, Reason.CONNECTED)
+    rig.send(frame([quote_packet(TOKENS[0], 10_000, 1)]))
+    rig.send(b"\x00")
+    rig.state(State.RECONNECTING, Reason.RESET)
+    rig.state(State.SUBSCRIBING, Reason.CONNECTED, epoch=2)
+    rig.send(b"\x00", epoch=2)
+    rig.send(frame([quote_packet(TOKENS[0], 10_100, 2)]), epoch=2)
+    rig.send(frame([quote_packet(TOKENS[0], 10_100, 2)])[:-3], epoch=2)
+    decoder, _ = rig.decoder(raw_only=True)
+    decoder.run(A_SECOND_NS, until_idle=True)
+    assert not decoder.has_work and len(rig.ticks()) == 0
+    assert rig.latest(TOKENS[0])["sequence"] == 0
+    kinds = [EventKind(int(event["kind"])) for event in rig.events()]
+    assert kinds == [EventKind.STATE, EventKind.STATE, EventKind.STATE, EventKind.GAP]
+    counters = rig.counters()
+    assert (counters["frames_data"], counters["frames_heartbeat"]) == (3, 2)
+    assert counters["packets_in"] == counters["ticks_out"] == 0
+    rig.check_balance()
+    rig.send(frame([quote_packet(TOKENS[0], 10_200, 3)]), epoch=2)
+    run(rig)  # a successor that decodes goes on behind what was not decoded
+    assert rig.ticks()["last_price"].tolist() == [102.0]
+
+
 def test_the_beginning_of_a_bad_frame_is_kept_once_a_minute(rig: LaneRig) -> None:
     good = frame([ltp_packet(TOKENS[0], 1)])
     rig.send(good)

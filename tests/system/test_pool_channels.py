@@ -152,3 +152,21 @@ def test_one_connection_has_its_own_instruments_alone(make_run: Make) -> None:
             assert set(ticks["instrument_token"].tolist()) <= set(OF_ACCOUNT[account])
         assert run.stop() == 0
     run.assert_nothing_left()
+
+
+def test_raw_only_brings_frames_and_no_ticks(make_run: Make) -> None:
+    run = make_run(connections=1, count=60, more="[decoder]\nraw_only = true\n").start()
+    wait_for(run.is_ready, "the instance to run")
+    tail, wanted, seen = run.tick_tail(0), set(simulated_tokens(0, 60)), set[int]()
+    with pipeline.attach(run.paths.name, shm_directory=run.paths.root) as market:
+        for item in market.frames(0, timeout_s=30, from_="oldest"):
+            assert isinstance(item, RawFrame)
+            for packets in pipeline.packet_views("kite", item.payload):
+                seen.update(packets["instrument_token"].tolist())
+            if seen == wanted:
+                break
+        wait_for(run.has_decoded_all, "the decoder to pass it all over")
+        assert run.tick_tail(0) == tail
+        assert not np.any(market.latest(list(wanted))["sequence"])
+        assert run.stop() == 0
+    run.assert_nothing_left()

@@ -47,6 +47,7 @@ def check(config: Config, limits: Mapping[str, BrokerLimits]) -> list[Problem]:
         *_timers(config),
         *_rings(config),
         *_supervisor(config),
+        *_raw_only(config),
         *_api(config),
         *_gateway(config),
         *_zeromq(config),
@@ -342,6 +343,17 @@ def _supervisor(config: Config) -> Iterator[Problem]:
     if any(later < earlier for earlier, later in pairwise(pauses)):
         found = ", ".join(f"{pause:g}" for pause in pauses)
         yield Problem("supervisor.restart_backoff_s", found, "pauses that do not become shorter")
+
+
+def _raw_only(config: Config) -> Iterator[Problem]:
+    """What goes by ticks has none: a pool moves what has ticked, a gateway sends ticks."""
+    if not config.decoder.raw_only:
+        return
+    gated = config.simulator is not None and bool(config.simulator.gate)
+    users = {"[pool]": config.pool, "[gateway]": config.gateway, "[simulator] gate": gated or None}
+    found = [name for name, section in users.items() if section is not None]
+    if found:
+        yield Problem("decoder.raw_only", "true", f"false with {', '.join(found)}")
 
 
 def _api(config: Config) -> Iterator[Problem]:

@@ -153,6 +153,9 @@ class DecoderConfig:
         Integer(256, 2**24), "that pace: so many ticks of a stream", default=4096
     )
     catch_up_interval_ms: int = key(Integer(1, 1000), "in so much time", default=5)
+    raw_only: bool = key(
+        Flag(), "decode nothing: there are raw frames, states and gaps, and no ticks", default=False
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

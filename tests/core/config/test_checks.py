@@ -76,6 +76,15 @@ def test_a_subscription_names_its_instruments_once(given: str) -> None:
     assert problem.allowed == "exactly one of instruments, file, simulated"
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [("[pool]\n", "[pool]"), (CONNECTION + "[gateway]\n", "[gateway]")],
+)
+def test_who_decodes_nothing_has_nothing_that_goes_by_ticks(more: str, named: str) -> None:
+    problem = only(f"{BASE}{more}[decoder]\nraw_only = true\n")
+    assert (problem.path, problem.allowed) == ("decoder.raw_only", f"false with {named}")
+
+
 def test_subscription_of_a_connection_that_is_not_there() -> None:
     text = BASE + CONNECTION + "[[subscription]]\ninstruments = [1]\nconnection = 1\n"
     assert only(text).path == "subscription[0].connection"
