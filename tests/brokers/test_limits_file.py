@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,19 @@ def problems(text: str) -> dict[str, str]:
         own(text)
     assert str(caught.value).startswith("own.toml: ")
     return {problem.path: str(problem) for problem in caught.value.problems}
+
+
+def test_the_table_of_what_the_broker_allows_has_the_shipped_numbers() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "kite.md").read_text()
+    rows = dict(line[2:].split(" | ")[:2] for line in text.splitlines() if line.count(" | ") == 3)
+    key = LIMITS.connections_per_key * LIMITS.instruments_per_connection
+    assert rows["instruments on a connection"] == f"{LIMITS.instruments_per_connection:,}"
+    assert rows["connections of an API key"] == (
+        f"{LIMITS.connections_per_key}, so {key:,} instruments"
+    )
+    assert rows["tokens in a message"] == "no figure"
+    assert f"| {LIMITS.tokens_per_command} |" in text
+    assert f"| {LIMITS.handshake_spacing_s:g} s apart |" in text
 
 
 def test_the_shipped_numbers_are_the_documented_ones() -> None:

@@ -51,6 +51,13 @@ def test_b3_the_9001st_alone_is_refused() -> None:
     assert plan.available == 9000
 
 
+def test_b23_of_two_keys_the_18001st_alone_is_refused() -> None:
+    keys = empty(key("a", capacity=3000), key("b", capacity=3000))
+    plan = place(wants(18_001), keys, ROUND_ROBIN)
+    assert (len(plan.assign), len(plan.open)) == (18_000, 6)
+    assert plan.refused == (Refusal(18_001, Why.CAPACITY),)
+
+
 @pytest.mark.parametrize("growth", Growth)
 def test_r5_two_connections_of_each_key_share_evenly(growth: Growth) -> None:
     one = PoolView(keys=(key(connections_max=2),), connections=connections(2))
