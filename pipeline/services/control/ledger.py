@@ -43,7 +43,7 @@ class Ledger:
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
         self.desired: dict[int, Want] = {}
-        self._changed: set[int] = set()
+        self._changed: dict[int, None] = {}  # in the order of the requests
         self._holders: dict[int, dict[str, Want]] = {}
 
     def join(self, name: str, *, pid: int = 0, durable: bool = False) -> Client:
@@ -118,9 +118,9 @@ class Ledger:
             found[token] = effective({**holders, name: want}.values())
         return found
 
-    def take_changed(self) -> set[int]:
-        """Return the instruments whose want has changed since the last call."""
-        changed, self._changed = self._changed, set()
+    def take_changed(self) -> list[int]:
+        """Return the instruments whose want has changed since the last call, as they were asked."""
+        changed, self._changed = list(self._changed), {}
         return changed
 
     def holders(self, token: int) -> Mapping[str, Want]:
@@ -162,7 +162,7 @@ class Ledger:
             self.desired[token] = want
         else:
             del self.desired[token], self._holders[token]
-        self._changed.add(token)
+        self._changed[token] = None
 
 
 def effective(wants: Iterable[Want]) -> Want:

@@ -20,12 +20,12 @@ def test_an_instrument_is_wanted_as_long_as_anybody_does_in_the_highest_mode() -
         ledger.join(name)
         ledger.add(name, {1: _want(1, mode)})
     assert ledger.desired[1].mode is Mode.FULL
-    assert ledger.take_changed() == {1}
+    assert ledger.take_changed() == [1]
     assert ledger.remove("b", [1, 2]) == 1
     assert ledger.desired[1].mode is Mode.LTP
-    assert ledger.take_changed() == {1}
+    assert ledger.take_changed() == [1]
     ledger.remove("a", [1])
-    assert ledger.desired == {} and ledger.take_changed() == {1}
+    assert ledger.desired == {} and ledger.take_changed() == [1]
 
 
 def test_what_is_wanted_already_changes_nothing() -> None:
@@ -36,7 +36,7 @@ def test_what_is_wanted_already_changes_nothing() -> None:
     ledger.add("a", {1: _want(1)})
     ledger.join("b")
     ledger.add("b", {1: _want(1, Mode.LTP)})
-    assert ledger.take_changed() == set()
+    assert ledger.take_changed() == []
     assert set(ledger.holders(1)) == {"a", "b"}
 
 
@@ -75,8 +75,16 @@ def test_a_declaration_replaces_the_demand() -> None:
     ledger.add("a", {1: _want(1), 2: _want(2)})
     ledger.take_changed()
     ledger.replace("a", {2: _want(2), 3: _want(3)})
-    assert ledger.take_changed() == {1, 3}
+    assert ledger.take_changed() == [1, 3]
     assert set(ledger.desired) == {2, 3}
+
+
+def test_what_changed_comes_in_the_order_in_which_it_was_asked_for() -> None:
+    ledger = Ledger()
+    ledger.join("a")
+    tokens = [738561, 256265, 408065, 7, 25601539, 1]
+    ledger.add("a", {token: _want(token) for token in tokens})
+    assert ledger.take_changed() == tokens
 
 
 def test_what_would_be_changes_nothing() -> None:
@@ -86,7 +94,7 @@ def test_what_would_be_changes_nothing() -> None:
     ledger.take_changed()
     would = ledger.with_added("b", {1: _want(1, Mode.LTP), 2: _want(2)})
     assert would[1].mode is Mode.FULL and would[2].mode is Mode.QUOTE
-    assert set(ledger.desired) == {1} and ledger.take_changed() == set()
+    assert set(ledger.desired) == {1} and ledger.take_changed() == []
 
 
 def test_pins_and_priority_of_several() -> None:
