@@ -18,8 +18,9 @@ from pipeline.core.enums import Mode
 from pipeline.core.plan import Topology
 from pipeline.planning.pool import NewConnection
 from pipeline.services.control.kept import Kept
-from pipeline.services.control.links import Link, Report, Row, Slots
+from pipeline.services.control.links import Link, Report, Row
 from pipeline.services.control.outside import TopologyRow
+from pipeline.services.control.slots import Slots
 from pipeline.services.control.text_ring import Text
 
 #: Numbers have 16 bits; one plan opens fewer than what is left over.
@@ -234,7 +235,7 @@ class Assigned:
         Each has a higher owner epoch than all before it, so that a decoder that sees only the
         last of several tables knows that it was given anew.
         """
-        slot = self.slots[link.decoder].take(token)
+        slot = self.slots[link.decoder].take(token, link.number)
         self._owner_epoch += 1
         left_ns = self._left_mono_ns.pop(token, 0)
         link.put(token, Row(mode, slot, self._owner_epoch, left_ns))
@@ -375,7 +376,7 @@ class Assigned:
         self, token: int, row: Row, link: Link, moving: dict[int, tuple[int, int]], *,
         is_second: bool,
     ) -> None:  # fmt: skip
-        if not self.slots[link.decoder].adopt(token, row.slot):
+        if not self.slots[link.decoder].adopt(token, row.slot, link.number):
             link.dirty = True  # a row that cannot be: written anew without it
             self.strays[token] = row.mode
             return

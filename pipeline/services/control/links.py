@@ -1,4 +1,4 @@
-"""What the pool has assigned: connections, their rows, and the slots of the latest tables. Floor 4.
+"""What the pool has assigned: connections and their rows. Floor 4.
 
 Pure; `outside` brings it into shared memory. A slot belongs to an instrument, not to a connection:
 while an instrument moves between two connections of a decoder, both assign it with one slot.
@@ -6,7 +6,6 @@ while an instrument moves between two connections of a decoder, both assign it w
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -139,47 +138,3 @@ class Link:
         self.dirty = False
         self.lost.clear()
         self.fresh.clear()
-
-
-class Slots:
-    """The slots of one decoder's latest table; the one given back last is used again last."""
-
-    def __init__(self, count: int) -> None:
-        self._free = OrderedDict.fromkeys(range(count))  # in order, and quick to search
-        self._slots: dict[int, int] = {}
-        self._users: dict[int, int] = {}
-
-    def take(self, token: int) -> int:
-        """Return the instrument's slot, for one connection more that carries it."""
-        if token not in self._slots:
-            self._slots[token] = self._free.popitem(last=False)[0]
-        self._users[token] = self._users.get(token, 0) + 1
-        return self._slots[token]
-
-    def give_back(self, token: int) -> None:
-        """Take note that a connection does not carry the instrument any more."""
-        self._users[token] -= 1
-        if not self._users[token]:
-            del self._users[token]
-            self._free[self._slots.pop(token)] = None
-
-    def adopt(self, token: int, slot: int) -> bool:
-        """Note a use that is there already; False if the slot is another instrument's."""
-        if self._slots.get(token, slot) != slot:
-            return False
-        if token not in self._slots:
-            if slot not in self._free:
-                return False
-            del self._free[slot]
-            self._slots[token] = slot
-        self._users[token] = self._users.get(token, 0) + 1
-        return True
-
-    def has(self, token: int) -> bool:
-        """Whether the instrument has a slot."""
-        return token in self._slots
-
-    @property
-    def free(self) -> int:
-        """How many are left."""
-        return len(self._free)

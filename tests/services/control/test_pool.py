@@ -372,7 +372,7 @@ def test_when_the_numbers_are_used_up_nothing_is_opened_any_more() -> None:
 def test_without_a_slot_an_instrument_waits() -> None:
     rig = Rig(pool_config(pool="instruments_per_connection = 10"))
     for token in range(1000, 1029):
-        rig.pool.assigned.slots[0].take(token)
+        rig.pool.assigned.slots[0].take(token, 0)
     rig.want("a", [1, 2])
     rig.turn()
     assert rig.counts() == {0: 1} and list(rig.pool.unplaced.values()) == [Why.CAPACITY]
