@@ -6,7 +6,9 @@ is taken between two looks from outside; the ticks in it are those that the stra
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import tempfile
 import time
@@ -28,6 +30,7 @@ from pipeline.services.status.model import InstanceStatus
 from pipeline.services.status.snapshot import snapshot
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.segment import Segment
+from pipeline.shm.tables import AssignmentTable
 from pipeline.supervisor.launch import Launched, launch, wait_or_kill
 
 __all__ = ["PipelineRun", "Shape", "Window"]
@@ -45,6 +48,7 @@ class PipelineRun:
         self.notes: Notes | None = None
         self._stack = ExitStack()
         self._marks: list[tuple[Look, Look]] = []
+        self._halted: list[int] = []
         self._exchange: Launched | None = None
         self._strategy: Launched | None = None
         self._main: Launched | None = None
@@ -80,7 +84,10 @@ class PipelineRun:
         self.wait_for((self._folder / "waiting").exists, "the strategy's process")
         self.started_ns = monotonic_ns()
         line = ["-m", "pipeline", "run", "--config", str(config)]
-        self._main = self._launch(stack, line, with_us=signal.SIGTERM)
+        # A halted process heeds no other signal.
+        with_us = signal.SIGKILL if self.shape.halting else signal.SIGTERM
+        self._main = self._launch(stack, line, with_us=with_us)
+        stack.callback(self.go_on)
         self.wait_for(lambda: self.delivered() > 0, "the first tick")
 
     def _config(self, stack: ExitStack) -> str:
@@ -139,6 +146,38 @@ class PipelineRun:
         alive = [one for one in status.processes if one.alive] if status else []
         return next((one.pid for one in alive if one.name == name), 0)
 
+    def assigned(self) -> dict[int, list[int]]:
+        """Return which instruments each connection is to have, in the order of its table."""
+        status = self.status()
+        numbers = [one.number for one in status.connections] if status else []
+        found = {}
+        for number in numbers:
+            path = self.paths.segment(SegmentKind.ASSIGNMENT, number)
+            _, rows = AssignmentTable(Segment.attach(path, SegmentKind.ASSIGNMENT)).read()
+            found[number] = [int(token) for token in rows["instrument_token"]]
+        return found
+
+    def halt(self) -> None:
+        """Stop every process where it is, once all that was sent has arrived.
+
+        The exchange goes first, and the supervisor before those that it would miss.
+        """
+        assert self.shape.halting
+        pids = self.pids()
+        exchange, supervisor = pids.pop("simulator"), pids.pop("supervisor")
+        self._halted = [*pids.values(), supervisor, exchange]
+        os.kill(exchange, signal.SIGSTOP)
+        time.sleep(_LOOK_AGAIN_S)
+        for pid in (supervisor, *pids.values()):
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let what was halted go on."""
+        for pid in self._halted:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        self._halted = []
+
     def watch(self, *, warm_s: float, seconds: float) -> None:
         """Let a window pass, after a while that does not count."""
         time.sleep(warm_s)
@@ -147,22 +186,26 @@ class PipelineRun:
         self._marks.append((before, self._look()))
 
     def _look(self) -> Look:
-        assert self._main is not None and self._strategy is not None
         page = next(self.paths.readers.glob(f"{NAME}.*"))
         record = Segment.attach(page, SegmentKind.READER).record("ReaderC")
         decoder_page = self.paths.segment(SegmentKind.DECODER_STATUS, 0)
         decoder = Segment.attach(decoder_page, SegmentKind.DECODER_STATUS).record("DecoderStatusC")
+        return Look(
+            mono_ns=monotonic_ns(),
+            cpu_s={name: cpu_s(pid) for name, pid in self.pids().items()},
+            latency_counts=record["latency"]["counts"].astype(np.int64),
+            publish_counts=decoder["receive_to_publish"]["counts"].astype(np.int64),
+        )
+
+    def pids(self) -> dict[str, int]:
+        """Return the pid of every living process by its name, exchange and strategy included."""
+        assert self._main is not None and self._strategy is not None
         processes = snapshot(self.paths).processes
         pids = {process.name: process.pid for process in processes if process.alive}
         pids |= {"supervisor": self._main.pid, "strategy": self._strategy.pid}
         if self._exchange is not None:
             pids["simulator"] = self._exchange.pid
-        return Look(
-            mono_ns=monotonic_ns(),
-            cpu_s={name: cpu_s(pid) for name, pid in pids.items()},
-            latency_counts=record["latency"]["counts"].astype(np.int64),
-            publish_counts=decoder["receive_to_publish"]["counts"].astype(np.int64),
-        )
+        return pids
 
     def finish(self, *, counted: bool = True) -> list[Window]:
         """End the run in good order; raise if the strategy missed, doubled or was told of anything.
@@ -171,6 +214,7 @@ class PipelineRun:
         load mode counts each instrument's packets; else say `counted=False`.
         """
         assert self._main is not None and self._strategy is not None
+        self.go_on()
         self._main.terminate()
         if wait_or_kill(self._main, DEADLINE_S) or wait_or_kill(self._strategy, DEADLINE_S):
             raise RuntimeError((self._folder / "log").read_text(errors="replace"))

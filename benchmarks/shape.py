@@ -10,6 +10,8 @@ from benchmarks.strategy import NAME
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_token
 
 INSTANCE: Final = "bench"
+#: Feeds that are stopped now and then are not to take it for the broker's silence.
+_PATIENT: Final = "ping_after_s = 60.0\nstall_after_s = 120.0\nquiet_after_s = 120.0"
 CONNECTIONS_OF_A_KEY: Final = 3
 
 _HEAD: Final = """
@@ -22,6 +24,7 @@ spin_us = {decoder_spin_us}
 {decoder_more}
 [feed]
 spin_us = {feed_spin_us}
+{feed_more}
 """
 _ACCOUNT: Final = """
 [[account]]
@@ -74,7 +77,9 @@ class Shape:
 
     `own_exchange` makes the exchange a process of its own, instead of one of the instance's; it is
     so with `tls`.
-    `pooled` leaves the connections to a control process, which serves HTTP beside.
+    `pooled` leaves the connections to a control process, which serves HTTP beside. `dealt` deals
+    the instruments out to the connections in turn, as a pool does, and not in blocks. `halting`:
+    the run is halted at times.
     `real_time` conflates as the broker does. `notes` makes the strategy keep when it got the first
     and the last tick of each frame, and each batch: for paced runs only, it costs time.
     """
@@ -90,6 +95,8 @@ class Shape:
     tls: bool = False
     own_exchange: bool = False
     pooled: bool = False
+    dealt: bool = False
+    halting: bool = False
     real_time: bool = False
     notes: bool = False
 
@@ -109,7 +116,7 @@ class Shape:
         outside = url != "simulator"
         text = _HEAD.format(
             instance=INSTANCE, shm=shm, decoder_spin_us=self.decoder_spin_us,
-            feed_spin_us=self.feed_spin_us,
+            feed_spin_us=self.feed_spin_us, feed_more=_PATIENT if self.halting else "",
             # A decoder that knows nothing of the gate would pace what it takes for a backlog.
             decoder_more="catch_up_age_ms = 60000" if outside else "",
         )  # fmt: skip
@@ -142,4 +149,6 @@ class Shape:
         """Return a connection's instruments: no indices, whose packets are small."""
         listed = (simulated_token(position) for position in range(self.listed))
         found = [token for token in listed if token & 0xFF != SEGMENT_INDICES]
+        if self.dealt:
+            return found[: self.connections * self.instruments][number :: self.connections]
         return found[number * self.instruments : (number + 1) * self.instruments]

@@ -1,0 +1,101 @@
+"""Runs that are measured by turns: all of them are there, and only one at a time goes on.
+
+A machine that is shared gets faster and slower by a tenth within seconds, so that two runs one
+after the other differ by that although they are equal. Here each goes on for a slice, while all
+processes of the others are stopped (SIGSTOP) and cost nothing, not even a cache. A slice counts
+from its first moment: what a process has put off while it was stopped, it does then, and what comes
+every half second comes more often to a run that is measured so, never less. So slices should be
+longer than that.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.run import PipelineRun
+from benchmarks.strategy import NAME
+from benchmarks.window import cpu_s
+from pipeline.core.clock import NS_PER_S, monotonic_ns
+from pipeline.core.enums import SegmentKind
+from pipeline.shm.segment import Segment
+
+Array = np.ndarray[Any, Any]
+
+#: What is dropped of the dearest slices, and as much of the cheapest: a neighbour's burst.
+TRIM: Final = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """What one run did in one slice: ticks delivered, and CPU by group of processes."""
+
+    seconds: float
+    ticks: int
+    cpu_s: Mapping[str, float]
+
+
+class Turns:
+    """One run that takes turns with others; it is halted between them.
+
+    `groups` are the beginnings of the names of the processes that count together. Make it when all
+    of the run's processes are there.
+    """
+
+    def __init__(self, run: PipelineRun, groups: Mapping[str, tuple[str, ...]]) -> None:
+        pids = run.pids()
+        page = next(run.paths.readers.glob(f"{NAME}.*"))
+        self.slices: list[Slice] = []
+        self._run = run
+        self._cursors = Segment.attach(page, SegmentKind.READER).record("ReaderC")["cursors"]
+        self._pids = {
+            group: [pid for name, pid in pids.items() if name.startswith(roles)]
+            for group, roles in groups.items()
+        }
+
+    def take(self, seconds: float) -> None:
+        """Go on for a slice."""
+        began_ns, ticks, taken = monotonic_ns(), self._ticks(), self._cpu_s()
+        self._run.go_on()
+        time.sleep(seconds)
+        self._run.halt()
+        self.slices.append(
+            Slice(
+                seconds=(monotonic_ns() - began_ns) / NS_PER_S,
+                ticks=self._ticks() - ticks,
+                cpu_s={group: cpu - taken[group] for group, cpu in self._cpu_s().items()},
+            )
+        )
+
+    def _ticks(self) -> int:
+        return int(self._cursors["delivered"].sum())
+
+    def _cpu_s(self) -> dict[str, float]:
+        return {group: sum(map(cpu_s, pids)) for group, pids in self._pids.items()}
+
+
+def by_turns(runs: Sequence[Turns], *, rounds: int, seconds: float, seed: int) -> None:
+    """Let all have `rounds` slices of about so many seconds, in one order and then in the other."""
+    source = random.Random(seed)
+    order = list(runs)
+    for _ in range(rounds):
+        for run in order:
+            run.take(seconds * source.uniform(0.7, 1.3))
+        order.reverse()
+
+
+def ns_per_tick(slices: Sequence[Slice], group: str) -> float:
+    """Return the mean of the middle half of the slices."""
+    each = sorted(one.cpu_s[group] * NS_PER_S / max(one.ticks, 1) for one in slices)
+    cut = int(TRIM * len(each))
+    return float(np.mean(each[cut : len(each) - cut]))
+
+
+def share_of_a_core(slices: Sequence[Slice], group: str) -> float:
+    """Return how much of a core a group took over all slices, in percent."""
+    return 100 * sum(one.cpu_s[group] for one in slices) / sum(one.seconds for one in slices)
