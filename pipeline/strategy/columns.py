@@ -79,12 +79,21 @@ def zone_name(tz: str | tzinfo | None) -> str:
     return name
 
 
+def no_ticks(found: str) -> TypeError:
+    """Return the error for what holds no ticks."""
+    return TypeError(f"ticks: expected a structured array of pipeline.tick_dtype, found {found}")
+
+
+def described(ticks: object) -> str:
+    """Return what was given in place of ticks, in a word or two."""
+    return f"dtype {ticks.dtype}" if isinstance(ticks, np.ndarray) else type(ticks).__name__
+
+
 def _check(ticks: NDArray[Any], columns: Sequence[str] | None, depth: str) -> None:
+    if isinstance(ticks, np.void):
+        raise no_ticks("one record of it; a slice such as ticks[:1] is an array")
     if not isinstance(ticks, np.ndarray) or ticks.dtype.names is None:
-        found = f"dtype {ticks.dtype}" if isinstance(ticks, np.ndarray) else type(ticks).__name__
-        if isinstance(ticks, np.void):
-            found = "one record of it; a slice such as ticks[:1] is an array"
-        raise TypeError(f"ticks: expected a structured array of pipeline.tick_dtype, found {found}")
+        raise no_ticks(described(ticks))
     if depth not in ("flat", "list"):
         raise ValueError(f'depth {depth!r}: expected "flat" or "list"')
     if isinstance(columns, str):

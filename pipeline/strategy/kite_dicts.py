@@ -12,10 +12,11 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.enums import Mode, TickFlag
-from pipeline.strategy.columns import zone_name
+from pipeline.strategy.columns import described, no_ticks, zone_name
 
 NS_PER_S: Final = 10**9
 _MODE_NAMES: Final = {Mode.LTP: "ltp", Mode.QUOTE: "quote", Mode.FULL: "full"}
@@ -39,12 +40,17 @@ def to_kite_dicts(ticks: NDArray[Any], tz: str | tzinfo | None = None) -> list[d
     ticks: (n,) tick_dtype array. Times are naive in the host's time zone, as KiteTicker's; with
     `tz`, a time zone or its name, they are aware. A missing time is the epoch, as there. Raises
     ValueError for a record without a mode, such as the answer for an instrument that was never
-    seen, and for what is no time zone.
+    seen, and for what is no time zone; TypeError for what holds no ticks.
     """
     to_datetime = _aware(_zone(tz)) if tz is not None else _host_local
+    if not isinstance(ticks, np.ndarray | np.void) or ticks.dtype.names is None:
+        raise no_ticks(described(ticks))
     ticks = ticks.reshape(-1)
     # By columns: tolist() of a whole record would leave its depth as numpy arrays.
-    columns = [ticks[name].tolist() for name in _FIELDS]
+    try:
+        columns = [ticks[name].tolist() for name in _FIELDS]
+    except ValueError as error:
+        raise no_ticks(f"one with {error}") from None
     rows = zip(*columns, strict=True)
     return [_to_dict(dict(zip(_FIELDS, row, strict=True)), to_datetime) for row in rows]
 

@@ -89,3 +89,19 @@ def test_a_single_record_and_none_at_all() -> None:
     ticks = pipeline.decode_frame("kite", make.frame(make.ltp()))
     assert len(pipeline.to_kite_dicts(ticks[0:0])) == 0
     assert pipeline.to_kite_dicts(np.asarray(ticks[0])) == pipeline.to_kite_dicts(ticks)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "found"),
+    [
+        (None, "NoneType"),
+        ([{"last_price": 1.0}], "list"),
+        (np.zeros(3), "dtype float64"),
+        (np.zeros(3, [("last_price", "f8")]), "one with no field of name instrument_token"),
+    ],
+)
+def test_what_holds_no_ticks_is_refused(ticks: object, found: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        pipeline.to_kite_dicts(ticks)  # type: ignore[arg-type]
+    told = "ticks: expected a structured array of pipeline.tick_dtype, found"
+    assert str(caught.value) == f"{told} {found}"
