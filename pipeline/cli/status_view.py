@@ -159,7 +159,7 @@ def _pool_line(pool: PoolView | None) -> list[RenderableType]:
     if pool is None:
         return []
     if pool.problem:
-        return [Text(f"pool: {pool.problem}", style="yellow", no_wrap=True, overflow="ellipsis")]
+        return [PlainLine.of_words(f"pool: {pool.problem}", "yellow")]
     figures = pool.figures
     style = "green" if figures["state"] == "healthy" else "yellow"
     parts = [Text(f"pool {figures['state']} {figures['score']:.0f}/100", style=style)]
@@ -175,13 +175,19 @@ def _alerts(pool: PoolView | None) -> list[str]:
     return [f"{one['subject']}: {one['text']}" for one in pool.alerts] if pool else []
 
 
-def _troubles(status: InstanceStatus, limit: int | None, more: Sequence[str] = ()) -> list[Text]:
+def _troubles(
+    status: InstanceStatus, limit: int | None, more: Sequence[str] = ()
+) -> list[RenderableType]:
+    """Return a line for each problem; without a limit as many lines as they take."""
     found = [*more, *problems(status)]
-    if not found:
-        return [Text("healthy", style="green")] if limit is None else []
-    lines = [Text(f"! {line}", style="yellow", no_wrap=True, overflow="ellipsis")
-             for line in found[:limit]]  # fmt: skip
-    if limit is not None and len(found) > limit:
+    if limit is None:
+        return [Text(f"! {line}", style="yellow") for line in found] or [
+            Text("healthy", style="green")
+        ]
+    lines: list[RenderableType] = [
+        PlainLine.of_words(f"! {line}", "yellow") for line in found[:limit]
+    ]
+    if len(found) > limit:
         lines[-1] = Text(f"! and {len(found) - limit + 1} problems more", style="yellow")
     return lines
 

@@ -117,17 +117,23 @@ def plain_table(*columns: str, gap: int = 2) -> Table:
 class PlainLine:
     """One line of parts, of which the last ones are left out where there is no room for them."""
 
-    def __init__(self, *parts: Text) -> None:
+    def __init__(self, *parts: Text, gap: int = 2) -> None:
         self._parts = parts
+        self._gap = " " * gap
+
+    @classmethod
+    def of_words(cls, text: str, style: str) -> PlainLine:
+        """Return a sentence that ends with a whole word, and so with a whole figure."""
+        return cls(*(Text(word, style=style) for word in text.split(" ")), gap=1)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render as many parts as there is room for; the first one at any rate, cut if need be."""
         room, shown = options.max_width, Text(no_wrap=True, overflow="ellipsis")
         for index, part in enumerate(self._parts):
-            more = Text.assemble("  " if index else "", part)
-            needed = 0 if index + 1 == len(self._parts) else len(f"  {MORE}")
+            more = Text.assemble(self._gap if index else "", part)
+            needed = 0 if index + 1 == len(self._parts) else len(self._gap) + len(MORE)
             if index and shown.cell_len + more.cell_len + needed > room:
-                shown.append(f"  {MORE}", style="dim")
+                shown.append(self._gap + MORE, style="dim")
                 break
             shown.append_text(more)
         yield shown
