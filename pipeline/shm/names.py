@@ -98,7 +98,7 @@ class InstancePaths:
     """The paths of one instance; making the object touches nothing."""
 
     def __init__(self, name: str, root: Path = DEFAULT_ROOT) -> None:
-        if not INSTANCE_NAME.fullmatch(name):
+        if not (isinstance(name, str) and INSTANCE_NAME.fullmatch(name)):
             raise SegmentError(
                 f"instance name {name!r}: expected 1 to 32 of the characters a-z, 0-9 and -"
             )

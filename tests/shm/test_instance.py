@@ -77,6 +77,14 @@ def test_a_missing_instance_names_those_that_run(paths: InstancePaths) -> None:
         open_instance("demo", paths.root)
 
 
+@pytest.mark.parametrize("name", ["", "No Good", "../up", "a" * 33, 5, None])
+def test_what_cannot_be_a_name_is_refused_in_a_sentence(name: str) -> None:
+    with pytest.raises(SegmentError) as caught:
+        InstancePaths(name)
+    told = f"instance name {name!r}: expected 1 to 32 of the characters a-z, 0-9 and -"
+    assert str(caught.value) == told
+
+
 def test_what_a_crash_left_is_visible_and_the_next_start_is_clean(paths: InstancePaths) -> None:
     process = subprocess.run(
         [sys.executable, "-c", CLAIM_AND_DIE, str(paths.root)], check=False, timeout=30
