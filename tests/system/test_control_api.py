@@ -278,6 +278,44 @@ def _until(sock: socket.socket, wanted: bytes) -> bytes:
     return found
 
 
+def test_counts_of_a_connection_that_comes_late_and_goes_again(make_run: Make) -> None:
+    """A14: wanted is not ticking. A15: a reconnect is no new connection. A8: what was given up."""
+    pool = "instruments_per_connection = 100\nheadroom = 0.0\nredistribute_after_s = 3600"
+    run, http = _serve(make_run, pool, "[feed]\nbackoff_min_s = 0.1\nbackoff_max_s = 0.3\n")
+    with control_of(run) as exchange:
+        exchange.command("refuse", status=503, seconds=3600)
+        http.subscribe(simulated_tokens(0, 60))
+        wait_for(lambda: http.stats()["accounts"]["exchange"]["connections"], "a connection")
+        row = wait_for(lambda: _row(http, 0, state="RECONNECTING"), "a refusal")
+        assert (row["connected"], row["wire_tokens"], row["confirmed_tokens"]) == (False, 0, 0)
+        assert _counts(http) == (60, 60, 0)
+        exchange.command("admit")
+        wait_for(lambda: _counts(http) == (60, 60, 60), "all to tick")
+        for _ in range(3):
+            before = _row(http, 0)["reconnects"]
+            exchange.command("reset", connection=0)
+            wait_for(
+                lambda n=before: (row := _row(http, 0, connected=True)) and row["reconnects"] > n,  # type: ignore[misc]
+                "it to come back",
+            )
+    wait_for(lambda: _counts(http) == (60, 60, 60), "all to tick again")
+    assert http.stats("exchange")["statistics"]["total_connections_created"] == 1
+    body = {"client": "http", "instruments": list(simulated_tokens(0, 20))}
+    assert http.call("DELETE", "/subscriptions", body).body["removed"] == 20
+    wait_for(lambda: _counts(http) == (40, 40, 40), "20 to be given up")
+    assert http.stats("exchange")["statistics"]["total_unsubscriptions"] == 20
+    assert run.stop() == 0
+    run.assert_nothing_left()
+
+
+def _counts(http: HttpClient) -> tuple[int, int, int]:
+    """Return what is wanted, assigned, and has ticked."""
+    found = http.stats("exchange")
+    names = ("total_target_tokens", "total_subscribed_tokens", "confirmed_tokens")
+    wanted, assigned, confirmed = (int(found[name]) for name in names)
+    return wanted, assigned, confirmed
+
+
 def test_it_survives_the_control_process(make_run: Make) -> None:
     """Same port, same token, same demand, and statistics that go on."""
     run, http = _serve(make_run, "instruments_per_connection = 100\nheadroom = 0.0")
