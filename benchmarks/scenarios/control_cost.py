@@ -81,7 +81,9 @@ def run(bench: Bench) -> None:
     for number in bench.rounds(bench.pick(tiny=1, quick=3, full=7)):
         first, second = (WITHOUT, WITH) if number % 2 == 0 else (WITH, WITHOUT)
         order = (first, second, second, first)
-        found = _measure_pair(bench, bench.pick(tiny=order[:2], quick=order[:2], full=order), number)
+        found = _measure_pair(
+            bench, bench.pick(tiny=order[:2], quick=order[:2], full=order), number
+        )
         for case, slices in found.items():
             cost[case].append(ns_per_tick(slices, "data path"))
         control.append(share_of_a_core(found[WITH], "control"))
