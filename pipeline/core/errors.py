@@ -154,9 +154,8 @@ class InstanceNotFound(InstanceError):
         start = "python -m pipeline run --config FILE"
         if name in self.crashed:
             super().__init__(
-                f"no instance {name!r} runs, it has crashed: `python -m pipeline stat {name}"
-                f"{option}` shows how it was, `python -m pipeline clean {name}{option}` removes "
-                f"what it left, and `{start}` starts it anew"
+                f"no instance {name!r} runs, it has crashed: {_look_and_clean(name, option)}, "
+                f"and `{start}` starts it anew"
             )
         elif name in self.running:
             super().__init__(
@@ -168,6 +167,13 @@ class InstanceNotFound(InstanceError):
                 f"no instance {name!r} runs; running: {', '.join(self.running) or 'none'}{left}. "
                 f"Start one with: {start}"
             )
+
+
+def _look_and_clean(name: str, option: str) -> str:
+    return (
+        f"`python -m pipeline stat {name}{option}` shows how it was, "
+        f"`python -m pipeline clean {name}{option}` removes what it left"
+    )
 
 
 class InstanceRunning(InstanceError):
@@ -185,13 +191,21 @@ class InstanceRunning(InstanceError):
 
 
 class InstanceEnded(InstanceError):
-    """The instance ended while we were attached."""
+    """The instance ended while we were attached; it `crashed` if nobody ended it in good order.
+
+    `option` is as for InstanceNotFound.
+    """
 
     remedy = Remedy.RETRY
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, crashed: bool = False, option: str = "") -> None:
         self.name = name
-        super().__init__(f"instance {name!r} has ended")
+        self.crashed = crashed
+        super().__init__(
+            f"instance {name!r} has crashed: {_look_and_clean(name, option)}"
+            if crashed
+            else f"instance {name!r} has ended"
+        )
 
 
 class ProtocolError(PipelineError):

@@ -21,7 +21,13 @@ from ext.cells import Cell, Word
 from pipeline.core import layout
 from pipeline.core.clock import real_ns
 from pipeline.core.enums import Broker, InstanceState, Reason, Role, SegmentKind
-from pipeline.core.errors import InstanceNotFound, InstanceRunning, LayoutMismatch, SegmentError
+from pipeline.core.errors import (
+    InstanceEnded,
+    InstanceNotFound,
+    InstanceRunning,
+    LayoutMismatch,
+    SegmentError,
+)
 from pipeline.shm import specs
 from pipeline.shm.identity import is_alive, own_identity
 from pipeline.shm.names import DEFAULT_ROOT, InstancePaths, user_directory
@@ -342,6 +348,17 @@ def list_instances(root: Path = DEFAULT_ROOT) -> list[InstanceInfo]:
     return found
 
 
+def ended(view: InstanceView) -> InstanceEnded:
+    """Return the error for an instance that is no longer there: it has ended, or crashed."""
+    crashed = view.read().state is not InstanceState.ENDED
+    return InstanceEnded(view.paths.name, crashed=crashed, option=_option(view.paths.root))
+
+
+def _option(root: Path) -> str:
+    """Return what commands are given besides a name to find an instance."""
+    return "" if root == DEFAULT_ROOT else f" --shm-directory {shlex.quote(str(root))}"
+
+
 def not_found(name: str, root: Path = DEFAULT_ROOT) -> InstanceNotFound:
     """Return the error for an instance that cannot be attached to, with what there is instead."""
     found = [info for info in list_instances(root) if info.state is not InstanceState.ENDED]
@@ -349,7 +366,7 @@ def not_found(name: str, root: Path = DEFAULT_ROOT) -> InstanceNotFound:
         name,
         [info.name for info in found if info.supervisor_alive],
         [info.name for info in found if not info.supervisor_alive and info.name],
-        "" if root == DEFAULT_ROOT else f" --shm-directory {shlex.quote(str(root))}",
+        _option(root),
     )
 
 

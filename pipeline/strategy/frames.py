@@ -16,8 +16,7 @@ from ext.rings import FrameRingReader
 from pipeline.core import layout
 from pipeline.core.clock import NS_PER_MS, monotonic_ns
 from pipeline.core.enums import FrameKind, SegmentKind
-from pipeline.core.errors import InstanceEnded
-from pipeline.shm.instance import ManifestEntry
+from pipeline.shm.instance import ManifestEntry, ended
 from pipeline.shm.names import INSTANCE_BELL
 from pipeline.shm.segment import Segment
 from pipeline.strategy.helper import Helper
@@ -106,7 +105,7 @@ class FrameSource:
         self._next_look_ns = now + _WAIT_NS
         self._ended_looks = self._ended_looks + 1 if self._attachment.has_ended() else 0
         if self._ended_looks >= _ENDED_LOOKS:
-            raise InstanceEnded(self._attachment.paths.name)
+            raise ended(self._attachment.view)
 
     # ---- connections ------------------------------------------------------------------------
 

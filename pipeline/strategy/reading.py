@@ -14,8 +14,8 @@ from typing import Final
 from ext.streams import ReaderPolicy
 from pipeline.core.clock import NS_PER_MS, monotonic_ns, real_ns
 from pipeline.core.enums import Reason
-from pipeline.core.errors import InstanceEnded
 from pipeline.core.errors import Overrun as OverrunError
+from pipeline.shm.instance import ended
 from pipeline.strategy.attachment import Attachment, ReaderOptions
 from pipeline.strategy.helper import Helper
 from pipeline.strategy.items import Gap, Item, Overrun, TickArray, Ticks, item_of_notice
@@ -137,7 +137,7 @@ class Reading:
             self._ended_looks = self._ended_looks + 1 if self.attachment.has_ended() else 0
             if self._ended_looks >= _ENDED_LOOKS:
                 if not self.options.follow:
-                    raise InstanceEnded(self.attachment.paths.name)
+                    raise ended(self.attachment.view)
                 self._succeed()
         return self._next_notice() if self._notices else None
 

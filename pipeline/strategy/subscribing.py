@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pipeline.core.control import Ask, Instrument, Subscribe, mode_of
-from pipeline.core.errors import ControlUnavailable, InstanceEnded, NotSupportedYet
+from pipeline.core.errors import ControlUnavailable, NotSupportedYet
+from pipeline.shm.instance import ended
 from pipeline.strategy.attachment import Attachment, ReaderOptions
 from pipeline.strategy.demand import DemandKeeper, SubscribeResult
 from pipeline.strategy.forms import as_forms
@@ -128,7 +129,7 @@ class Subscribing:
 
         def check() -> None:
             if not follow and not view.is_live():
-                raise InstanceEnded(view.paths.name)
+                raise ended(view)
 
         keeper = DemandKeeper(
             self.attachment.paths.control_socket,

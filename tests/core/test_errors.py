@@ -22,7 +22,7 @@ EXAMPLES: list[PipelineError] = [
     errors.ShmFull(directory="/d", needed_bytes=2**20, free_bytes=0, key="[rings] seconds"),
     errors.InstanceNotFound("demo", ["other"]),
     errors.InstanceRunning("demo", 41),
-    errors.InstanceEnded("demo"),
+    errors.InstanceEnded("demo", crashed=True),
     errors.Overrun(connection=2, lost=7),
     errors.Crashed("decoder 0", 12, "signal 11"),
     errors.NotSupportedYet("subscribe", "name it in [[subscription]]"),

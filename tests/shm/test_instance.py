@@ -18,6 +18,7 @@ from pipeline.shm.instance import (
     InstanceView,
     ManifestEntry,
     clean_instance,
+    ended,
     list_instances,
     open_instance,
 )
@@ -66,6 +67,7 @@ def test_readers_see_state_and_manifest(paths: InstancePaths) -> None:
     instance.end(Reason.SHUTDOWN, 0)
     assert view.read().state is InstanceState.ENDED
     assert not view.read().is_live
+    assert str(ended(view)) == "instance 'demo' has ended"
 
 
 def test_a_missing_instance_names_those_that_run(paths: InstancePaths) -> None:
@@ -98,6 +100,9 @@ def test_what_a_crash_left_is_visible_and_the_next_start_is_clean(paths: Instanc
     for command in (f"stat {option}", f"clean {option}", "run --config FILE`"):
         assert f"`python -m pipeline {command}" in str(caught.value)
     assert caught.value.crashed == ("demo",) and str(caught.value).count(". ") == 0
+    assert str(ended(InstanceView(paths))).startswith(
+        f"instance 'demo' has crashed: `python -m pipeline stat {option} shows"
+    )
     with pytest.raises(InstanceNotFound, match="running: none; crashed: demo"):
         open_instance("other", paths.root)
     stale = Segment.create(
