@@ -3,9 +3,8 @@
 A machine that is shared gets faster and slower by a tenth within seconds, so that two runs one
 after the other differ by that although they are equal. Here each goes on for a slice, while all
 processes of the others are stopped (SIGSTOP) and cost nothing, not even a cache. A slice counts
-from its first moment: what a process has put off while it was stopped, it does then, and what comes
-every half second comes more often to a run that is measured so, never less. So slices should be
-longer than that.
+from its first moment: what a process has put off while it was stopped, it does then, and what it
+does every half second by the clock it does twice as often by its ticks, never less.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ order, that the pool deals out to its own, so that both are sent the same frames
 Counted is the CPU of supervisor, feeds and decoder per tick delivered, by /proc/PID/schedstat; that
 of the control process is told beside it.
 
-A pair is two runs with and two without a pool, started A B B A, the next one B A A B (which was
-started first makes a difference of its own), each after its rings have gone round once. They go on
-by turns, a slice of about 1 s each (`benchmarks/turns.py`). Judged is the median of what seven
+A pair is two runs with and two without a pool, in twos that go on by turns, a slice of about 0.25 s
+each (`benchmarks/turns.py`), after their rings have gone round once. Of the second two the other
+one is started first, because that makes a difference of its own. Judged is the median of what seven
 pairs differ by.
 """
 
@@ -33,6 +33,7 @@ RATE = 100_000.0
 PER_FRAME = 100
 INSTRUMENTS = 9000
 WITHOUT, WITH = f"{OURS}, connections from the config", f"{OURS}, with a pool"
+_ORDERS = ((WITHOUT, WITH), (WITH, WITHOUT))
 _GROUPS = {"data path": ("supervisor", "feed", "decoder"), "control": ("control",)}
 #: Rings hold 4 s of 2 packets/s of each of 9,000 instruments; each page's first touch is a fault.
 _ROUND_S = 4 * 2 * INSTRUMENTS / RATE
@@ -52,38 +53,32 @@ def _start(bench: Bench, stack: ExitStack, case: str) -> PipelineRun:
     return run
 
 
-def _measure_pair(bench: Bench, order: Sequence[str], seed: int) -> dict[str, list[Slice]]:
-    """Return the slices of both cases, of runs started in that order."""
+def _measure(bench: Bench, order: Sequence[str], seed: int) -> dict[str, list[Slice]]:
+    """Return the slices of both cases, of two runs that were started in that order."""
     with ExitStack() as stack:
         runs = [_start(bench, stack, case) for case in order]
-        if any(run.assigned() != runs[0].assigned() for run in runs):
+        if runs[0].assigned() != runs[1].assigned():
             raise RuntimeError(
                 "the pool has dealt the instruments out otherwise than the config: its connections "
                 "get other frames, so that the two cannot be compared"
             )
         turns = [Turns(run, _GROUPS) for run in runs]
-        by_turns(
-            turns, rounds=bench.pick(tiny=1, quick=3, full=3),
-            seconds=bench.pick(tiny=0.2, quick=1.0, full=1.0), seed=seed,
-        )  # fmt: skip
+        rounds = bench.pick(tiny=1, quick=12, full=12)
+        by_turns(turns, rounds=rounds, seconds=0.25, seed=seed)
         for run in runs:
             run.finish()
-    found: dict[str, list[Slice]] = {WITHOUT: [], WITH: []}
-    for case, each in zip(order, turns, strict=True):
-        found[case] += each.slices
-    return found
+    return {case: each.slices for case, each in zip(order, turns, strict=True)}
 
 
 def run(bench: Bench) -> None:
     """Measure both by turns, then what each pair differs by."""
     cost: dict[str, list[float]] = {WITHOUT: [], WITH: []}
     control: list[float] = []
-    for number in bench.rounds(bench.pick(tiny=1, quick=3, full=7)):
-        first, second = (WITHOUT, WITH) if number % 2 == 0 else (WITH, WITHOUT)
-        order = (first, second, second, first)
-        found = _measure_pair(
-            bench, bench.pick(tiny=order[:2], quick=order[:2], full=order), number
-        )
+    for number in bench.rounds(bench.pick(tiny=1, quick=2, full=7)):
+        found: dict[str, list[Slice]] = {WITHOUT: [], WITH: []}
+        for order in bench.pick(tiny=_ORDERS[:1], quick=_ORDERS, full=_ORDERS):
+            for case, slices in _measure(bench, order, seed=number).items():
+                found[case] += slices
         for case, slices in found.items():
             cost[case].append(ns_per_tick(slices, "data path"))
         control.append(share_of_a_core(found[WITH], "control"))
