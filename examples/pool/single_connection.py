@@ -24,8 +24,10 @@ def main(instance, seconds):
                     console.print(f"{count:6}  {', '.join(news)}")
                 case pipeline.StateChange(connection=number, state=state, reason=reason):
                     console.print(f"connection {number} is {state.name}: {reason.name}")
-                case pipeline.Gap(connection=number, duration_s=duration_s):
+                case pipeline.Gap(instrument_token=None, connection=number, duration_s=duration_s):
                     console.print(f"connection {number}: {duration_s:.3f} s without data")
+                case pipeline.Gap(instrument_token=token, duration_s=duration_s):
+                    console.print(f"{TOKENS[token]}: {duration_s:.3f} s without data")
                 case pipeline.OrderUpdate(order=order):
                     console.print(f"order update: {order}")
                 case pipeline.Overrun() | pipeline.Quarantine():

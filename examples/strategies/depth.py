@@ -33,8 +33,9 @@ def main(instance: str) -> None:
                         token = full["instrument_token"][i]
                         print(f"{token:>10} {bid:>10.2f} {ask:<10.2f} {skew[i]:+.2f}", flush=True)
                 case pipeline.Gap():
-                    print(f"connection {item.connection}: {item.duration_s:.3f} s without data "
-                          f"({item.reason.name})", flush=True)  # fmt: skip
+                    whose = item.instrument_token or f"connection {item.connection}"
+                    print(f"{whose}: {item.duration_s:.3f} s without data ({item.reason.name})",
+                          flush=True)  # fmt: skip
                 case pipeline.StateChange():
                     print(f"connection {item.connection}: {item.state.name}", flush=True)
                 case pipeline.Overrun():
