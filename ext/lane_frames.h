@@ -91,12 +91,20 @@ static inline void lane_close_gap(Lane *lane, const FrameDescriptorC *frame)
     lane->next.counters.gaps_out++;
 }
 
+/* Whether another lane has an instrument, too, and has delivered it since this one has it. */
+static inline int lane_has_it_elsewhere(const Lane *lane, uint32_t slot)
+{
+    return lane->group->holders[slot] > 1 &&
+           lane_own_latest(lane, slot)->receive_mono_ns >= lane->assigned_mono_ns[slot];
+}
+
 /* Whether the unit's record `i` is an instrument's first tick since it came from elsewhere. */
 static inline int lane_ends_absence(const Lane *lane, uint32_t i)
 {
     const uint32_t slot = lane->unit.slots[i];
     if (slot == SLOT_NONE || !lane->left_mono_ns[slot] || lane->confirmed_keys[slot]) return 0;
     if (lane->unit.stamp.receive_mono_ns < lane->assigned_mono_ns[slot]) return 0;
+    if (lane_has_it_elsewhere(lane, slot)) return 0;
     for (uint32_t earlier = 0; earlier < i; earlier++)
         if (lane->unit.slots[earlier] == slot) return 0;
     return 1;

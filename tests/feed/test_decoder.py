@@ -232,6 +232,29 @@ def test_who_comes_back_from_elsewhere_has_another_gap(rig: LaneRig) -> None:
     assert len(of_instruments(rig)) == 2
 
 
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_gap_that_another_connection_ended_is_not_told_again(
+    rig: LaneRig, tmp_path: Path, *, goes_on: bool
+) -> None:
+    """It was given to another one that did not tick yet, and then did."""
+    beside = LaneRig(tmp_path, connection=1, beside=rig)
+    decoder, _ = rig.decoder()
+    beside.add_lane(decoder)
+    left_ns = rig.now - 700
+    rig.assign(TOKENS[:1], owner_epochs=2, left_mono_ns=left_ns)
+    beside.now = rig.now = rig.now + 1000
+    beside.assign(TOKENS[:1], owner_epochs=3, left_mono_ns=left_ns)
+    rig.send(frame([ltp_packet(TOKENS[0], 1)]))
+    end_ns = beside.now = rig.now
+    decoder.run(A_SECOND_NS, until_idle=True)
+    if not goes_on:
+        rig.assign([])
+    beside.send(frame([ltp_packet(TOKENS[0], 2)]))
+    decoder.run(A_SECOND_NS, until_idle=True)
+    assert of_instruments(rig) == [(TOKENS[0], left_ns, end_ns, 1)]
+    assert len(of_instruments(beside)) == (not goes_on)
+
+
 def test_a_unit_that_ends_every_gap_there_can_be(rig: LaneRig) -> None:
     """The connection's own and one of each instrument, over and over: no event is overwritten."""
     decoder, _ = rig.decoder()
