@@ -58,6 +58,9 @@ class Surroundings(Protocol):
     def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
         """When each instrument's first packet came, monotonic ns; 0 = not yet."""
 
+    def has_ticked(self, number: int, token: int, slot: int) -> bool:
+        """Whether an instrument's first packet has come since its table has it, of any epoch."""
+
     def texts(self, number: int) -> list[Text]:
         """The texts that have come on a connection since the last call."""
 
@@ -156,7 +159,7 @@ class Assigned:
         self._topology_changed = False
         self._owner_epoch = 0
         #: What is wanted and has no row any more: until when its last connection was decoded.
-        self._left_mono_ns: dict[int, int] = {}
+        self.left_mono_ns: dict[int, int] = {}
         #: What `adopt` found in tables and could not leave there.
         self.strays: dict[int, Mode] = {}
 
@@ -237,27 +240,65 @@ class Assigned:
         """
         slot = self.slots[link.decoder].take(token, link.number)
         self._owner_epoch += 1
-        left_ns = self._left_mono_ns.pop(token, 0)
+        left_ns = self.left_mono_ns.pop(token, 0) or self._left_elsewhere(token)
         link.put(token, Row(mode, slot, self._owner_epoch, left_ns))
 
-    def unassign(self, token: int, link: Link, *, ticked: bool = True) -> None:
-        """Take a row from a connection; `ticked` False: nothing of it ever came there.
+    def unassign(
+        self, token: int, link: Link, *, until_ns: int | None = None, goes_on: bool = False
+    ) -> None:
+        """Take a row from a connection, which had nothing of it after `until_ns` (None: had).
 
-        Its next row says since when it was on none, if this was its only one.
+        `goes_on`: another one has all that comes. Else, where none has ticked yet, its first tick
+        ends a gap: from when this one was decoded last, or the one before, if none came here.
         """
+        left_ns = 0 if goes_on else self._had_until(token, link, until_ns)
+        self._take(token, link)
+        if left_ns:
+            self._hand_on(token, left_ns)
+
+    def _take(self, token: int, link: Link) -> None:
         if self.mirrors.get(token) == link.number:
             del self.mirrors[token]
         link.take(token)
         self.slots[link.decoder].give_back(token)
-        if ticked and not any(token in other.rows for other in self.links.values()):
-            self._left_mono_ns[token] = self._outside.decoded_until(link.number)
 
-    def take_away(self, token: int, link: Link, *, ticked: bool = True) -> bool:
+    def _had_until(self, token: int, link: Link, until_ns: int | None) -> int:
+        row = link.rows[token]
+        if not self._outside.has_ticked(link.number, token, row.slot):
+            return row.left_mono_ns
+        decoded_ns = self._outside.decoded_until(link.number)
+        return decoded_ns if until_ns is None else min(decoded_ns, until_ns)
+
+    def _hand_on(self, token: int, left_ns: int) -> None:
+        """Have whichever connection ticks next say until when the instrument did before."""
+        others = [link for link in self.links.values() if token in link.rows]
+        if not others:
+            self.left_mono_ns[token] = left_ns
+        if any(self._has_ticked(token, link) for link in others):
+            return
+        for link in others:
+            row = link.rows[token]
+            link.put(token, row._replace(left_mono_ns=max(left_ns, row.left_mono_ns)))
+
+    def _has_ticked(self, token: int, link: Link) -> bool:
+        return self._outside.has_ticked(link.number, token, link.rows[token].slot)
+
+    def _left_elsewhere(self, token: int) -> int:
+        """Return what a row says of a gap that no tick has ended yet; 0 = there is none."""
+        waiting = (
+            row.left_mono_ns
+            for link in self.links.values()
+            if (row := link.rows.get(token)) and row.left_mono_ns
+            if not self._has_ticked(token, link)
+        )
+        return max(waiting, default=0)
+
+    def take_away(self, token: int, link: Link, *, until_ns: int | None = None) -> bool:
         """Take a row from a connection; return whether the instrument has no owner then.
 
-        What is mirrored is owned by its other half.
+        What is mirrored is owned by its other half. `until_ns`: as for `unassign`.
         """
-        self.unassign(token, link, ticked=ticked)
+        self.unassign(token, link, until_ns=until_ns)
         if self.placement.get(token) != link.number:
             return False
         second = self.mirrors.pop(token, None)
@@ -298,8 +339,8 @@ class Assigned:
             self.of_account[owner.account].unsubscriptions += 1
         for link in self.links.values():
             if token in link.rows:
-                self.unassign(token, link, ticked=False)
-        self._left_mono_ns.pop(token, None)
+                self._take(token, link)
+        self.left_mono_ns.pop(token, None)
 
     def set_mode(self, token: int, mode: Mode) -> None:
         """Change an instrument's mode wherever it is."""
@@ -334,6 +375,17 @@ class Assigned:
         """Return the instruments that have a place and are not in its table yet."""
         own = self.placement
         return {t for n, link in self.links.items() for t in link.fresh if own.get(t) == n}
+
+    def left_by(self, tokens: Iterable[int]) -> dict[int, int]:
+        """Return until when each of these ticked that is on no connection, or on none yet."""
+        found: dict[int, int] = {}
+        for token in tokens:
+            link = self.links.get(self.placement.get(token, -1))
+            row = None if link is None else link.rows.get(token)
+            left_ns = self.left_mono_ns.get(token, 0) if row is None else row.left_mono_ns
+            if left_ns:
+                found[token] = left_ns
+        return found
 
     def _gives(self, link: Link, unwritten: Mapping[int, Link]) -> bool:
         """Whether an instrument that a connection lost goes to one of these."""

@@ -2,9 +2,10 @@
 
 Three things: how many connections somebody asked for; the instruments that are wanted and in the
 table of no connection, because there is no room for them, because their connection is still in the
-making, or because they change connections at this moment; and which connection has the second half
-of what is mirrored, as no table tells that from a move. A control process that comes after this one
-finds all that was wanted, whenever this one dies. It ends with the instance.
+making, or because they change connections at this moment, and until when they ticked before; and
+which connection has the second half of what is mirrored, as no table tells that from a move. A
+control process that comes after this one finds all that was wanted, whenever this one dies. It ends
+with the instance.
 """
 
 from __future__ import annotations
@@ -27,17 +28,20 @@ class Kept(NamedTuple):
     """`connections`: how many there shall be at least, as asked for by hand; None: nobody has.
 
     `mirrors`: connections by instrument, also of what may be in a table still and is not wanted.
+    `left_mono_ns`: until when what is adrift was decoded, where it was on a connection before.
     """
 
     connections: int | None = None
     adrift: Mapping[int, Want] = MappingProxyType({})
     mirrors: Mapping[int, int] = MappingProxyType({})
+    left_mono_ns: Mapping[int, int] = MappingProxyType({})
 
 
 class _Document(msgspec.Struct):
     connections: int | None
     adrift: list[Want]
     mirrors: dict[int, int] = msgspec.field(default_factory=dict)
+    left_mono_ns: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -63,7 +67,7 @@ class KeptFile:
             self._complain(f"cannot be read, what it kept is forgotten: {error}")
             return self._saved
         adrift = {want.instrument_token: want for want in found.adrift}
-        self._saved = Kept(found.connections, adrift, found.mirrors)
+        self._saved = Kept(found.connections, adrift, found.mirrors, found.left_mono_ns)
         return self._saved
 
     def write(self, kept: Kept) -> None:
@@ -71,7 +75,9 @@ class KeptFile:
         if kept == self._saved:
             return
         unfinished = self._file.with_suffix(".new")
-        document = _Document(kept.connections, list(kept.adrift.values()), dict(kept.mirrors))
+        adrift, mirrors = dict(kept.adrift), dict(kept.mirrors)
+        left_mono_ns = dict(kept.left_mono_ns)
+        document = _Document(kept.connections, list(adrift.values()), mirrors, left_mono_ns)
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
@@ -80,7 +86,7 @@ class KeptFile:
         except OSError as error:
             self._complain(f"cannot be written: {error.strerror}")
             return
-        self._saved = Kept(kept.connections, dict(kept.adrift), dict(kept.mirrors))
+        self._saved = Kept(kept.connections, adrift, mirrors, left_mono_ns)
 
     def _complain(self, text: str) -> None:
         if not self._complained:

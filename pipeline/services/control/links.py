@@ -22,8 +22,8 @@ SILENT_NS: Final = NS_PER_S
 class Row(NamedTuple):
     """An instrument on a connection, as the assignment table says it.
 
-    `left_mono_ns`: until when the connection before it was decoded, where no other of this decoder
-    had the instrument; readers are told the gap from then to its first tick. 0 = none had it.
+    `left_mono_ns`: until when the connection before it was decoded, where none goes on with the
+    instrument; readers are told the gap from then to its first tick. 0 = none had it, or one does.
     """
 
     mode: Mode

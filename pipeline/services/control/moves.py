@@ -84,8 +84,21 @@ class Moves:
             slots = [rows[token].slot for token in tokens]
             times = self._outside.first_packets(source, tokens, slots)
             for token, first_ns in zip(tokens, times, strict=True):
+                target = moving[token][1]
+                if self._is_apart(source, target):
+                    self._break(token, source, target)
+                    continue
                 begun_ns = first_ns + 1 if first_ns else now_ns
-                self.under_way[token] = Moving(source, moving[token][1], begun_ns, now_ns)
+                self.under_way[token] = Moving(source, target, begun_ns, now_ns)
+
+    def _is_apart(self, source: int, target: int) -> bool:
+        links = self._assigned.links
+        return links[source].decoder != links[target].decoder
+
+    def _break(self, token: int, source: int, target: int) -> None:
+        """Have the source let go of what both decoders would deliver."""
+        self._assigned.pass_on(token, source, target)
+        self._assigned.unassign(token, self._assigned.links[source])
 
     def drop(self, token: int) -> None:
         """Forget a move: nobody wants the instrument any more."""
@@ -210,9 +223,9 @@ class Moves:
             loser = moving.source if is_silent else target.number
         else:
             return
-        self._end(token, moving, loser)
+        self._end(token, moving, loser, goes_on=has_come or loser == target.number)
 
-    def _end(self, token: int, moving: Moving, loser: int) -> None:
+    def _end(self, token: int, moving: Moving, loser: int, *, goes_on: bool) -> None:
         del self.under_way[token]
         if loser == moving.source:
             self._assigned.pass_on(token, moving.source, moving.target)
@@ -221,4 +234,4 @@ class Moves:
             self._assigned.counters.moves_failed += 1
         link = self._assigned.links.get(loser)
         if link is not None and token in link.rows:
-            self._assigned.unassign(token, link)
+            self._assigned.unassign(token, link, goes_on=goes_on)

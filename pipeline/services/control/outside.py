@@ -60,6 +60,8 @@ class Outside:
         self._present: frozenset[int] = frozenset()
         self._mapped: dict[int, _Mapped] = {}
         self._kept: dict[str | None, KeptFile] = {}
+        self._since: dict[int, tuple[int, dict[int, int]]] = {}  # tables' versions, and their times
+        self._ended: dict[int, int] = {}  # what is gone: until when it was decoded
         kind = SegmentKind.TOPOLOGY
         self._topology = TopologyTable(Segment.attach(paths.segment(kind), kind, writable=True))
         self._topology.segment.claim(Role.CONTROL)
@@ -106,7 +108,9 @@ class Outside:
                 entry.number for entry in manifest if entry.kind is SegmentKind.FEED_STATUS
             )
             for number in self._mapped.keys() - self._present:
-                del self._mapped[number]
+                commit = _commit_of(self._mapped.pop(number))
+                self._ended[number] = int(commit["last_receive_mono_ns"])
+                self._since.pop(number, None)
             self._version = version
         return self._present
 
@@ -160,11 +164,11 @@ class Outside:
     def decoded_until(self, number: int) -> int:
         """Return when the newest message of a connection was received that is decoded.
 
-        Monotonic ns; 0 = none, or the connection is not there.
+        Monotonic ns; 0 = none. Also of a connection that is gone, if it was there before.
         """
         mapped = self._map(number)
         if mapped is None:
-            return 0
+            return self._ended.get(number, 0)
         return int(_commit_of(mapped)["last_receive_mono_ns"])
 
     def has_backlog(self, number: int) -> bool:
@@ -189,6 +193,30 @@ class Outside:
         seen = (rows["instrument_token"] == wanted) & (rows["connection_epoch"] == epoch)
         times: list[int] = np.where(seen, rows["first_packet_mono_ns"], 0).tolist()
         return times
+
+    def has_ticked(self, number: int, token: int, slot: int) -> bool:
+        """Say whether an instrument's first packet has come since its connection's table has it.
+
+        Also in an earlier connection epoch. Of a connection that is gone: whether anything came.
+        """
+        mapped = self._map(number)
+        if mapped is None:
+            return self._ended.get(number, 0) > 0
+        since_ns = self._assigned_since(number, mapped).get(token)
+        row = mapped.confirmed[slot]
+        is_it = since_ns is not None and int(row["instrument_token"]) == token
+        return is_it and int(row["first_packet_mono_ns"]) >= (since_ns or 0)
+
+    def _assigned_since(self, number: int, mapped: _Mapped) -> dict[int, int]:
+        """Return since when a connection's table has each of its instruments, monotonic ns."""
+        version = mapped.table.version
+        if number not in self._since or self._since[number][0] != version:
+            version, rows = mapped.table.read()
+            pairs = zip(
+                rows["instrument_token"].tolist(), rows["assigned_mono_ns"].tolist(), strict=True
+            )
+            self._since[number] = version, dict(pairs)
+        return self._since[number][1]
 
     def texts(self, number: int) -> list[Text]:
         """Return the texts that have come on a connection since the last call."""

@@ -244,7 +244,8 @@ class Pool:
         tokens = {*self.unplaced, *unwritten}
         desired = self.ledger.desired
         adrift = {token: desired[token] for token in tokens if token in desired}
-        self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift, mirrors))
+        left = self.assigned.left_by(adrift)
+        self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift, mirrors, left))
 
     def _observe(self, now_ns: int) -> None:
         present = self._outside.present
@@ -362,6 +363,8 @@ class Pool:
         strays = {token: Want(token, mode) for token, mode in self.assigned.strays.items()}
         adrift = {**strays, **kept.adrift}
         self.unplaced = {t: Why.NO_CONNECTION for t in adrift if t not in self.placement}
+        left = kept.left_mono_ns.items()
+        self.assigned.left_mono_ns |= {t: ns for t, ns in left if t in self.unplaced}
         if not self.placement and not self.unplaced:
             return
         self._adopted_until_ns = now_ns + ADOPTION_NS

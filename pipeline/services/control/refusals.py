@@ -36,6 +36,7 @@ class _Pending:
     connection_epoch: int
     tokens: frozenset[int]
     named: int | None
+    receive_ns: int
     judge_ns: int
 
 
@@ -87,7 +88,7 @@ class Refusals:
             elif text.connection_epoch == link.report.connection_epoch:
                 self._pending[link.number] = _Pending(
                     text.connection_epoch, frozenset(link.rows), message.instruments_max,
-                    now_ns + SETTLE_NS,
+                    text.receive_mono_ns, now_ns + SETTLE_NS,
                 )  # fmt: skip
 
     def _remember(self, link: Link, message: TextMessage) -> None:
@@ -104,7 +105,7 @@ class Refusals:
         times = self._outside.first_packets(link.number, tokens, slots)
         silent = [token for token, first_ns in zip(tokens, times, strict=True) if not first_ns]
         asked = len(link.rows)
-        freed = [token for token in silent if self._take_away(token, link)]
+        freed = [token for token in silent if self._take_away(token, link, pending.receive_ns)]
         self._lower(link, len(link.rows))
         named = pending.named
         if named is not None and len(link.rows) < named < asked:
@@ -115,15 +116,15 @@ class Refusals:
         )
         return freed
 
-    def _take_away(self, token: int, link: Link) -> bool:
+    def _take_away(self, token: int, link: Link, until_ns: int) -> bool:
         """Take an instrument from a connection; return whether it was its owner."""
         moving = self._moves.under_way.get(token)
         if moving is None or link.number not in (moving.source, moving.target):
-            return self._assigned.take_away(token, link, ticked=False)
+            return self._assigned.take_away(token, link, until_ns=until_ns)
         self._moves.drop(token)
         if moving.source == link.number:  # its target has it, too
             self._assigned.pass_on(token, link.number, moving.target)
-        self._assigned.unassign(token, link)
+        self._assigned.unassign(token, link, until_ns=until_ns)
         return False
 
     def _lower(self, link: Link, capacity: int) -> None:

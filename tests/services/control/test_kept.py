@@ -32,6 +32,8 @@ def test_a_successor_reads_what_was_kept(tmp_path: Path) -> None:
     assert written == (file.stat().st_mtime_ns, file.stat().st_ino)
     kept.write(Kept(None, ADRIFT, {408065: 3}))
     assert KeptFile(file).read() == Kept(None, ADRIFT, {408065: 3})
+    kept.write(Kept(None, ADRIFT, {}, {1: 2**62}))
+    assert KeptFile(file).read() == Kept(None, ADRIFT, {}, {1: 2**62})
     kept.write(Kept())
     assert KeptFile(file).read() == Kept()
     assert list(tmp_path.iterdir()) == [file]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from pipeline.core.enums import Mode, State
-from pipeline.planning.pool import Priority, Want
+from pipeline.planning.pool import Move, Priority, Want
 from tests.services.control.world import Rig, pool_config
 
 SMALL = "instruments_per_connection = 10\nheadroom = 0.0\nredistribute_after_s = 1.0"
@@ -134,6 +134,63 @@ def test_what_never_ticks_elsewhere_goes_all_the_same_once_the_time_is_up() -> N
     rig.turn(1.0)
     assert rig.counts() == {0: 15, 1: 0, 2: 15} and rig.pool.counters.moves_done == 10
     rig.check()
+
+
+def test_who_never_came_up_ends_no_gap() -> None:
+    """Nor does it begin one: what ticks at last, on a third, says since when it did not."""
+    rig = _apart()
+    left_ns = rig.world.decoded_until(0)
+    rig.world.down = {0, 1}
+    rig.turn(1.5)
+    assert rig.world.left_of(7) == {1: left_ns}
+    rig.turn(3.0)
+    assert rig.world.left_of(7) == {2: left_ns} and rig.world.report(2).state is State.LIVE
+    rig.check()
+
+
+def test_what_waits_for_a_connection_says_since_when_also_after_a_death() -> None:
+    rig = _apart()
+    left_ns = rig.world.decoded_until(0)
+    rig.world.refuses = True
+    rig.world.down = {0}
+    rig.turn(1.5)
+    assert not rig.world.left_of(7)
+    again = Rig(rig.config, rig.world)
+    rig.world.refuses = False
+    again.turn(0.5)
+    assert list(rig.world.left_of(7).values()) == [left_ns]
+    again.check()
+
+
+def test_what_two_decoders_have_as_their_writer_dies_one_lets_go() -> None:
+    rig = _apart('open = "all"')
+    before = dict(rig.world.tables[0])
+    rig.pool.moves.begin(Move(7, 0, 1, break_before_make=True), Want(7, Mode.QUOTE), 0)
+    rig.pool.assigned.write()
+    rig.world.tables[0] = before
+    again = Rig(rig.config, rig.world)
+    again.turn(0.1)
+    assert rig.world.left_of(7).keys() == {1} == {again.pool.placement[7]}
+    assert rig.world.left_of(7)[1] > 0 and not again.pool.moves.under_way
+    again.check()
+
+
+def test_what_never_ticks_elsewhere_in_time_says_since_when_it_did_not() -> None:
+    rig = _failing()
+    until_ns = rig.world.decoded_until(1)
+    rig.turn(1.0)
+    moved = [row for n in (0, 2) for row in rig.world.tables[n].values() if row.left_mono_ns]
+    assert len(moved) == 10 and {row.left_mono_ns for row in moved} == {until_ns}
+
+
+def _apart(more: str = "") -> Rig:
+    """Three connections at most, each with a decoder of its own, of which the first has 7."""
+    pool = f'{SMALL}\npolicy = "first_fit"\n{more}'
+    rig = Rig(pool_config(pool=pool, more="[decoder]\ncount = 3"))
+    rig.want("a", [7])
+    rig.turn(0.5)
+    assert rig.counts()[0] == 1
+    return rig
 
 
 def _failing() -> Rig:

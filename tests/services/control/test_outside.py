@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.core import layout
+from pipeline.core.clock import monotonic_ns
 from pipeline.core.config import Config
 from pipeline.core.enums import Mode, Reason, SegmentKind, State
 from pipeline.core.plan import plan_connection, plan_topology
@@ -16,7 +19,7 @@ from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import StatusPage
 from pipeline.shm.plan import plan_segments
 from pipeline.shm.segment import Segment
-from pipeline.shm.tables import confirmed_rows
+from pipeline.shm.tables import commit_cell, confirmed_rows
 from pipeline.supervisor.establish import make_connection, make_segments
 from tests.services.control.world import pool_config
 
@@ -105,6 +108,31 @@ def test_pages_and_first_packets(ground: Ground) -> None:
     assert outside.first_packets(0, [408065, 265], [3, 3]) == [99, 0]
     page.record["connection_epoch"] = 5  # of the connection before
     assert outside.first_packets(0, [408065], [3]) == [0]
+
+
+def test_who_has_ticked_since_it_was_assigned(ground: Ground) -> None:
+    outside = Outside(ground.paths)
+    assert not outside.has_ticked(0, 408065, 3) and outside.decoded_until(0) == 0
+    ground.open(0)
+    confirmed = confirmed_rows(ground.attach(SegmentKind.CONFIRMED, 0))
+    confirmed["instrument_token"][3] = 408065
+    confirmed["first_packet_mono_ns"][3] = 99  # of an earlier time
+    confirmed["connection_epoch"][3] = 4
+    assert not outside.has_ticked(0, 408065, 3)  # which it has not at all
+    assert outside.write(_link(0, {408065: Row(Mode.FULL, 3, 1), 265: Row(Mode.LTP, 0, 2)}))
+    assert not outside.has_ticked(0, 408065, 3)
+    confirmed["first_packet_mono_ns"][3] = monotonic_ns()
+    assert outside.has_ticked(0, 408065, 3) and not outside.has_ticked(0, 265, 3)
+    assert outside.write(_link(0, {408065: Row(Mode.FULL, 3, 7)}))  # given anew
+    assert not outside.has_ticked(0, 408065, 3)
+    commit = np.zeros((), layout.dtypes["CommitC"])
+    commit["last_receive_mono_ns"] = 77
+    cell = commit_cell(ground.attach(SegmentKind.TICKS, 0))
+    cell.write(commit.reshape(1).view(np.uint8))
+    assert outside.decoded_until(0) == 77
+    ground.instance.set_manifest([])
+    assert outside.present == frozenset()
+    assert outside.decoded_until(0) == 77 and outside.has_ticked(0, 408065, 3)
 
 
 def test_a_connection_that_left_is_absent(ground: Ground) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pipeline.planning.pool import Why
 from tests.services.control.world import Rig, pool_config
 
+DECODERS = "[decoder]\ncount = 3"
 ONE_BY_ONE = 'policy = "first_fit"\ninstruments_per_connection = 100\nheadroom = 0.0'
 
 
@@ -36,6 +37,18 @@ def test_the_first_batch_of_all_may_be_too_much(takes_parts: bool) -> None:
     rig.turn(10.0)
     assert sum(map(len, rig.world.taken.values())) == 100 and not rig.pool.unplaced
     assert max(map(len, rig.world.taken.values())) <= 40
+    rig.check()
+
+
+def test_what_was_on_another_decoder_before_says_so_wherever_it_ticks_at_last() -> None:
+    rig = Rig(pool_config(pool=f"{ONE_BY_ONE}\nredistribute_after_s = 0.2", more=DECODERS))
+    rig.want("a", range(1, 51))
+    rig.turn()
+    left_ns = rig.world.decoded_until(0)
+    rig.world.down, rig.world.limit = {0}, 30
+    rig.turn(8.0)
+    rows = [row for n in (1, 2) for row in rig.world.tables[n].values()]
+    assert len(rows) == 50 and {row.left_mono_ns for row in rows} == {left_ns}
     rig.check()
 
 

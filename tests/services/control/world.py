@@ -53,6 +53,8 @@ class World:
         self.refuses = False  # to make any more connections
         self.now_ns = START_NS
         self.written_ns: dict[tuple[int, int], int] = {}
+        self.heard_ns: dict[int, int] = {}
+        self.ticked: set[tuple[int, int]] = set()  # what has had its first packet since assigned
         self.writes = 0
         self.kept: dict[str | None, Kept] = {}
 
@@ -90,6 +92,7 @@ class World:
         for token in link.rows.keys() & before.keys() & self.taken[link.number]:
             if link.rows[token].owner_epoch != before[token].owner_epoch:
                 self.written_ns[link.number, token] = self.now_ns  # given anew: confirmed anew
+                self.ticked.discard((link.number, token))
         self.tables[link.number] = dict(link.rows)
         self.writes += 1
         return True
@@ -106,12 +109,15 @@ class World:
         taken.update(fresh)
         for token in now - before:
             self.written_ns[number, token] = self.now_ns if token in taken else 0
+            self.ticked.discard((number, token))
 
     def read_rows(self, number: int) -> dict[int, Row]:
         return dict(self.tables.get(number, {}))
 
     def decoded_until(self, number: int) -> int:
-        return 0 if number in self.silent else self.now_ns + NS_PER_S
+        if number in self.silent or number not in self.heard_ns:
+            return 0
+        return self.heard_ns[number] + NS_PER_S
 
     def has_backlog(self, number: int) -> bool:
         return number in self.undecoded
@@ -120,6 +126,25 @@ class World:
         silent = number in self.down | self.mute | self.barred.keys()
         return [0 if silent else self.written_ns.get((number, token), 0) for token in tokens]
 
+    def has_ticked(self, number: int, token: int, slot: int) -> bool:
+        is_there = token in self.tables.get(number, {token: None})
+        return is_there and (number, token) in self.ticked
+
+    def left_of(self, token: int) -> dict[int, int]:
+        """Return what each table that has an instrument says since when it was on none."""
+        having = {n: rows[token] for n, rows in self.tables.items() if token in rows}
+        return {number: row.left_mono_ns for number, row in having.items()}
+
+    def ticking(self, number: int) -> set[int]:
+        """Return the instruments that a connection brings at present."""
+        if number in self.mute or not self._hears(number):
+            return set()
+        return {token for token in self.tables[number] if self.written_ns[number, token]}
+
+    def _hears(self, number: int) -> bool:
+        silent = self.down - self.subscribing.keys() | self.silent | self.undecoded
+        return number not in silent | self.barred.keys() | self.hung.keys()
+
     def texts(self, number: int) -> list[Text]:
         return self.said.pop(number, [])
 
@@ -127,7 +152,9 @@ class World:
         return self.kept.get(owner, Kept())
 
     def keep(self, owner: str | None, kept: Kept) -> None:
-        self.kept[owner] = Kept(kept.connections, dict(kept.adrift), dict(kept.mirrors))
+        self.kept[owner] = Kept(
+            kept.connections, dict(kept.adrift), dict(kept.mirrors), dict(kept.left_mono_ns)
+        )
 
     def say(self, number: int, text: str) -> None:
         """Let the broker say something on a connection."""
@@ -136,11 +163,13 @@ class World:
     def step(self) -> None:
         """Let the supervisor follow the topology, and time pass."""
         self.now_ns += TURN_NS
+        self.ticked |= {(n, token) for n in self.tables for token in self.ticking(n)}
         wanted = {row.number for row in self.topology if row.wanted}
         self.tables = {n: rows for n, rows in self.tables.items() if n in wanted}
         if not self.refuses:
             self.tables |= {number: {} for number in sorted(wanted - self.made)}
             self.made |= wanted
+        self.heard_ns |= dict.fromkeys(filter(self._hears, self.tables), self.now_ns)
 
 
 class Rig:
