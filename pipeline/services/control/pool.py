@@ -320,7 +320,7 @@ class Pool:
         if not self.unplaced or now_ns < self._place_again_ns:
             return
         self._place_again_ns = now_ns + LOOK_AGAIN_NS
-        wants = [self.ledger.desired[token] for token in self.unplaced]
+        wants = [self._unbound(self.ledger.desired[token]) for token in self.unplaced]
         plan = place(wants, self.view(), self.policy, turn=self._turn, homes=self.homes)
         plan = plan.numbered(self.assigned.open_all(plan.open, now_ns))
         self._turn = plan.turn
@@ -337,6 +337,13 @@ class Pool:
             self.counters.subscriptions += 1
         for refusal in plan.refused:
             self.unplaced[refusal.token] = refusal.why
+
+    def _unbound(self, want: Want) -> Want:
+        """Return a want without its pin, should that be to a connection that is gone."""
+        number = want.connection
+        if number is None or number in self.links or not self.assigned.ever_was(number):
+            return want
+        return want._replace(connection=None)
 
     def _empty(self, link: Link) -> None:
         """What a connection still carries that is being closed has no place any more.

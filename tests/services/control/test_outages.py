@@ -193,6 +193,21 @@ def _apart(more: str = "") -> Rig:
     return rig
 
 
+def test_a_pin_to_a_connection_that_is_gone_binds_nobody() -> None:
+    rig = Rig(pool_config(pool=SMALL))
+    rig.want("a", range(1, 11))
+    rig.turn(1.0)
+    rig.pool.upkeep.ask_for(2)
+    rig.turn(1.0)
+    rig.pool.upkeep.drain(0)
+    rig.turn(3.0)
+    assert 0 not in rig.pool.links
+    rig.pool.ledger.add("a", {20: Want(20, Mode.LTP, connection=0)})
+    rig.turn(1.0)
+    assert not rig.pool.unplaced and rig.pool.links[rig.pool.placement[20]].number != 0
+    rig.check()
+
+
 def _failing() -> Rig:
     """Three connections, of which the second is down and the others say nothing new yet."""
     pool = f'{SMALL.replace("10", "20", 1)}\nopen = "all"\nconfirm_after_s = 1.0'
