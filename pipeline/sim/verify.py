@@ -203,11 +203,15 @@ def _own_too_wide(received: Array, gaps: Array, slack_ns: int) -> int:
     if not len(gaps):
         return 0
     rows = received[np.isin(received["instrument_token"], gaps["instrument_token"])]
+    order = np.argsort(rows["instrument_token"])
+    tokens, times = rows["instrument_token"][order], rows["receive_ts_ns"][order]
+    begins = np.searchsorted(tokens, gaps["instrument_token"], "left")
+    ends = np.searchsorted(tokens, gaps["instrument_token"], "right")
     wide = 0
-    for gap in gaps:
-        times = rows["receive_ts_ns"][rows["instrument_token"] == gap["instrument_token"]]
-        late = times > gap["start_ts_ns"] + slack_ns
-        wide += bool(np.any(late & (times < gap["end_ts_ns"])))
+    for gap, begin, end in zip(gaps, begins, ends, strict=True):
+        own = times[begin:end]
+        late = own > gap["start_ts_ns"] + slack_ns
+        wide += bool(np.any(late & (own < gap["end_ts_ns"])))
     return wide
 
 
