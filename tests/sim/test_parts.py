@@ -158,7 +158,7 @@ def test_a_readers_page_is_found_followed_and_missed(tmp_path: Path) -> None:
     deadline_s = time.monotonic() + 20
     while not page.attached():
         assert time.monotonic() < deadline_s
-    assert page.window(4) == 2048 and page.delivered(4) is None
+    assert page.window(4) == 1024 and page.delivered(4) is None
     status.record["cursors"]["connection"][:2] = (9, 4)
     status.record["cursors"]["cursor"][:2] = (1, 777)
     status.record["cursor_count"] = 2
