@@ -76,6 +76,7 @@ ELSEWHERE = {
     "pipeline.services.control.api.schemas": "tests/services/control/api/test_document.py",
     "pipeline.services.control.api.serving": "tests/services/control/api/test_app.py",
     "pipeline.services.control.api.stream": "tests/services/control/api/test_app.py",
+    "pipeline.services.control.surroundings": "tests/services/control/test_outside.py",
     "pipeline.services.control.meaning": "tests/services/control/test_commands.py",
     "pipeline.services.control.questions": "tests/services/control/test_commands.py",
     "pipeline.services.control.refused": "tests/services/control/test_commands.py",

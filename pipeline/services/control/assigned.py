@@ -2,137 +2,27 @@
 
 Bookkeeping only: who decides is `pool`, `moves` and `upkeep`. `placement` says who owns each
 instrument; while it moves, a second connection has a row of it, too, and one that `mirrors` names
-has it for as long as the instrument is mirrored. `write` brings what changed into the tables,
+has it for as long as the instrument is mirrored; `absences` since when what is on none was on none.
+`write` brings what changed into the tables,
 `adopt` takes over what a control process before this one has left there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Protocol
 
 from pipeline.core.config import Config
 from pipeline.core.enums import Mode
 from pipeline.core.plan import Topology
 from pipeline.planning.pool import NewConnection
-from pipeline.services.control.kept import Kept
-from pipeline.services.control.links import Link, Report, Row
+from pipeline.services.control.absences import Absences
+from pipeline.services.control.keys import Key, keys_of
+from pipeline.services.control.links import Link, Row
 from pipeline.services.control.outside import TopologyRow
 from pipeline.services.control.slots import Slots
-from pipeline.services.control.text_ring import Text
-
-#: Numbers have 16 bits; one plan opens fewer than what is left over.
-NUMBERS_MAX: Final = 2**16 - 1024
-
-
-class Surroundings(Protocol):
-    """What the pool needs of the world: shared memory, or a test's stand-in."""
-
-    @property
-    def present(self) -> frozenset[int]:
-        """The connections that have segments."""
-
-    def read_topology(self) -> list[TopologyRow]:
-        """The topology as it is."""
-
-    def write_topology(self, rows: Iterable[TopologyRow], accounts: Collection[int]) -> None:
-        """Say which connections there shall be of these accounts; others' stay as they are."""
-
-    def report(self, number: int) -> Report:
-        """What a connection's pages say."""
-
-    def write(self, link: Link) -> bool:
-        """Write a connection's assignment; False when it has no table yet."""
-
-    def read_rows(self, number: int) -> dict[int, Row]:
-        """A connection's assignment as it is."""
-
-    def decoded_until(self, number: int) -> int:
-        """When the newest message was received that is decoded, monotonic ns; 0 = none."""
-
-    def has_backlog(self, number: int) -> bool:
-        """Whether a connection has received what its decoder has not got to yet."""
-
-    def first_packets(self, number: int, tokens: Iterable[int], slots: Iterable[int]) -> list[int]:
-        """When each instrument's first packet came, monotonic ns; 0 = not yet."""
-
-    def has_ticked(self, number: int, token: int, slot: int) -> bool:
-        """Whether an instrument's first packet has come since its table has it, of any epoch."""
-
-    def texts(self, number: int) -> list[Text]:
-        """The texts that have come on a connection since the last call."""
-
-    def read_kept(self, owner: str | None) -> Kept:
-        """What of an owner's pool is in no table."""
-
-    def keep(self, owner: str | None, kept: Kept) -> None:
-        """Keep that for a control process after this one; cheap when it is kept already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An API key, by the first account that has it; `index` is that account's position."""
-
-    account: str
-    index: int
-    broker: str
-    connections_max: int
-    instruments_per_connection: int
-
-
-@dataclass
-class Counters:
-    """What the pool has done since its instance began; the page keeps it over restarts."""
-
-    subscriptions: int = 0
-    unsubscriptions: int = 0
-    connections_opened: int = 0
-    connections_closed: int = 0
-    moves_begun: int = 0
-    moves_done: int = 0
-    moves_failed: int = 0
-    moves_broken: int = 0
-
-
-@dataclass
-class AccountCounters:
-    """The same of one API key's connections; its account page keeps it over restarts."""
-
-    subscriptions: int = 0
-    unsubscriptions: int = 0
-    connections_opened: int = 0
-
-
-@dataclass
-class Tally:
-    """What the owners of an instance have in common: what was done, and the connections' numbers.
-
-    A number is given once, whoever's connection it is.
-    """
-
-    counters: Counters = field(default_factory=Counters)
-    next_number: int = 0
-
-    @property
-    def upcoming(self) -> int:
-        """The number of the next connection.
-
-        Those that were opened and are gone have no row any more; how many they were is known.
-        """
-        return max(self.next_number, self.counters.connections_opened)
-
-    def take(self) -> int:
-        """Return a number that no connection had before."""
-        number = self.upcoming
-        self.next_number = number + 1
-        self.counters.connections_opened += 1
-        return number
-
-    def note(self, number: int) -> None:
-        """Take note of a connection that was there already."""
-        self.next_number = max(self.next_number, number + 1)
+from pipeline.services.control.surroundings import Surroundings
+from pipeline.services.control.tally import NUMBERS_MAX, AccountCounters, Counters, Tally
 
 
 class Assigned:
@@ -158,8 +48,7 @@ class Assigned:
         self._tally = tally or Tally()
         self._topology_changed = False
         self._owner_epoch = 0
-        #: What is wanted and has no row any more: until when its last connection was decoded.
-        self.left_mono_ns: dict[int, int] = {}
+        self.absences = Absences(self.links, outside)
         #: What `adopt` found in tables and could not leave there.
         self.strays: dict[int, Mode] = {}
 
@@ -240,8 +129,7 @@ class Assigned:
         """
         slot = self.slots[link.decoder].take(token, link.number)
         self._owner_epoch += 1
-        left_ns = self.left_mono_ns.pop(token, 0) or self._left_elsewhere(token)
-        link.put(token, Row(mode, slot, self._owner_epoch, left_ns))
+        link.put(token, Row(mode, slot, self._owner_epoch, self.absences.begin(token)))
 
     def unassign(
         self, token: int, link: Link, *, until_ns: int | None = None, goes_on: bool = False
@@ -251,47 +139,16 @@ class Assigned:
         `goes_on`: another one has all that comes. Else, where none has ticked yet, its first tick
         ends a gap: from when this one was decoded last, or the one before, if none came here.
         """
-        left_ns = 0 if goes_on else self._had_until(token, link, until_ns)
+        left_ns = 0 if goes_on else self.absences.had_until(token, link, until_ns)
         self._take(token, link)
         if left_ns:
-            self._hand_on(token, left_ns)
+            self.absences.hand_on(token, left_ns)
 
     def _take(self, token: int, link: Link) -> None:
         if self.mirrors.get(token) == link.number:
             del self.mirrors[token]
         link.take(token)
         self.slots[link.decoder].give_back(token)
-
-    def _had_until(self, token: int, link: Link, until_ns: int | None) -> int:
-        row = link.rows[token]
-        if not self._outside.has_ticked(link.number, token, row.slot):
-            return row.left_mono_ns
-        decoded_ns = self._outside.decoded_until(link.number)
-        return decoded_ns if until_ns is None else min(decoded_ns, until_ns)
-
-    def _hand_on(self, token: int, left_ns: int) -> None:
-        """Have whichever connection ticks next say until when the instrument did before."""
-        others = [link for link in self.links.values() if token in link.rows]
-        if not others:
-            self.left_mono_ns[token] = left_ns
-        if any(self._has_ticked(token, link) for link in others):
-            return
-        for link in others:
-            row = link.rows[token]
-            link.put(token, row._replace(left_mono_ns=max(left_ns, row.left_mono_ns)))
-
-    def _has_ticked(self, token: int, link: Link) -> bool:
-        return self._outside.has_ticked(link.number, token, link.rows[token].slot)
-
-    def _left_elsewhere(self, token: int) -> int:
-        """Return what a row says of a gap that no tick has ended yet; 0 = there is none."""
-        waiting = (
-            row.left_mono_ns
-            for link in self.links.values()
-            if (row := link.rows.get(token)) and row.left_mono_ns
-            if not self._has_ticked(token, link)
-        )
-        return max(waiting, default=0)
 
     def take_away(self, token: int, link: Link, *, until_ns: int | None = None) -> bool:
         """Take a row from a connection; return whether the instrument has no owner then.
@@ -340,7 +197,7 @@ class Assigned:
         for link in self.links.values():
             if token in link.rows:
                 self._take(token, link)
-        self.left_mono_ns.pop(token, None)
+        self.absences.forget(token)
 
     def set_mode(self, token: int, mode: Mode) -> None:
         """Change an instrument's mode wherever it is."""
@@ -375,17 +232,6 @@ class Assigned:
         """Return the instruments that have a place and are not in its table yet."""
         own = self.placement
         return {t for n, link in self.links.items() for t in link.fresh if own.get(t) == n}
-
-    def left_by(self, tokens: Iterable[int]) -> dict[int, int]:
-        """Return until when each of these ticked that is on no connection, or on none yet."""
-        found: dict[int, int] = {}
-        for token in tokens:
-            link = self.links.get(self.placement.get(token, -1))
-            row = None if link is None else link.rows.get(token)
-            left_ns = self.left_mono_ns.get(token, 0) if row is None else row.left_mono_ns
-            if left_ns:
-                found[token] = left_ns
-        return found
 
     def _gives(self, link: Link, unwritten: Mapping[int, Link]) -> bool:
         """Whether an instrument that a connection lost goes to one of these."""
@@ -443,23 +289,6 @@ class Assigned:
             source, target = sorted((owner, link), key=lambda one: one.rows[token].owner_epoch)
             self.placement[token] = source.number
             moving[token] = (source.number, target.number)
-
-
-def keys_of(config: Config, owner: str | None = None) -> list[Key]:
-    """Return a key per API key of a config with a pool, or of one owner in it."""
-    pool = config.pool
-    assert pool is not None and pool.connections_per_key is not None
-    assert pool.instruments_per_connection is not None
-    found: dict[tuple[str, str], Key] = {}
-    for index, account in enumerate(config.accounts):
-        if owner not in (None, account.owner):
-            continue
-        key = Key(
-            account.name, index, account.broker,
-            pool.connections_per_key, pool.instruments_per_connection,
-        )  # fmt: skip
-        found.setdefault((account.broker, account.api_key), key)
-    return list(found.values())
 
 
 def _topology_row(link: Link) -> TopologyRow:

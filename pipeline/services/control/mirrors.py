@@ -21,9 +21,10 @@ from pipeline.core.config import PoolConfig
 from pipeline.planning.mirroring import crowded_out, foresee, mirror
 from pipeline.planning.policies import PlacementPolicy
 from pipeline.planning.pool import Move, Plan, PoolView, Priority, Want, Why
-from pipeline.services.control.assigned import Assigned, Surroundings
+from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.links import Link
 from pipeline.services.control.moves import Moves
+from pipeline.services.control.surroundings import Surroundings
 
 #: What has but one half is looked at again so often, should nothing have happened.
 LOOK_AGAIN_NS: Final = NS_PER_S

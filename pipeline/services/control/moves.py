@@ -18,8 +18,9 @@ from typing import Final
 from pipeline.core.clock import NS_PER_MS, NS_PER_S
 from pipeline.planning.pacing import MovePacer
 from pipeline.planning.pool import Move, Want
-from pipeline.services.control.assigned import Assigned, Surroundings
+from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.links import Link, is_open
+from pipeline.services.control.surroundings import Surroundings
 
 #: A source goes on until its decoder is past the target's first packet by so much: what is under
 #: way at that moment was sent before it.

@@ -30,7 +30,7 @@ from pipeline.planning.pool import (
     Want,
     Why,
 )
-from pipeline.services.control.assigned import Assigned, Counters, Surroundings, Tally
+from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.kept import Kept
 from pipeline.services.control.ledger import Ledger
 from pipeline.services.control.links import HEALTHY, SILENT_NS, Link, Measured, Report
@@ -38,6 +38,8 @@ from pipeline.services.control.mirrors import Mirrors
 from pipeline.services.control.moves import Moves
 from pipeline.services.control.outages import Outages
 from pipeline.services.control.refusals import Refusals
+from pipeline.services.control.surroundings import Surroundings
+from pipeline.services.control.tally import Counters, Tally
 from pipeline.services.control.upkeep import Upkeep
 
 #: A connection that asked for instruments and stays up is well, though nothing may come of them.
@@ -244,7 +246,7 @@ class Pool:
         tokens = {*self.unplaced, *unwritten}
         desired = self.ledger.desired
         adrift = {token: desired[token] for token in tokens if token in desired}
-        left = self.assigned.left_by(adrift)
+        left = self.assigned.absences.of(adrift, self.placement)
         self._outside.keep(self._owner, Kept(self.upkeep.asked, adrift, mirrors, left))
 
     def _observe(self, now_ns: int) -> None:
@@ -371,7 +373,7 @@ class Pool:
         adrift = {**strays, **kept.adrift}
         self.unplaced = {t: Why.NO_CONNECTION for t in adrift if t not in self.placement}
         left = kept.left_mono_ns.items()
-        self.assigned.left_mono_ns |= {t: ns for t, ns in left if t in self.unplaced}
+        self.assigned.absences.left_mono_ns |= {t: ns for t, ns in left if t in self.unplaced}
         if not self.placement and not self.unplaced:
             return
         self._adopted_until_ns = now_ns + ADOPTION_NS

@@ -19,7 +19,6 @@ from pipeline.core.extras import install_command
 from pipeline.core.plan import plan_topology
 from pipeline.services.control.api.host import Host
 from pipeline.services.control.api.session import Sessions
-from pipeline.services.control.assigned import AccountCounters, Counters, Tally
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.front import Front
 from pipeline.services.control.loading import Aside, NameLoading
@@ -29,6 +28,7 @@ from pipeline.services.control.pool import Pool
 from pipeline.services.control.refused import Refused
 from pipeline.services.control.router import Router
 from pipeline.services.control.server import Server
+from pipeline.services.control.tally import AccountCounters, Counters, Tally
 from pipeline.services.control.tenants import RESERVED, Tenant
 from pipeline.shm.names import InstancePaths
 from pipeline.shm.pages import AccountPage, StatusPage

@@ -18,9 +18,10 @@ from typing import Final
 from pipeline.brokers.contract import TextMessage
 from pipeline.brokers.registry import load_broker
 from pipeline.core.clock import NS_PER_S
-from pipeline.services.control.assigned import Assigned, Surroundings
+from pipeline.services.control.assigned import Assigned
 from pipeline.services.control.links import Link
 from pipeline.services.control.moves import Moves
+from pipeline.services.control.surroundings import Surroundings
 
 #: A subscription is answered at once by each instrument's last state: after so long, what has
 #: not come was not taken; and the feed has told the broker of what was taken away.

@@ -19,7 +19,7 @@ from pipeline.core.clock import NS_PER_MS, NS_PER_S
 from pipeline.core.config import Config
 from pipeline.planning.health import ConnectionHealth, band
 from pipeline.planning.meters import Rates
-from pipeline.services.control.assigned import Key
+from pipeline.services.control.keys import Key
 from pipeline.services.control.links import Link
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.readings import Reading

@@ -9,11 +9,11 @@ from pipeline.core.config import Config, parse
 from pipeline.core.enums import Mode
 from pipeline.core.plan import plan_topology
 from pipeline.planning.pool import Want
-from pipeline.services.control.assigned import Tally
 from pipeline.services.control.commands import Commands
 from pipeline.services.control.names import Stranger
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.router import Router
+from pipeline.services.control.tally import Tally
 from pipeline.services.control.windows import FollowPolicy, Windows
 from tests.services.control.world import LIMITS, World
 

@@ -10,12 +10,12 @@ import pytest
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.control import Ask, Subscribe
 from pipeline.core.plan import plan_topology
-from pipeline.services.control.assigned import Tally
 from pipeline.services.control.documents import Documents
 from pipeline.services.control.names import Names
 from pipeline.services.control.outside import Outside
 from pipeline.services.control.pool import Pool
 from pipeline.services.control.router import Router
+from pipeline.services.control.tally import Tally
 from pipeline.services.control.tenants import CONFIG_CLIENT, Tenant
 from pipeline.shm.instance import InstanceFile
 from pipeline.shm.names import InstancePaths
