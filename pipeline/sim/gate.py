@@ -1,10 +1,10 @@
 """Gating: load mode sends no faster than a named reader takes ticks. Floor 4.
 
-Per pipeline connection, sent minus delivered stays within half a tick stream. How far the reader
-has come is `reader_page.py`'s to say; this file is the arithmetic. A session begins with nothing
-in flight. Should ticks vanish on the way (that is for the verdict to find), the reader would never
-get to them: when it keeps waiting for ticks and none of these moves, the account is closed and
-begun anew, and `reopened` counts it.
+Per pipeline connection, sent minus delivered stays within a quarter of a tick stream. How far the
+reader has come is `reader_page.py`'s to say; this file is the arithmetic. A session begins with
+nothing in flight. Should ticks vanish on the way (that is for the verdict to find), the reader
+would never get to them: when it keeps waiting for ticks and none of these moves, the account is
+closed and begun anew, and `reopened` counts it.
 """
 
 from __future__ import annotations

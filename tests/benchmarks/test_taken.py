@@ -41,7 +41,7 @@ def test_the_source_sees_what_the_slowest_has_had(paths: InstancePaths, ticks: S
     assert not reader.attached()
     taken = Taken(paths.root, "bench", "clients", clients)
     reader._next_look_s = 0
-    assert reader.attached() and reader.window(0) == 512
+    assert reader.attached() and reader.window(0) == 256
     assert reader.delivered(0) == 700 and taken.missing == 0
     ring["tail"] = 800
     clients[0].received, clients[1].received = 100, 64

@@ -230,7 +230,7 @@ class SimulatorConfig:
     )
     gate: str = key(
         Text(rf"|{NAME_PATTERN}", f"a reader's name ({NAME_ALLOWED}), or nothing"),
-        "load: never be ahead of this reader by more than half a tick stream",
+        "load: never be ahead of this reader by more than a quarter of a tick stream",
         default="",
     )
     heartbeat_s: float = key(
