@@ -314,8 +314,12 @@ def _error(found: LastError | None) -> dict[str, Any] | None:
 
 def _summed(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
     found = dict.fromkeys(
-        ("frames", "packets", "ticks", "bytes", "heartbeats", "drops", "gaps", "errors"), 0
-    )
+        (
+            "frames", "packets", "ticks", "bytes", "heartbeats", "drops", "gaps", "instrument_gaps",
+            "errors",
+        ),
+        0,
+    )  # fmt: skip
     for row in rows:
         for name, value in row.items():
             found[name] += value

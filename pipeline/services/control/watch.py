@@ -229,6 +229,7 @@ def totals(reading: Reading) -> dict[str, int]:
         "heartbeats": feed["heartbeats_in"],
         "drops": _sum(feed, FEED_DROPS) + _sum(decode, DECODE_DROPS),
         "gaps": decode["gaps_out"],
+        "instrument_gaps": decode["instrument_gaps_out"],
         "errors": _sum(feed, FEED_ERRORS) + _sum(decode, DECODE_ERRORS),
     }
 

@@ -16,7 +16,7 @@ from pipeline.services.control.occurrences import EventLog, Occurrence
 from pipeline.services.control.readings import HUNG_NS, Readings
 from pipeline.services.control.texts import ErrorTexts
 from pipeline.services.control.unconfirmed import Unconfirmed
-from pipeline.services.control.watch import Watch
+from pipeline.services.control.watch import Watch, totals
 from pipeline.shm.tables import AssignmentTable, WireTable
 from tests.services.status.establish import Established
 
@@ -206,6 +206,16 @@ def test_heartbeats_alone_are_healthy_for_two_minutes(established: Established) 
     assert watch.histories[0].last_heartbeat_mono_ns == start + 119 * NS_PER_S
     rate = watch.histories[0].rates["heartbeats"]
     assert rate.s1 == 1.0 and abs(rate.s60 - 1.0) < 0.02
+
+
+def test_gaps_of_instruments_are_counted_beside_those_of_connections(
+    established: Established,
+) -> None:
+    established.commit(1, gaps_out=2, instrument_gaps_out=40)
+    watch = Watch(established.paths, confirm_ns=CONFIRM_NS, session_of=_session)
+    watch.look(monotonic_ns(), {0: 0, 1: 0, 2: 0} | CAPACITIES)
+    found = totals(watch.readings[1])
+    assert (found["gaps"], found["instrument_gaps"]) == (2, 40)
 
 
 def _say(established: Established, text: bytes) -> None:

@@ -41,6 +41,7 @@ _CONNECTION_COUNTERS: Final = (
     ("heartbeats", "Heartbeats received"),
     ("drops", "Messages, frames and packets dropped, each counted by reason in the stats"),
     ("gaps", "Interruptions announced to readers"),
+    ("instrument_gaps", "Gaps of single instruments announced, which changed their connection"),
     ("errors", "Errors of the connection and of its decoding"),
 )
 
