@@ -6,6 +6,7 @@
     ├── SegmentError           a segment or its directory cannot be used                    stop
     │   └── ShmFull            shared memory has no room for the plan                       stop
     ├── PortTaken              a port to listen on is not to be had                         stop
+    ├── CpuLatencyRefused      idle processors cannot be kept from halting                  stop
     ├── InstanceError
     │   ├── InstanceNotFound   names those that run                                         retry
     │   ├── InstanceRunning    with its pid                                                 stop
@@ -131,6 +132,15 @@ class PortTaken(PipelineError):
     """A port to listen on is in use, or not ours to take."""
 
     exit_code = ExitCode.CANNOT_CREATE
+
+
+class CpuLatencyRefused(PipelineError):
+    """Idle processors cannot be kept from halting: what was `found`, and what would `mend` it."""
+
+    def __init__(self, found: str, mend: str) -> None:
+        self.found = found
+        self.mend = mend
+        super().__init__(f"{found}; {mend}")
 
 
 class InstanceError(PipelineError):

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from ext.process import set_name
-from pipeline.core import secrets
+from pipeline.core import cpu_latency, secrets
 from pipeline.core.config import Config
+from pipeline.core.cpu_latency import HeldLatency
 from pipeline.core.enums import Reason
-from pipeline.core.errors import InstanceRunning, ProcessError, SegmentError
+from pipeline.core.errors import CpuLatencyRefused, InstanceRunning, ProcessError, SegmentError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.plan import Topology, plan_topology
 from pipeline.core.secrets import Secret
@@ -41,13 +42,14 @@ def supervise(
     *,
     run_s: float | None = None,
     tokens: Mapping[str, Secret] | None = None,
+    latency_device: Path = cpu_latency.DEVICE,
 ) -> int:
     """Run an instance until it is told to end; return the exit code.
 
     `run_s` bounds the run; `tokens`, by account's name, are written to the instance's secrets
-    folder, where the config refers to them. Raises InstanceRunning, ShmFull, SegmentError or
-    PortTaken when it cannot start; then nothing is left behind. The calling process must have
-    one thread only.
+    folder, where the config refers to them; `latency_device` is what `cpu_dma_latency_us` is
+    written to. Raises InstanceRunning, ShmFull, SegmentError or PortTaken when it cannot start;
+    then nothing is left behind. The calling process must have one thread only.
     """
     _require_one_thread()
     notifier = Notifier.from_environment()
@@ -76,9 +78,10 @@ def supervise(
                 instance, plan, topology, gated=gated, assignment=config.instance.assignment
             )
             _introduce(config, plan, topology, listener, root)
+            held = stack.enter_context(_hold_latency(config, latency_device))
             supervisor = Supervisor(
                 config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier,
-                served=served,
+                served=served, own=[] if held is None else [held.close],
             )  # fmt: skip
             gc.collect()
             gc.freeze()  # children share these pages until somebody writes to them
@@ -87,6 +90,26 @@ def supervise(
         finally:
             end_instance(instance, ending)
     return ending.exit_code
+
+
+def _hold_latency(
+    config: Config, device: Path
+) -> contextlib.AbstractContextManager[HeldLatency | None]:
+    """Keep idle processors near, as the config asks; where that cannot be, say so and go on."""
+    wanted_us = config.instance.cpu_dma_latency_us
+    if wanted_us is None:
+        return contextlib.nullcontext()
+    try:
+        held = HeldLatency(wanted_us, device=device)
+    except CpuLatencyRefused as refused:
+        # Ticks matter more than microseconds.
+        _log.warning(
+            f"[instance] cpu_dma_latency_us = {wanted_us} is not in force, and latencies are what "
+            f"they are without it: {refused}; or remove the setting"
+        )
+        return contextlib.nullcontext()
+    _log.info(f"idle processors are asked to wake up within {wanted_us} us, by {device}")
+    return held
 
 
 def _require_one_thread() -> None:

@@ -12,7 +12,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.core import logs
@@ -62,7 +62,10 @@ class Ending(NamedTuple):
 
 
 class Supervisor:
-    """Runs one instance whose segments are made; `run` returns when all of it has ended."""
+    """Runs one instance whose segments are made; `run` returns when all of it has ended.
+
+    `own` close, in a child, what else is ours alone.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Supervisor:
         run_s: float | None,
         notifier: Notifier | None = None,
         served: Mapping[Role, socket.socket] | None = None,
+        own: Sequence[Closer] = (),
     ) -> None:
         self._notifier = notifier or Notifier()
         self._config = establish.resolve(config, instance.paths, listener, served)
@@ -82,6 +86,7 @@ class Supervisor:
         self._instance = instance
         topology = plan_topology(self._config)  # kept, and so there for every child
         self._inbox = inbox
+        self._own = own
         self._listeners = dict(served or {})
         if listener is not None:
             self._listeners[Role.SIMULATOR] = listener
@@ -229,6 +234,7 @@ class Supervisor:
             self._selector.close,
             self._inbox.close,
             lambda: os.close(self._instance.lock),
+            *self._own,
         ]
         closers += [s.close for role, s in self._listeners.items() if role is not member.role]
         return closers

@@ -31,6 +31,7 @@ EXAMPLES: list[PipelineError] = [
     errors.RequestRefused("no such connection", code="not_found", detail={"connection": 7}),
     errors.BadForm("NSE:", "the symbol ''", "a symbol"),
     errors.UnknownInstruments("INFI", {"INFI": ["INFY"]}),
+    errors.CpuLatencyRefused("/dev/x: Permission denied", "a udev rule"),
 ]
 
 

@@ -19,6 +19,7 @@ from pipeline.core.errors import AuthError, ConfigError
 from tests.conftest import ROOT
 
 UNIT = ROOT / "packaging" / "systemd" / "tickrail@.service"
+OPERATIONS = ROOT / "docs" / "operations.md"
 CONTAINER = ROOT / "packaging" / "container" / "Containerfile"
 
 
@@ -49,9 +50,29 @@ def test_the_unit_starts_what_there_is_and_knows_our_exit_codes(unit: RawConfigP
     _accepted(words[3:])
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def _drop_in() -> str:
+    """Return the settings for a unit that may see /dev/cpu_dma_latency."""
+    blocks = re.findall(r"```\n(.*?)```", OPERATIONS.read_text(), re.DOTALL)
+    [found] = [block for block in blocks if block.startswith("[Service]")]
+    return found
+
+
+def test_the_unit_and_the_page_say_the_same_of_the_device() -> None:
+    commented = [line.removeprefix("#   ") for line in UNIT.read_text().splitlines()]
+    for line in _drop_in().splitlines()[1:]:
+        assert line in commented
+    [rule] = [line for line in commented if line.startswith("KERNEL==")]
+    assert rule in OPERATIONS.read_text()
+
+
+@pytest.mark.parametrize("with_device", [False, True])
+def test_systemd_takes_the_unit(tmp_path: Path, with_device: bool) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
+    if with_device:
+        folder = tmp_path / f"{UNIT.name}.d"
+        folder.mkdir()
+        (folder / "device.conf").write_text(_drop_in())
     text = re.sub(r"ExecStart=\S+", f"ExecStart={sys.executable}", UNIT.read_text())
     (tmp_path / UNIT.name).write_text(text)
     done = subprocess.run(
@@ -86,7 +107,7 @@ def test_the_container_is_given_what_it_copies_and_no_builds_of_the_host() -> No
     assert copied == set(wanted)
 
 
-@pytest.mark.parametrize("path", [UNIT, ROOT / "docs" / "operations.md"])
+@pytest.mark.parametrize("path", [UNIT, OPERATIONS])
 def test_tokens_are_named_by_the_key_that_they_have(path: Path) -> None:
     names = set(re.findall(r'(\w+) = "file:', path.read_text()))
     assert names and names <= {field.name for field in dataclasses.fields(AccountConfig)}

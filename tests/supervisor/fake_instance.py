@@ -1,8 +1,9 @@
 """Run a supervisor with small fake roles; a program of its own, started by the tests.
 
 `fake_instance.py CONFIG`: beside the config, `behaviour/<role>` says in one word what each
-process of a role does from its start on (absent: it behaves well), and `starts` gets a line per
-process. A role that behaves well writes frames, or follows them, as the real ones do.
+process of a role does from its start on (absent: it behaves well), `starts` gets a line per
+process, and `cpu_dma_latency` stands for the device. A role that behaves well writes frames, or
+follows them, as the real ones do.
 """
 
 from __future__ import annotations
@@ -196,7 +197,9 @@ def main(path: str, *arguments: str) -> int:
     run_s = float(arguments[0]) if arguments else None
     try:
         limits = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
-        return supervise(load(Path(path), limits=limits), ROLES, run_s=run_s)
+        config = load(Path(path), limits=limits)
+        device = config.folder / "cpu_dma_latency"
+        return supervise(config, ROLES, run_s=run_s, latency_device=device)
     except PipelineError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

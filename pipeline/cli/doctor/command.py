@@ -53,7 +53,7 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     if not _is_built(findings):
         return findings, None
     # Only now is it known that the compiled modules can be imported.
-    from pipeline.cli.doctor import gateway, memory
+    from pipeline.cli.doctor import gateway, idle, memory
     from pipeline.shm.plan import plan_memory
 
     config, found = memory.read_config(config_path)
@@ -64,6 +64,7 @@ def examine(where: Machine, config_path: Path | None) -> tuple[list[Finding], Me
     root = Path(config.instance.shm_directory)
     findings += memory.check_room(where, plan, root)
     findings += memory.check_instances(where, root)
+    findings += idle.check(where, config)
     findings += gateway.check(config)
     return findings, plan
 

@@ -24,6 +24,8 @@ from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
 STRATEGY_NAME_MAX: Final = 23
 STRATEGY_NAME_PATTERN: Final = f"[a-z0-9-]{{1,{STRATEGY_NAME_MAX}}}"
 STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
+#: Two seconds: longer than any processor takes to wake up.
+CPU_LATENCY_US_MAX: Final = 2_000_000
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 
@@ -58,6 +60,13 @@ class InstanceConfig:
         Word(("config", "facade")),
         "who says what is streamed: [[subscription]], or the KiteTicker that starts this instance",
         default="config",
+    )
+    cpu_dma_latency_us: int | None = key(
+        Integer(0, CPU_LATENCY_US_MAX),
+        "idle processors are to wake up within so long while it runs, 0: they never halt; costs "
+        "power and needs /dev/cpu_dma_latency; if absent nothing is asked of them",
+        default=None,
+        example=0,
     )
 
 

@@ -115,6 +115,19 @@ def test_wrong_integers(key: str, value: str) -> None:
     assert only(GOOD + f"[decoder]\n{key} = {value}\n").path == f"decoder.{key}"
 
 
+@pytest.mark.parametrize("value", ["-1", "2000001", "0.0", '"0"', "true", "false"])
+def test_wrong_latencies_of_idle_processors(value: str) -> None:
+    problem = only(GOOD + f"[instance]\ncpu_dma_latency_us = {value}\n")
+    assert problem.path == "instance.cpu_dma_latency_us"
+    assert problem.allowed == "an integer from 0 to 2000000"
+
+
+def test_idle_processors_are_left_alone_unless_it_says_so() -> None:
+    assert parse(GOOD, limits=LIMITS).instance.cpu_dma_latency_us is None
+    asked = GOOD + "[instance]\ncpu_dma_latency_us = 0\n"
+    assert parse(asked, limits=LIMITS).instance.cpu_dma_latency_us == 0
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", '"x"', "true", "[1.0]", "0x" + "f" * 5000])
 def test_wrong_numbers(value: str) -> None:
     assert only(GOOD + f"[feed]\nquiet_after_s = {value}\n").path == "feed.quiet_after_s"

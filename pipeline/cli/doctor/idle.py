@@ -1,0 +1,34 @@
+"""Check of idle processors: whether they halt, and whether that may be changed. Floor 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pipeline.cli.doctor.finding import Finding, Level, Machine
+from pipeline.core.config import Config
+from pipeline.core.cpu_latency import DEVICE, require_device
+from pipeline.core.errors import CpuLatencyRefused
+
+_SUBJECT: Final = "idle processors"
+
+
+def check(machine: Machine, config: Config) -> Iterator[Finding]:
+    """Whether `cpu_dma_latency_us` can have its way; without it, that there is such a thing."""
+    wanted_us = config.instance.cpu_dma_latency_us
+    refused = None
+    try:
+        require_device(machine.root / DEVICE.relative_to("/"))
+    except CpuLatencyRefused as error:
+        refused = error
+    if wanted_us is None:
+        more = "not to be had here" if refused else "tuning.md says what it wins and costs"
+        text = f"may halt; [instance] cpu_dma_latency_us = 0 would keep them awake: {more}"
+        yield Finding(Level.OK, _SUBJECT, text)
+    elif refused is None:
+        text = f"will be asked to wake up within {wanted_us} us (cpu_dma_latency_us)"
+        yield Finding(Level.OK, _SUBJECT, text)
+    else:
+        text = f"cpu_dma_latency_us = {wanted_us} will have no effect: {refused.found}"
+        mend = f"{refused.mend}; or remove the setting"
+        yield Finding(Level.WARN, _SUBJECT, text, mend)
