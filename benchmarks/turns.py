@@ -4,7 +4,9 @@ A machine that is shared gets faster and slower by a tenth within seconds, so th
 after the other differ by that although they are equal. Here each goes on for a slice, while all
 processes of the others are stopped (SIGSTOP) and cost nothing, not even a cache. A slice counts
 from its first moment: what a process has put off while it was stopped, it does then, and what it
-does every half second by the clock it does twice as often by its ticks, never less.
+does every half second by the clock it does twice as often by its ticks, never less. With a lead,
+what comes first does not count, and neither does the halt: for runs of different numbers of
+processes, each of which pays for being stopped.
 """
 
 from __future__ import annotations
@@ -57,25 +59,32 @@ class Turns:
             for group, roles in groups.items()
         }
 
-    def take(self, seconds: float) -> None:
-        """Go on for a slice."""
-        began_ns, ticks, taken = monotonic_ns(), self._ticks(), self._cpu_s()
+    def take(self, seconds: float, *, lead_s: float = 0.0) -> None:
+        """Go on for a slice, after a lead that does not count if there is one."""
+        began = self._so_far()
         self._run.go_on()
+        if lead_s:
+            time.sleep(lead_s)
+            began = self._so_far()
         time.sleep(seconds)
+        ended = self._so_far()
         self._run.halt()
-        self.slices.append(
-            Slice(
-                seconds=(monotonic_ns() - began_ns) / NS_PER_S,
-                ticks=self._ticks() - ticks,
-                cpu_s={group: cpu - taken[group] for group, cpu in self._cpu_s().items()},
-            )
+        self.slices.append(_between(began, ended if lead_s else self._so_far()))
+
+    def _so_far(self) -> Slice:
+        return Slice(
+            seconds=monotonic_ns() / NS_PER_S,
+            ticks=int(self._cursors["delivered"].sum()),
+            cpu_s={group: sum(map(cpu_s, pids)) for group, pids in self._pids.items()},
         )
 
-    def _ticks(self) -> int:
-        return int(self._cursors["delivered"].sum())
 
-    def _cpu_s(self) -> dict[str, float]:
-        return {group: sum(map(cpu_s, pids)) for group, pids in self._pids.items()}
+def _between(began: Slice, ended: Slice) -> Slice:
+    return Slice(
+        seconds=ended.seconds - began.seconds,
+        ticks=ended.ticks - began.ticks,
+        cpu_s={group: cpu - began.cpu_s[group] for group, cpu in ended.cpu_s.items()},
+    )
 
 
 def by_turns(runs: Sequence[Turns], *, rounds: int, seconds: float, seed: int) -> None:
