@@ -1,0 +1,75 @@
+"""Both ways of idling: what is measured in which, and what is said where there is but one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import awake
+from benchmarks.harness.bench import Bench, Size
+from benchmarks.shape import Shape
+from pipeline.core.cpu_latency import HeldLatency, require_device
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench(Size.TINY, seconds_max=60)
+    with made.stack:
+        yield made
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that stands for the device, empty like one that nobody has asked anything of."""
+    path = tmp_path / "cpu_dma_latency"
+    path.touch()
+    monkeypatch.setattr(awake, "require_device", lambda: require_device(path))
+    monkeypatch.setattr(awake, "in_force_us", lambda: awake.NOTHING_ASKED_US)
+    monkeypatch.setattr(awake, "HeldLatency", lambda value: HeldLatency(value, device=path))
+    return path
+
+
+def test_the_first_way_is_awake_and_each_quantity_has_a_key_of_each(
+    bench: Bench, device: Path
+) -> None:
+    asked: list[int] = []
+
+    def measure() -> Mapping[str, float]:
+        asked.append(len(device.read_bytes()))
+        device.write_bytes(b"")
+        return {"p50": len(asked)}
+
+    both = awake.ways(bench)
+    assert [way.awake for way in both] == [True, False]
+    found = awake.in_all(both, measure)
+    assert found == {"p50, cores awake": 1, "p50, cores left to halt": 2}
+    assert asked == [4, 0]  # bytes: the second time nobody asked
+    assert bench.remarks == []
+
+
+def test_without_the_device_the_plain_way_stays_and_that_is_said_once(
+    bench: Bench, device: Path
+) -> None:
+    device.unlink()
+    [way] = awake.ways(bench)
+    assert (way.awake, way.key("p50")) == (False, "p50")
+    [remark] = bench.remarks
+    assert "No such file" in remark
+
+
+def test_somebody_else_s_request_is_told(
+    bench: Bench, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(awake, "in_force_us", lambda: 3)
+    assert len(awake.ways(bench)) == 2
+    [remark] = bench.remarks
+    assert "not left to halt: somebody else has 3 us in force" in remark
+
+
+def test_a_shape_writes_the_setting(tmp_path: Path) -> None:
+    for is_awake in (False, True):
+        text = Shape(per_frame=1, awake=is_awake).config(tmp_path)
+        assert ("cpu_dma_latency_us" in tomllib.loads(text)["instance"]) is is_awake
