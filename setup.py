@@ -17,10 +17,12 @@ ROOT = Path(__file__).parent.resolve()
 EXT = ROOT / "ext"
 
 try:
+    import numpy
     from Cython.Build import cythonize
     from setuptools import Extension, setup
 except ModuleNotFoundError as missing:
-    sys.exit(f"setup.py: {missing.name} is missing; install it with: pip install setuptools cython")
+    wanted = "pip install setuptools cython numpy"
+    sys.exit(f"setup.py: {missing.name} is missing; install it with: {wanted}")
 
 
 def _load(name: str) -> Any:
@@ -74,7 +76,7 @@ def _extensions() -> tuple[list[Extension], str, bool]:
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
-            include_dirs=["ext"],
+            include_dirs=["ext", numpy.get_include()],
             # The layout says of which sources all of them were made.
             depends=[*headers, *every] if source.stem == "layout" else headers,
             define_macros=[("EXT_SOURCES", sources)] if source.stem == "layout" else [],

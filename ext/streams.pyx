@@ -10,6 +10,8 @@ from libc.string cimport memset
 
 import os
 
+from numpy import ndarray
+
 from ext.layout import tick_dtype
 
 from ext.layout cimport (
@@ -84,6 +86,15 @@ cdef extern from "stream_reader.h" nogil:
 
 cdef extern from *:
     """
+    #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+    #include <numpy/ndarraytypes.h>
+    """
+    ctypedef struct PyArrayObject:
+        pass
+    Py_ssize_t *PyArray_DIMS(PyArrayObject *array)
+
+cdef extern from *:
+    """
     static inline void reader_set_stop(StreamReader *reader, uint32_t stop)
     {
         __atomic_store_n(&reader->stop, stop, __ATOMIC_RELEASE);
@@ -115,6 +126,7 @@ cdef class StreamReader:
     """
     cdef StreamReaderC reader
     cdef object target
+    cdef object spare  # the whole target as an array that nobody has seen, or None
     cdef Mapping bell
     cdef Mapping page
     cdef ReaderC *private_page
@@ -127,7 +139,7 @@ cdef class StreamReader:
         self, target not None, Mapping bell not None, Mapping page=None, *, int policy=READER_RESUME,
         int64_t spin_ns=0,
     ):
-        if target.dtype != tick_dtype or target.ndim != 1 or not target.flags.c_contiguous:
+        if not isinstance(target, ndarray) or target.dtype != tick_dtype or target.ndim != 1 or not target.flags.c_contiguous:
             raise ValueError("target: expected a one-dimensional, contiguous array of tick_dtype")
         if len(target) < UNIT_RECORDS or not target.flags.writeable:
             raise ValueError(f"target: {len(target)} records, expected {UNIT_RECORDS} or more, writable")
@@ -304,6 +316,11 @@ cdef class StreamReader:
         return reader_view_lost(&self.reader, self._find(connection), sequence, count)
 
     @property
+    def batches(self):
+        """How many polls and views have given ticks."""
+        return self.reader.page.batches
+
+    @property
     def notice_count(self):
         """How many notices the last poll or view left."""
         return self.reader.notice_count
@@ -323,13 +340,11 @@ cdef class StreamReader:
             found.append((notice.kind, notice.connection, notice.sequence, notice.lost, event))
         return found
 
-    def wait(self, int64_t timeout_ns, int64_t connection=-1, bint poll=False):
+    def wait(self, int64_t timeout_ns, int64_t connection=-1):
         """Wait until there is something to poll, at most `timeout_ns` and at most 100 ms.
 
         Looks at one connection only, if given. Returns WAIT_NEWS, WAIT_STOPPED, or WAIT_OVER,
-        also early after a signal; raises what the signal's handler raises. With `poll` news are
-        copied into the target at once, before the interpreter has its turn: the next `poll()`
-        returns them.
+        also early after a signal; raises what the signal's handler raises.
         """
         cdef int found
         self._enter()
@@ -337,9 +352,35 @@ cdef class StreamReader:
             found = reader_wait(&self.reader, connection, timeout_ns)
         self.busy = False
         PyErr_CheckSignals()
-        if poll and found == WAIT_NEWS and self.polled < 0:
-            self.polled = reader_poll(&self.reader)
         return found
+
+    def wait_batch(self, int64_t timeout_ns):
+        """Wait as `wait` does, poll, and return the ticks if they are all that came.
+
+        An (n,) array, n >= 1: the first records of the target, which the next poll overwrites.
+        None if nothing came, after `stop`, or if there is something else: go on with `poll`. What
+        was polled is what that returns then, and so it is when a signal's handler raises.
+
+        After the sleep nothing is in the caches any more, and each line of the interpreter costs
+        as much as a tick: so the array is made before, and only its length is written after.
+        """
+        cdef object batch
+        if self.spare is None:
+            self.spare = self.target[:]
+        self._enter()
+        with nogil:
+            if self.polled < 0 and reader_wait(&self.reader, -1, timeout_ns) == WAIT_NEWS:
+                self.polled = reader_poll(&self.reader)
+                if self.polled == 0 and self.reader.notice_count == 0:
+                    self.polled = -1  # an order update, or an event whose ticks are to come
+        self.busy = False
+        PyErr_CheckSignals()
+        if self.polled <= 0 or self.reader.notice_count or self.reader.stop:
+            return None
+        batch, self.spare = self.spare, None
+        PyArray_DIMS(<PyArrayObject *>batch)[0] = self.polled
+        self.polled = -1
+        return batch
 
     def stop(self):
         """End the present wait and all later ones; from any thread or signal handler."""

@@ -125,7 +125,7 @@ class Session:
                 self.inbox.want_raw(self._ticker.on_message is not None)
                 self._compare()
                 if not self._take() and not self.inbox.holds:
-                    self.market.wait(_WAIT_NS, _ANY, poll=False)
+                    self.market.wait(_WAIT_NS, _ANY)
         except InstanceEnded:
             self._closing = self._closing or _INSTANCE_GONE
 

@@ -166,7 +166,7 @@ class FrameSource:
                 bell.sleep(seen, min(timeout_ns, _WAIT_NS))
         return 0
 
-    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
+    def wait(self, timeout_ns: int, connection: int) -> None:
         """Wait for news, at most 100 ms."""
         self._wait(timeout_ns)
 

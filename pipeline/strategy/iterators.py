@@ -2,7 +2,8 @@
 
 All of them take from the same reader: leaving one loop and starting another goes on where the
 first one stopped. What a step finds without waiting is handed out at once; else the iterator waits
-in pieces of at most 100 ms, between which signals and the instance's end are looked at.
+in pieces of at most 100 ms, between which signals and the instance's end are looked at. Copied
+ticks that come alone while it waits are handed out without another look at anything else.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Source(Protocol):
     def stopped(self) -> bool:
         """Whether there shall be no more."""
 
-    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
+    def wait(self, timeout_ns: int, connection: int) -> None:
         """Wait for news, at most 100 ms."""
 
     async def wait_async(self, timeout_ns: int, connection: int) -> None:
@@ -68,6 +69,11 @@ class Taker(ABC, Generic[T]):
     def _nothing(self) -> T:
         """Return what a timeout yields."""
 
+    def _wait(self, timeout_ns: int) -> T | None:
+        """Wait for news, at most 100 ms; return them if they are at hand already."""
+        self._source.wait(timeout_ns, self._connection)
+        return None
+
     def _deadline_ns(self) -> int:
         if self._timeout_s is None:
             return _FOREVER_NS
@@ -83,12 +89,13 @@ class Taker(ABC, Generic[T]):
             if self._source.stopped:
                 raise StopIteration
             found = self._take()
+            if found is None:
+                left = deadline - monotonic_ns()
+                if left <= 0:
+                    return self._nothing()
+                found = self._wait(left)
             if found is not None:
                 return found
-            left = deadline - monotonic_ns()
-            if left <= 0:
-                return self._nothing()
-            self._source.wait(left, self._connection, poll=self._connection == _ANY)
 
     def __aiter__(self) -> Self:
         return self
@@ -124,6 +131,9 @@ class Batches(Taker[TickArray]):
             if self._on_event is not None:
                 self._on_event(item)
         return None
+
+    def _wait(self, timeout_ns: int) -> TickArray | None:
+        return self._market.attachment.reader.wait_batch(timeout_ns)
 
     def _nothing(self) -> TickArray:
         return np.empty(0, layout.tick_dtype)
@@ -178,6 +188,10 @@ class Items(Taker[Item]):
     def _take(self) -> Item | None:
         return self._market.take(orders=True)
 
+    def _wait(self, timeout_ns: int) -> Ticks | None:
+        ticks = self._market.attachment.reader.wait_batch(timeout_ns)
+        return None if ticks is None else Ticks(ticks)
+
     def _nothing(self) -> Item:
         assert self._timeout_s is not None
         return Idle(self._timeout_s)
@@ -195,9 +209,14 @@ class Tagged(Taker[TaggedTicks | Item]):
         if self._parts:
             return self._parts.popleft()
         item = self._market.take(orders=True)
-        if not isinstance(item, Ticks):
-            return item
-        self._parts.extend(self._split(item.ticks))
+        return self._first_part(item.ticks) if isinstance(item, Ticks) else item
+
+    def _wait(self, timeout_ns: int) -> TaggedTicks | None:
+        ticks = self._market.attachment.reader.wait_batch(timeout_ns)
+        return None if ticks is None else self._first_part(ticks)
+
+    def _first_part(self, ticks: TickArray) -> TaggedTicks:
+        self._parts.extend(self._split(ticks))
         return self._parts.popleft()
 
     def _split(self, ticks: TickArray) -> Iterator[TaggedTicks]:

@@ -36,6 +36,7 @@ class Reading:
         self._helper: Helper | None = None
         self._helpers: list[Helper] = []
         self._ended_looks = 0
+        self._batches_at_look = 0
         self._next_look_ns = monotonic_ns() + _LOOK_INTERVAL_NS
         self._stopped = False
 
@@ -67,7 +68,6 @@ class Reading:
         if orders:
             self._notices.extend(attachment.take_orders())
         if count:
-            self._ended_looks = 0
             return Ticks(attachment.buffer[:count])
         return self._next_notice() if self._notices else self._look_at_end()
 
@@ -82,9 +82,7 @@ class Reading:
         self.attachment.reader.watch_orders = False
         sequence, ticks = self.attachment.take_view(connection)
         self._note()
-        if len(ticks) or self._notices:
-            self._ended_looks = 0
-        else:
+        if not len(ticks) and not self._notices:
             self._look_at_end()
         return sequence, ticks
 
@@ -101,9 +99,9 @@ class Reading:
                 raise OverrunError(connection=item.connection, lost=item.lost)
         return item
 
-    def wait(self, timeout_ns: int, connection: int, *, poll: bool) -> None:
-        """Wait for news, at most 100 ms; with `poll` they are what the next `take` takes."""
-        self.attachment.reader.wait(timeout_ns, connection, poll)
+    def wait(self, timeout_ns: int, connection: int) -> None:
+        """Wait for news, at most 100 ms."""
+        self.attachment.reader.wait(timeout_ns, connection)
 
     async def wait_async(self, timeout_ns: int, connection: int) -> None:
         """As `wait`, in the helper thread."""
@@ -134,6 +132,9 @@ class Reading:
         now = monotonic_ns()
         if now >= self._next_look_ns and not self._stopped:
             self._next_look_ns = now + _LOOK_INTERVAL_NS
+            batches = self.attachment.reader.batches
+            if batches != self._batches_at_look:
+                self._batches_at_look, self._ended_looks = batches, 0
             self._ended_looks = self._ended_looks + 1 if self.attachment.has_ended() else 0
             if self._ended_looks >= _ENDED_LOOKS:
                 if not self.options.follow:

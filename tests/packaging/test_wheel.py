@@ -85,7 +85,7 @@ def test_an_installed_wheel_works_from_another_folder(
     venv = tmp_path / "venv"
     good(python, "-m", "venv", venv, cwd=tmp_path)
     ours = venv / "bin" / "python"
-    install(ours, "setuptools>=77", "cython>=3.1,<4", cwd=tmp_path)
+    install(ours, "setuptools>=77", "cython>=3.1,<4", "numpy>=2.1", cwd=tmp_path)
     good(
         *(ours, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"),
         *("--wheel-dir", tmp_path, sdist), cwd=tmp_path, timeout_s=600,

@@ -24,6 +24,7 @@ from pipeline.core.errors import (
     Overrun,
     SegmentError,
 )
+from pipeline.strategy.attachment import Attachment
 from pipeline.strategy.market import Market
 from tests.strategy.conftest import Make
 from tests.strategy.writer import FakeInstance, are_whole
@@ -124,14 +125,14 @@ def test_order_updates_wake_a_stream(instance: FakeInstance) -> None:
 def test_an_order_that_nobody_takes_keeps_no_loop_awake(
     instance: FakeInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = []
-    wait = Market.wait
+    looks = []
+    follow = Attachment.follow_manifest
 
-    def count(market: Any, timeout_ns: int, connection: int, *, poll: bool) -> None:
-        waits.append(timeout_ns)
-        wait(market, timeout_ns, connection, poll=poll)
+    def count(attachment: Attachment, **options: Any) -> None:
+        looks.append(attachment)
+        follow(attachment, **options)
 
-    monkeypatch.setattr(Market, "wait", count)
+    monkeypatch.setattr(Attachment, "follow_manifest", count)
     with attach(instance) as market:
         assert isinstance(next(market.stream(timeout_s=0)), pipeline.Idle)
         instance.connections[0].orders.append(
@@ -139,7 +140,7 @@ def test_an_order_that_nobody_takes_keeps_no_loop_awake(
         )
         assert len(next(market.batches(timeout_s=0.2))) == 0
         assert len(next(market.batches(timeout_s=0.2, copy=False, connection=0))) == 0
-        assert len(waits) < 50
+        assert len(looks) < 50
         assert isinstance(next(market.stream(timeout_s=20)), pipeline.OrderUpdate)
 
 

@@ -16,7 +16,14 @@ from ext.streams import NoticeKind
 from pipeline.core import layout
 from pipeline.shm.pages import StatusPage
 from pipeline.strategy.attachment import Position
-from pipeline.strategy.items import Item, OrderUpdate, Overrun, Ticks, item_of_notice
+from pipeline.strategy.items import (
+    Item,
+    OrderUpdate,
+    Overrun,
+    TickArray,
+    Ticks,
+    item_of_notice,
+)
 from pipeline.strategy.market import Market
 
 Row = np.ndarray[Any, Any]
@@ -58,13 +65,19 @@ class Delivery:
         if count or self._waiting:
             self._store()
         if count:
-            self._record["ticks"] += count
-            return Ticks(attachment.buffer[:count])
+            return self._ticks(attachment.buffer[:count])
         return self._next() if self._waiting else None
 
-    def wait(self, timeout_ns: int) -> None:
-        """Wait for news, at most 100 ms, or until a signal."""
-        self._market.wait(timeout_ns, -1, poll=False)
+    def wait(self, timeout_ns: int) -> Ticks | None:
+        """Wait for news, at most 100 ms, or until a signal; return ticks that came alone.
+
+        To be called when `take` has found nothing.
+        """
+        ticks = self._market.attachment.reader.wait_batch(timeout_ns)
+        if ticks is None:
+            return None
+        self._store()
+        return self._ticks(ticks)
 
     def lag(self) -> int:
         """Return how many published ticks were not taken yet."""
@@ -72,6 +85,10 @@ class Delivery:
         tails = {n: int(s.ticks_control["tail"]) for n, s in streams.items()}
         rows = ((tails[n], int(row["tick_cursor"])) for n, row in self._rows.items() if n in tails)
         return sum(max(0, tail - cursor) for tail, cursor in rows)
+
+    def _ticks(self, ticks: TickArray) -> Ticks:
+        self._record["ticks"] += len(ticks)
+        return Ticks(ticks)
 
     def _next(self) -> Item:
         item, connection, cursor, _, after = self._waiting.popleft()

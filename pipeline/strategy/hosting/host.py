@@ -126,7 +126,8 @@ class Host:
                 break
             if item is None:
                 self._page.beat(monotonic_ns())
-                delivery.wait(_WAIT_NS)
+                if (ticks := delivery.wait(_WAIT_NS)) is not None:
+                    self._hand_out(ticks)
         left = 0 if market.stopped else delivery.lag()
         if left:
             _log.warning(f"stopped with {left} ticks that were not handed out")

@@ -181,3 +181,28 @@ def test_a_position_beyond_the_end_is_not_believed(life: Life) -> None:
     life.instance.send(5)
     life.take_all()
     assert life.sequences() == list(range(1, 11))
+
+
+def test_ticks_that_come_while_it_waits_count_like_others(life: Life) -> None:
+    assert life.delivery.take() is None
+    life.instance.send(200)
+    found = life.delivery.wait(10**9)
+    assert isinstance(found, Ticks)
+    assert found.ticks["sequence"].tolist() == list(range(1, 201))
+    assert int(life.page.record["ticks"]) == 200
+    assert life.delivery.lag() == 0
+    life.instance.send(3)
+    life.begin()
+    life.take_all()
+    assert life.sequences() == [201, 202, 203]
+
+
+def test_what_comes_with_an_event_is_left_to_take(life: Life) -> None:
+    assert life.delivery.take() is None
+    life.instance.send(10)
+    gap(life.instance, 1)
+    assert life.delivery.wait(10**9) is None
+    assert int(life.page.record["ticks"]) == 0
+    life.take_all()
+    assert life.sequences() == list(range(1, 11))
+    assert [event.end_mono_ns for event in life.of(Gap)] == [1]
