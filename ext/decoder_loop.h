@@ -13,6 +13,7 @@ typedef struct {
     Lane **lanes;
     uint32_t lane_count;
     BellC *bell;                    /* this decoder's: rung by its feeds */
+    ReaderRings *rings;             /* of its lanes' group */
     DecoderStatusC *status;
     Pace pace;
     int64_t spin_ns;
@@ -27,6 +28,7 @@ typedef struct {
 static inline int decoder_round(DecoderLoop *loop, int64_t now_mono_ns, int *paced)
 {
     int units = 0;
+    loop->rings->round_mono_ns = now_mono_ns;
     for (uint32_t i = 0; i < loop->lane_count; i++)
         for (uint32_t done = 0; done < LANE_ROUND_UNITS; done++) {
             int status = lane_step(loop->lanes[i], &loop->pace, now_mono_ns);
@@ -36,6 +38,12 @@ static inline int decoder_round(DecoderLoop *loop, int64_t now_mono_ns, int *pac
             units++;
         }
     return units;
+}
+
+/* Called before anything but decoding is done: by then everybody was told of what is published. */
+static inline void decoder_ring_owed(DecoderLoop *loop)
+{
+    if (loop->rings->owed) readers_ring(loop->rings);
 }
 
 static inline int decoder_has_work(const DecoderLoop *loop)
@@ -75,26 +83,30 @@ static inline void decoder_pause(DecoderLoop *loop, int64_t timeout_ns)
 
 /* Decode for up to `duration_ns`, then let the caller look at signals; five times as long while
  * there is nothing to decode, so that an idle decoder seldom runs the interpreter. A signal ends a
- * wait, a change of what is watched ends the run. Keeps the heartbeat. Ends early once idle if `until_idle`. Returns the units done, or -1
- * without memory. */
+ * wait, a change of what is watched ends the run. Keeps the heartbeat. Ends early once idle if
+ * `until_idle`. Returns the units done, or -1 without memory. */
 static inline int64_t decoder_run(DecoderLoop *loop, int64_t duration_ns, int until_idle)
 {
     int64_t now = monotonic_now_ns(), began = now, total = 0;
+    int units = 0;
     for (;;) {
         int64_t left = began + (total ? duration_ns : duration_ns * DECODER_IDLE_SLICES) - now;
-        int paced = 0, units;
-        if (left <= 0 || (loop->watched && load_acquire(loop->watched) != loop->watched_version)) return total;
+        int paced = 0;
+        if (left <= 0 || (loop->watched && load_acquire(loop->watched) != loop->watched_version)) break;
         store_relaxed((uint64_t *)&loop->status->head.heartbeat_mono_ns, (uint64_t)now);
         units = decoder_round(loop, now, &paced);
-        if (units < 0) return -1;
+        if (units < 0) break;
         total += units;
         if (units == 0) {
+            decoder_ring_owed(loop);
             if (paced) decoder_pause(loop, left);
-            else if (until_idle) return total;
-            else if (decoder_wait(loop, left < DECODER_SLEEP_NS_MAX ? left : DECODER_SLEEP_NS_MAX)) return total;
+            else if (until_idle) break;
+            else if (decoder_wait(loop, left < DECODER_SLEEP_NS_MAX ? left : DECODER_SLEEP_NS_MAX)) break;
         }
         now = monotonic_now_ns();
     }
+    decoder_ring_owed(loop);
+    return units < 0 ? -1 : total;
 }
 
 #endif

@@ -10,7 +10,7 @@
  *   4 flip the commit block         position, tails, counters, open gap: the only commit point
  *   5 latest table, confirmed table
  *   6 tails: events, ticks last
- *   7 bell
+ *   7 bell; in a backlog it may wait (ReaderRings)
  *
  * lane_frames.h does 2 for each kind of frame; lane_tokens.h knows the assignment; decoder_loop.h is the loop around it. A successor
  * of a decoder that died anywhere in this opens the lane by lane_open.h: what was committed but
@@ -31,9 +31,21 @@
 
 #define LANE_GRACE_NS (2 * NS_PER_S) /* packets of an unsubscribed token are no surprise */
 #define NO_SEQUENCE UINT64_MAX
+#define LANE_RING_NS 250000ll        /* between two rings of a decoder that has more to do */
 #define CONFIRMED_SINCE (1ull << 63) /* in a confirmed key: the row has its time and its token */
 
 typedef struct Lane Lane;
+
+/* When the readers' bell is rung: at once, but in a backlog no sooner than LANE_RING_NS after the last
+ * time, while there is more to decode. A reader that is woken for every unit of a backlog sleeps
+ * between any two of them, and falling asleep and being woken costs both sides more than a unit. */
+typedef struct {
+    BellC *bell;                    /* of the instance */
+    int64_t round_mono_ns;          /* when the decoder's present round began */
+    int64_t next_mono_ns;           /* not before in a backlog, unless the decoder has nothing else to do */
+    uint32_t ticks;                 /* published since the last ring */
+    uint32_t owed;                  /* something is published that was not rung for */
+} ReaderRings;
 
 /* What the lanes of one decoder share in private memory; the arrays are by slot. */
 typedef struct {
@@ -44,6 +56,7 @@ typedef struct {
     TickBase *bases;
     uint16_t *holders;              /* how many lanes have the slot assigned */
     Overlap *overlaps;              /* of those that more than one has */
+    ReaderRings rings;
 } LaneGroup;
 
 struct Lane {
@@ -57,7 +70,6 @@ struct Lane {
     uint64_t assignment_copy_bytes;
     uint32_t assignment_capacity;
     uint32_t slot_count;
-    BellC *bell;                    /* of the instance: rung for readers */
     DecoderStatusC *status;
     uint16_t connection;
 
@@ -229,6 +241,27 @@ static inline void lane_flip(Lane *lane)
     cell_publish(lane->ticks.commit);
 }
 
+/* Ring the readers' bell for all that is published. */
+static inline void readers_ring(ReaderRings *rings)
+{
+    rings->owed = rings->ticks = 0;
+    rings->next_mono_ns = rings->round_mono_ns + LANE_RING_NS;
+    bell_ring(rings->bell);
+}
+
+/* The lane has published `ticks`, or something else: ring, or owe it. Many ticks since the last
+ * ring, or another frame behind this one, are a backlog. */
+static inline void readers_tell(const Lane *lane, uint32_t ticks)
+{
+    ReaderRings *rings = &lane->group->rings;
+    rings->ticks += ticks;
+    if (rings->round_mono_ns >= rings->next_mono_ns ||
+        (rings->ticks <= UNIT_RECORDS && lane->block.source_sequence >= lane->source.tail_seen))
+        readers_ring(rings);
+    else
+        rings->owed = 1;
+}
+
 /* Publish what is in `next`: `tick_count` records and `event_count` events beyond the tails.
  * `source` is the frame that was read, or NO_SEQUENCE when nothing of the ring was used.
  * Returns 0 when the frame was overwritten meanwhile: then nothing has happened. */
@@ -254,7 +287,7 @@ static inline int lane_commit(Lane *lane, uint64_t source, uint32_t tick_count)
     if (tick_count) stream_publish(&lane->ticks, lane->block.tick_tail);
     CRASH_POINT(tails_after_ticks);
     store_relaxed(&lane->status->commits, lane->status->commits + 1);
-    if (tick_count || lane->event_count) bell_ring(lane->bell);
+    if (tick_count || lane->event_count) readers_tell(lane, tick_count);
     CRASH_POINT(bell_after_ring);
     return 1;
 }

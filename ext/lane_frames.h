@@ -233,7 +233,7 @@ static inline int lane_take_raw(Lane *lane, const FrameDescriptorC *frame)
     else lane->next.counters.frames_data++;
     lane_finish_frame(lane, frame);
     lane_note_receive(lane, frame);
-    if (lane_commit(lane, lane->block.source_sequence, 0)) bell_ring(lane->bell); /* of raw frames, too */
+    if (lane_commit(lane, lane->block.source_sequence, 0)) readers_tell(lane, 0); /* of raw frames, too */
     return LANE_WORKED;
 }
 

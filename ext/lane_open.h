@@ -49,7 +49,7 @@ static inline void lane_roll_forward(Lane *lane)
         stream_publish(&lane->ticks, lane->block.tick_tail);
         CRASH_POINT(forward_after_tails);
     }
-    bell_wake(lane->bell); /* also when all was published: the predecessor may have died before it rang */
+    bell_wake(lane->group->rings.bell); /* also when all was published: the predecessor may have died before it rang */
     CRASH_POINT(forward_after_ring);
 }
 

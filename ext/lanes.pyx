@@ -32,6 +32,8 @@ cdef extern from "decoder_loop.h" nogil:
         uint32_t gated
         uint32_t raw_only
     ctypedef struct LaneC "Lane"
+    ctypedef struct ReaderRingsC "ReaderRings":
+        BellC *bell
     ctypedef struct LaneGroupC "LaneGroup":
         LaneC **lanes
         uint32_t lane_count
@@ -39,6 +41,7 @@ cdef extern from "decoder_loop.h" nogil:
         TickBaseC *bases
         uint16_t *holders
         OverlapC *overlaps
+        ReaderRingsC rings
     ctypedef struct LaneC "Lane":
         FrameRingReaderC source
         StreamC ticks
@@ -49,7 +52,6 @@ cdef extern from "decoder_loop.h" nogil:
         uint64_t assignment_copy_bytes
         uint32_t assignment_capacity
         uint32_t slot_count
-        BellC *bell
         DecoderStatusC *status
         uint16_t connection
         CommitC block
@@ -64,6 +66,7 @@ cdef extern from "decoder_loop.h" nogil:
         LaneC **lanes
         uint32_t lane_count
         BellC *bell
+        ReaderRingsC *rings
         DecoderStatusC *status
         PaceC pace
         int64_t spin_ns
@@ -163,7 +166,6 @@ cdef class Decoder:
     cdef list lanes
     cdef object segments
     cdef object word  # keeps what is watched alive
-    cdef BellC *instance_bell
     cdef LatestSlotC *latest
     cdef uint32_t slot_count
     cdef LaneGroupC group
@@ -176,7 +178,8 @@ cdef class Decoder:
     ):
         self.slot_count = _capacity(latest, sizeof(LatestSlotC))
         self.latest = <LatestSlotC *>_data(latest, self.slot_count * sizeof(LatestSlotC), True)
-        self.instance_bell = <BellC *>_data(instance_bell, sizeof(BellC), True)
+        self.group.rings.bell = <BellC *>_data(instance_bell, sizeof(BellC), True)
+        self.loop.rings = &self.group.rings
         self.loop.bell = <BellC *>_data(bell, sizeof(BellC), True)
         self.loop.status = <DecoderStatusC *>_data(status, sizeof(DecoderStatusC), True)
         self.loop.spin_ns = spin_ns
@@ -250,7 +253,7 @@ cdef class Decoder:
         lane.confirmed = <ConfirmedC *>_data(
             confirmed, self.slot_count * sizeof(ConfirmedC), True)
         lane.latest, lane.slot_count, lane.group = self.latest, self.slot_count, &self.group
-        lane.bell, lane.status = self.instance_bell, self.loop.status
+        lane.status = self.loop.status
         lane.assignment_copy = <uint8_t *>PyMem_Malloc(lane.assignment_copy_bytes)
         lane.confirmed_keys = <uint64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(uint64_t))
         lane.assigned_mono_ns = <int64_t *>PyMem_Calloc(max(self.slot_count, 1), sizeof(int64_t))
