@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.strategy import NAME
-from pipeline.core.cpu_latency import AWAKE_US
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_token
 
 INSTANCE: Final = "bench"
@@ -20,7 +19,6 @@ _HEAD: Final = """
 name = "{instance}"
 shm_directory = "{shm}"
 log_level = "error"
-{instance_more}
 [decoder]
 spin_us = {decoder_spin_us}
 {decoder_more}
@@ -83,8 +81,7 @@ class Shape:
     the instruments out to the connections in turn, as a pool does, and not in blocks. `halting`:
     the run is halted at times.
     `real_time` conflates as the broker does. `notes` makes the strategy keep when it got the first
-    and the last tick of each frame, and each batch: for paced runs only, it costs time. `awake`: no
-    idle processor halts while the instance runs.
+    and the last tick of each frame, and each batch: for paced runs only, it costs time.
     """
 
     per_frame: int
@@ -102,7 +99,6 @@ class Shape:
     halting: bool = False
     real_time: bool = False
     notes: bool = False
-    awake: bool = False
 
     @property
     def gate(self) -> str:
@@ -120,7 +116,6 @@ class Shape:
         outside = url != "simulator"
         text = _HEAD.format(
             instance=INSTANCE, shm=shm, decoder_spin_us=self.decoder_spin_us,
-            instance_more=f"cpu_dma_latency_us = {AWAKE_US}" if self.awake else "",
             feed_spin_us=self.feed_spin_us, feed_more=_PATIENT if self.halting else "",
             # A decoder that knows nothing of the gate would pace what it takes for a backlog.
             decoder_more="catch_up_age_ms = 60000" if outside else "",

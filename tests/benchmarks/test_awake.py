@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from benchmarks.harness import awake
 from benchmarks.harness.bench import Bench, Size
-from benchmarks.shape import Shape
 from pipeline.core.cpu_latency import HeldLatency, require_device
 
 
@@ -67,9 +65,3 @@ def test_somebody_else_s_request_is_told(
     assert len(awake.ways(bench)) == 2
     [remark] = bench.remarks
     assert "not left to halt: somebody else has 3 us in force" in remark
-
-
-def test_a_shape_writes_the_setting(tmp_path: Path) -> None:
-    for is_awake in (False, True):
-        text = Shape(per_frame=1, awake=is_awake).config(tmp_path)
-        assert ("cpu_dma_latency_us" in tomllib.loads(text)["instance"]) is is_awake
