@@ -66,6 +66,7 @@ cdef extern from "ws_stream.h" nogil:
         const uint64_t *watch
         uint64_t watch_seen
         int wake_fd
+        int blocks
         int error_number
         uint8_t reason
 

@@ -139,8 +139,11 @@ cdef class FrameReader:
         return <FeedStatusC *>&view[0]
 
     def read_fd(self, int fd, *, int reads_max=64, int64_t busy_ns=10_000_000,
-                int64_t wait_ns=50_000_000, int64_t turn_ns=0, bint want_write=False):
-        """Read a non-blocking plain socket with the GIL released; return a `StreamResult`.
+                int64_t wait_ns=50_000_000, int64_t turn_ns=0, bint want_write=False,
+                bint blocks=False):
+        """Read a plain socket with the GIL released; return a `StreamResult`.
+
+        `blocks`: its own waits block, and end after 50 ms (SO_RCVTIMEO); else they need not.
 
         Ends after `reads_max` reads, `busy_ns` after the first of them, or `wait_ns` without a
         byte; also as soon as there is an event, a signal, an end, or room to write when wanted.
@@ -148,6 +151,7 @@ cdef class FrameReader:
         """
         cdef ws_message message
         cdef int result
+        self._stream.blocks = blocks
         with nogil:
             result = ws_stream_read(&self._stream, fd, reads_max, busy_ns, wait_ns, turn_ns,
                                     want_write, &message)

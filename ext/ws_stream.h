@@ -69,6 +69,7 @@ typedef struct {
     const uint64_t *watch;       /* a wait ends when this word is no longer watch_seen; NULL: none */
     uint64_t watch_seen;
     int wake_fd;                 /* a wait ends when it can be read; -1: none. Drained here */
+    int blocks;                  /* the socket's own waits end after WAIT_SLICE_NS (SO_RCVTIMEO) */
     int error_number;
     uint8_t reason;              /* enum Reason, once ended */
 } ws_stream;
@@ -288,11 +289,19 @@ static inline int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t w
     return ws_stream_sleep(s, fd, want_write, wait_ns > spun_ns ? wait_ns - spun_ns : 0);
 }
 
-/* One recv; STREAM_BUSY if bytes came, STREAM_IDLE if it would block. */
-static inline int ws_stream_recv(ws_stream *s, int fd) {
+/* Whether the wait for the next byte may be the recv's: it saves the poll, which costs a process that
+ * has slept for long a quarter of its frame. Not with anything else to wait for, or for less than the
+ * socket blocks. */
+static inline int ws_stream_may_block(const ws_stream *s, int want_write, int64_t until_mono_ns) {
+    if (!s->blocks || want_write || s->spin_ns || s->frame_since_mono_ns) return 0;
+    return until_mono_ns - ws_clock_ns(CLOCK_MONOTONIC) >= WAIT_SLICE_NS;
+}
+
+/* One recv; STREAM_BUSY if bytes came, STREAM_IDLE if it would block, or has for as long as it may. */
+static inline int ws_stream_recv(ws_stream *s, int fd, int blocking) {
     size_t room = ws_make_room(&s->parser);
     size_t wanted = room < s->read_bytes_max ? room : s->read_bytes_max;
-    ssize_t got = recv(fd, s->parser.buffer + s->parser.end, wanted, MSG_DONTWAIT);
+    ssize_t got = recv(fd, s->parser.buffer + s->parser.end, wanted, blocking ? 0 : MSG_DONTWAIT);
     if (got > 0) {
         ws_stream_stamp(s);
         ws_stream_received(s, (size_t)got);
@@ -306,13 +315,14 @@ static inline int ws_stream_recv(ws_stream *s, int fd) {
 
 /* Read until `turn_ns` have passed since the first read, or nothing came for `wait_ns`. In between,
  * after `reads_max` reads or `busy_ns`, comes a heartbeat, and the end if the caller has a duty (with
- * `turn_ns` 0: the end in any case). A short read means that the socket is empty: it is then polled,
- * not read again. */
+ * `turn_ns` 0: the end in any case). A short read means that the socket is empty: it is then waited for,
+ * not read again. A wait that is not a poll's may miss a signal that came before it, so that one is
+ * looked for every slice. */
 static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
                                  int64_t turn_ns, int want_write, ws_message *message) {
     int64_t called_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
-    int64_t until_mono_ns = called_mono_ns + wait_ns, duty_mono_ns = 0;
-    int reads = 0, emptied = 0, waited = 0;
+    int64_t until_mono_ns = called_mono_ns + wait_ns, duty_mono_ns = 0, looked_mono_ns = called_mono_ns;
+    int reads = 0, emptied = 0, blocking;
     if (turn_ns < busy_ns) turn_ns = busy_ns;
     if (s->reason) return STREAM_ENDED;
     for (;;) {
@@ -321,17 +331,27 @@ static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t bu
         if (reads && s->receive_mono_ns >= until_mono_ns) return STREAM_BUSY;
         if (reads >= reads_max || (reads && s->receive_mono_ns >= duty_mono_ns)) {
             if (turn_ns == busy_ns || ws_stream_has_duty(s)) return STREAM_BUSY;
-            if (!waited && ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
+            if (s->receive_mono_ns - looked_mono_ns >= WAIT_SLICE_NS) {
+                if (ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
+                looked_mono_ns = s->receive_mono_ns;
+            }
             ws_stream_beat(s, s->receive_mono_ns);
-            waited = 0;
             duty_mono_ns = s->receive_mono_ns + busy_ns;
             reads = 1;
         }
-        result = emptied ? STREAM_IDLE : ws_stream_recv(s, fd);
+        blocking = emptied && ws_stream_may_block(s, want_write, until_mono_ns);
+        result = emptied && !blocking ? STREAM_IDLE : ws_stream_recv(s, fd, blocking);
+        if (result == STREAM_IDLE && blocking) {
+            looked_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
+            ws_stream_beat(s, looked_mono_ns);
+            if (ws_stream_was_woken(s)) return STREAM_INTERRUPTED;
+            if (ws_stream_has_duty(s)) return STREAM_BUSY;
+            continue;
+        }
         if (result == STREAM_IDLE) {
-            int64_t left_ns = until_mono_ns - ws_clock_ns(CLOCK_MONOTONIC);
+            looked_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);
+            int64_t left_ns = until_mono_ns - looked_mono_ns;
             emptied = 0;
-            waited = left_ns > 0;
             result = left_ns > 0 ? ws_stream_wait(s, fd, want_write, left_ns) : STREAM_IDLE;
             if (result == STREAM_IDLE && reads) return STREAM_BUSY;
             if (result != STREAM_BUSY) return result;

@@ -13,12 +13,14 @@ import struct
 from typing import Final, Protocol
 
 from ext.websocket import FrameReader, StreamResult
-from pipeline.core.clock import NS_PER_MS, monotonic_ns
+from pipeline.core.clock import NS_PER_MS, NS_PER_US, monotonic_ns
 from pipeline.core.enums import Reason
 from pipeline.feed.tls import FETCH_BYTES, TlsSocket
 
 READS_MAX: Final = 64
 BUSY_NS: Final = 10 * NS_PER_MS
+#: How long a read waits by itself: as the compiled reader's WAIT_SLICE_NS.
+WAIT_SLICE_NS: Final = 50 * NS_PER_MS
 
 _IDLE: Final = StreamResult.STREAM_IDLE
 _BUSY: Final = StreamResult.STREAM_BUSY
@@ -28,7 +30,7 @@ _ENDED: Final = StreamResult.STREAM_ENDED
 
 
 class Transport(Protocol):
-    """A connected, non-blocking socket that this object owns."""
+    """A connected socket that this object owns."""
 
     def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         """Read into the reader; return a StreamResult. Waits at most `wait_ns` for a byte.
@@ -60,6 +62,10 @@ class PlainTransport:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        # A read that waits by itself needs no poll before it; it ends for the reader's heartbeat.
+        sock.settimeout(None)
+        slice_us = WAIT_SLICE_NS // NS_PER_US
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, slice_us))
 
     def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
         """See Transport."""
@@ -70,12 +76,13 @@ class PlainTransport:
             wait_ns=wait_ns,
             turn_ns=turn_ns,
             want_write=want_write,
+            blocks=True,
         )
 
     def send(self, data: bytearray) -> int:
         """See Transport."""
         try:
-            return self._sock.send(data)
+            return self._sock.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0
 

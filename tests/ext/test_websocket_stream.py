@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ext.cells import Bell
@@ -192,6 +193,59 @@ def test_a_signal_is_heard_however_much_comes(pair: Pair, ring: Segment) -> None
     os.close(waker)
     os.close(wake)
     assert result == StreamResult.STREAM_INTERRUPTED
+
+
+def let_block(client: socket.socket) -> None:
+    client.setblocking(True)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50_000))
+
+
+def test_a_read_that_waits_by_itself_takes_what_comes_and_beats(pair: Pair, ring: Segment) -> None:
+    server, client = pair
+    let_block(client)
+    writer = FrameRingWriter(ring.mapping)
+    reader = FrameReader(4096, 2048, ring=writer)
+    page = np.frombuffer(reader.status, layout.dtypes["FeedStatusC"], 1)
+    over = threading.Event()
+
+    def send() -> None:
+        for number in range(20):
+            beat = int(page["head"]["heartbeat_mono_ns"][0])
+            server.sendall(server_frame(BINARY, b"%d" % number) * 2)
+            # As long as it takes to have waited in vain once.
+            while page["head"]["heartbeat_mono_ns"][0] == beat and not over.wait(0.001):
+                pass
+        server.sendall(server_frame(TEXT, b"{}"))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    result = StreamResult.STREAM_BUSY
+    while result == StreamResult.STREAM_BUSY:
+        result = reader.read_fd(client.fileno(), wait_ns=LONG_NS, turn_ns=LONG_NS, blocks=True)
+    over.set()
+    sender.join()
+    assert result == StreamResult.STREAM_EVENT
+    assert writer.tail == 40
+
+
+def test_a_read_that_waits_by_itself_hears_a_signal_that_did_not_interrupt_it(
+    pair: Pair, ring: Segment
+) -> None:
+    server, client = pair
+    let_block(client)
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    writer = FrameRingWriter(ring.mapping)
+    reader = FrameReader(4096, 2048, ring=writer, wake_fd=wake)
+    server.sendall(server_frame(BINARY, b"first"))
+    late = threading.Timer(0.12, os.write, [waker, b"\x0f"])
+    late.start()
+    result = reader.read_fd(client.fileno(), wait_ns=LONG_NS, turn_ns=LONG_NS, blocks=True)
+    late.join()
+    os.close(waker)
+    os.close(wake)
+    assert result == StreamResult.STREAM_INTERRUPTED
+    assert writer.tail == 1
 
 
 def test_a_broken_rule_between_good_messages_keeps_the_good_ones(pair: Pair, ring: Segment) -> None:
