@@ -32,6 +32,7 @@
 #define LANE_GRACE_NS (2 * NS_PER_S) /* packets of an unsubscribed token are no surprise */
 #define NO_SEQUENCE UINT64_MAX
 #define LANE_RING_NS 250000ll        /* between two rings of a decoder that has more to do */
+#define LANE_RING_TICKS 16u          /* fewer since the last ring are no backlog */
 #define CONFIRMED_SINCE (1ull << 63) /* in a confirmed key: the row has its time and its token */
 
 typedef struct Lane Lane;
@@ -256,7 +257,7 @@ static inline void readers_tell(const Lane *lane, uint32_t ticks)
     ReaderRings *rings = &lane->group->rings;
     rings->ticks += ticks;
     if (rings->round_mono_ns >= rings->next_mono_ns ||
-        (rings->ticks <= UNIT_RECORDS && lane->block.source_sequence >= lane->source.tail_seen))
+        (rings->ticks < LANE_RING_TICKS && lane->block.source_sequence >= lane->source.tail_seen))
         readers_ring(rings);
     else
         rings->owed = 1;
