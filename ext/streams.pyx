@@ -358,26 +358,28 @@ cdef class StreamReader:
         """Wait as `wait` does, poll, and return the ticks if they are all that came.
 
         An (n,) array, n >= 1: the first records of the target, which the next poll overwrites.
-        None if nothing came, after `stop`, or if there is something else: go on with `poll`. What
-        was polled is what that returns then, and so it is when a signal's handler raises.
+        None if nothing came, after `stop`, or if there is something else: go on with `poll`, which
+        returns what was polled. Nothing was when a signal's handler raises: a `view` may follow.
 
         After the sleep nothing is in the caches any more, and each line of the interpreter costs
         as much as a tick: so the array is made before, and only its length is written after.
         """
-        cdef object batch
-        if self.spare is None:
-            self.spare = self.target[:]
+        cdef int found = WAIT_NEWS
+        cdef object batch = self.target[:] if self.spare is None else self.spare
         self._enter()
-        with nogil:
-            if self.polled < 0 and reader_wait(&self.reader, -1, timeout_ns) == WAIT_NEWS:
-                self.polled = reader_poll(&self.reader)
-                if self.polled == 0 and self.reader.notice_count == 0:
-                    self.polled = -1  # an order update, or an event whose ticks are to come
+        self.spare = None  # ours: a signal's handler may come here, too
+        if self.polled < 0:
+            with nogil:
+                found = reader_wait(&self.reader, -1, timeout_ns)
         self.busy = False
         PyErr_CheckSignals()
+        if self.polled < 0 and found == WAIT_NEWS and not self.reader.stop:
+            self.polled = reader_poll(&self.reader)
+            if self.polled == 0 and self.reader.notice_count == 0:
+                self.polled = -1  # an order update, or an event whose ticks are to come
         if self.polled <= 0 or self.reader.notice_count or self.reader.stop:
+            self.spare = batch
             return None
-        batch, self.spare = self.spare, None
         PyArray_DIMS(<PyArrayObject *>batch)[0] = self.polled
         self.polled = -1
         return batch

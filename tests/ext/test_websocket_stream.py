@@ -8,13 +8,15 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ext.cells import Bell
+from ext.cells import Bell, Word
+from ext.mapping import Mapping
 from ext.rings import FrameRingReader, FrameRingWriter
 from ext.websocket import FrameReader, StreamResult
 from pipeline.core import layout
@@ -246,6 +248,27 @@ def test_a_read_that_waits_by_itself_hears_a_signal_that_did_not_interrupt_it(
     os.close(wake)
     assert result == StreamResult.STREAM_INTERRUPTED
     assert writer.tail == 1
+
+
+def test_a_read_that_waits_by_itself_hears_that_the_watched_word_changes(
+    pair: Pair, ring: Segment, tmp_path: Path
+) -> None:
+    server, client = pair
+    let_block(client)
+    file = tmp_path / "word"
+    file.write_bytes(bytes(8))
+    with file.open("r+b") as opened:
+        word = np.memmap(opened, np.uint64)  # to write to
+        mapping = Mapping(opened.fileno(), 8, writable=True)
+    reader = FrameReader(4096, 2048, ring=FrameRingWriter(ring.mapping), watch=Word(mapping, 0))
+    server.sendall(server_frame(BINARY, b"first"))
+    late = threading.Timer(0.12, word.__setitem__, [0, 1])
+    late.start()
+    began = time.monotonic()
+    result = reader.read_fd(client.fileno(), wait_ns=LONG_NS, turn_ns=LONG_NS, blocks=True)
+    late.join()
+    assert result == StreamResult.STREAM_BUSY
+    assert time.monotonic() - began < LONG_NS / 2e9
 
 
 def test_a_broken_rule_between_good_messages_keeps_the_good_ones(pair: Pair, ring: Segment) -> None:

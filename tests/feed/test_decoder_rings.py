@@ -52,6 +52,23 @@ def test_a_run_that_ends_in_the_middle_of_a_backlog_owes_nothing(rig: LaneRig) -
     assert done == FRAMES == len(rig.ticks())
 
 
+def test_a_decoder_that_sleeps_owes_nothing(rig: LaneRig) -> None:
+    decoder, _ = rig.decoder()
+    large = frame([ltp_packet(token, 10_000) for token in TOKENS] * 3)
+    for _ in range(5):  # each is told on the way only if it comes 250 us after the last ring
+        rig.send(frame([ltp_packet(TOKENS[0], 10_000)]))
+        decoder.run(A_SECOND_NS, until_idle=True)
+        rig.send(large)
+        rig.sleeper()
+        runner = threading.Thread(target=decoder.run, args=[A_SECOND_NS])
+        runner.start()
+        while bell_record(rig)["sleepers"] and runner.is_alive():
+            time.sleep(0.001)
+        was_told_in_time = runner.is_alive()
+        runner.join()
+        assert was_told_in_time
+
+
 def test_a_backlog_wakes_a_reader_that_sleeps_again_and_again_no_more_than_it_must(
     rig: LaneRig,
 ) -> None:
@@ -64,6 +81,7 @@ def test_a_backlog_wakes_a_reader_that_sleeps_again_and_again_no_more_than_it_mu
         while not over.is_set():
             rig.sleeper()
 
+    rig.sleeper()  # the thread may have its first turn when all is over
     sleeper = threading.Thread(target=sleep_again)
     before = bell_record(rig)["rings"]
     began_ns = time.monotonic_ns()
