@@ -161,7 +161,7 @@ def drain(FrameRingReader reader not None, Mapping cursor not None, *, uint64_t 
 
 def receive_bare(int fd, int64_t[::1] late_ns not None, *, size_t frame_bytes,
                  size_t stamp_at=0, Py_ssize_t skipped=0):
-    """Receive frames of one size by poll and recv, and do nothing with them: what no feed is below.
+    """Receive frames of one size by poll and recv, and do nothing with them: what a feed that polls is not below.
 
     Fills `late_ns`, (frames,): the time of the read less the one in the frame's bytes from
     `stamp_at` on (monotonic, little-endian, ns). Returns the CPU in ns that this process took for

@@ -1,4 +1,4 @@
-/* The read loop of a feed: a non-blocking socket in, binary messages into a sink, the rest to the
+/* The read loop of a feed: a socket in, binary messages into a sink, the rest to the
  * caller. Runs without the interpreter; nothing is allocated.
  *
  * The receive time of a message is the return of the read that delivered its last byte. Binary
@@ -317,7 +317,7 @@ static inline int ws_stream_recv(ws_stream *s, int fd, int blocking) {
  * after `reads_max` reads or `busy_ns`, comes a heartbeat, and the end if the caller has a duty (with
  * `turn_ns` 0: the end in any case). A short read means that the socket is empty: it is then waited for,
  * not read again. A wait that is not a poll's may miss a signal that came before it, so that one is
- * looked for every slice. */
+ * looked for when a slice has passed since the last look: it is heard after two at most. */
 static inline int ws_stream_read(ws_stream *s, int fd, int reads_max, int64_t busy_ns, int64_t wait_ns,
                                  int64_t turn_ns, int want_write, ws_message *message) {
     int64_t called_mono_ns = ws_clock_ns(CLOCK_MONOTONIC);

@@ -15,7 +15,8 @@ once. The lead before it is for what the exchange owes after its halt, which it 
 a tenth of a second's ticks, and for the caches. Judged is the median of what the rounds differ by.
 
 The bare receivers, by turns in the same minutes, are as many processes that poll and recv the same
-bytes, in C, and do nothing with them. What they grow by, feeds must grow by.
+bytes, in C, and do nothing with them. Ours do not poll (as a rule): what the receivers grow by is
+more than what feeds must grow by.
 """
 
 from __future__ import annotations

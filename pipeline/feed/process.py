@@ -103,7 +103,7 @@ class Feed:
         self._secret_problem = ""
 
     def stop(self) -> None:
-        """Ask for an orderly end; heard within 50 ms, at once by an idle link if a signal asks."""
+        """Ask for an orderly end; heard within 100 ms, as a rule at once if a signal asks."""
         self._stopping = True
 
     def run(self) -> int:

@@ -55,18 +55,29 @@ def test_a_run_that_ends_in_the_middle_of_a_backlog_owes_nothing(rig: LaneRig) -
 def test_a_decoder_that_sleeps_owes_nothing(rig: LaneRig) -> None:
     decoder, _ = rig.decoder()
     large = frame([ltp_packet(token, 10_000) for token in TOKENS] * 3)
-    for _ in range(5):  # each is told on the way only if it comes 250 us after the last ring
+    told, over = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.001):
+            if not bell_record(rig)["sleepers"]:
+                told.set()
+
+    watcher = threading.Thread(target=watch)
+    rig.sleeper()
+    watcher.start()
+    for _ in range(5):  # what is told at once, as 250 us have passed, shows nothing
         rig.send(frame([ltp_packet(TOKENS[0], 10_000)]))
         decoder.run(A_SECOND_NS, until_idle=True)
         rig.send(large)
         rig.sleeper()
-        runner = threading.Thread(target=decoder.run, args=[A_SECOND_NS])
-        runner.start()
-        while bell_record(rig)["sleepers"] and runner.is_alive():
-            time.sleep(0.001)
-        was_told_in_time = runner.is_alive()
-        runner.join()
-        assert was_told_in_time
+        told.clear()
+        decoder.run(A_SECOND_NS // 2)
+        was_told_before_the_end = told.is_set()
+        if not was_told_before_the_end:
+            break
+    over.set()
+    watcher.join()
+    assert was_told_before_the_end
 
 
 def test_a_backlog_wakes_a_reader_that_sleeps_again_and_again_no_more_than_it_must(

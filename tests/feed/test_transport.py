@@ -15,12 +15,15 @@ import pytest
 
 from ext.cells import Word
 from ext.mapping import Mapping
+from ext.rings import FrameRingWriter
 from ext.websocket import FrameReader, StreamResult
 from pipeline.core import layout
 from pipeline.core.clock import monotonic_ns
 from pipeline.core.enums import Reason
 from pipeline.feed.tls import TlsSocket
 from pipeline.feed.transport import PlainTransport, TlsTransport, Transport, make_transport
+from pipeline.shm import specs
+from pipeline.shm.segment import Segment
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.authority import Authority
 
@@ -114,6 +117,27 @@ def test_a_signal_that_came_before_the_wait_ends_it(pair: Pair) -> None:
     result = transport.read(reader, wait_ns=1_000_000, want_write=False)
     assert result == StreamResult.STREAM_IDLE
     os.close(awake)
+
+
+def test_a_signal_that_comes_after_bytes_ends_the_wait(pair: Pair, tmp_path: Path) -> None:
+    server, transport = pair
+    awake, waker = os.pipe()
+    os.set_blocking(awake, False)
+    spec = specs.frames(3, capacity=64, area_bytes=16_384)
+    ring = Segment.create(tmp_path / "frames", spec, instance_id=bytes(16))
+    # With a ring, a message ends no wait.
+    reader = FrameReader(4096, 2048, ring=FrameRingWriter(ring.mapping), wake_fd=awake)
+    hour_ns = 3600 * 10**9
+    server.sendall(server_frame(BINARY, b"first"))
+    late = threading.Timer(0.1, os.write, [waker, b"\x0f"])
+    late.start()
+    result = StreamResult.STREAM_BUSY
+    while result == StreamResult.STREAM_BUSY:
+        result = transport.read(reader, wait_ns=hour_ns, want_write=False, turn_ns=hour_ns)
+    late.join()
+    os.close(awake)
+    os.close(waker)
+    assert result == StreamResult.STREAM_INTERRUPTED
 
 
 def test_messages_arrive_whole_whatever_the_records(pair: Pair) -> None:
