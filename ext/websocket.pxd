@@ -70,6 +70,7 @@ cdef extern from "ws_stream.h" nogil:
         int error_number
         uint8_t reason
 
+    const int64_t WAIT_SLICE_NS
     const int CLOCK_MONOTONIC
     int64_t ws_clock_ns(int clock)
     void ws_stream_init(ws_stream *s, FeedStatusC *status, size_t read_bytes_max,

@@ -18,6 +18,9 @@ from ext.layout cimport REASON_EOF, FeedStatusC
 from ext.rings cimport FrameRingWriter, frame_ring_add, frame_ring_flush
 
 
+wait_slice_ns = WAIT_SLICE_NS  # how long a socket that blocks by itself is to block
+
+
 cdef class MaskSource:
     """Four unpredictable bytes a frame, from the kernel's generator, fetched 64 frames at once."""
 
@@ -143,7 +146,7 @@ cdef class FrameReader:
                 bint blocks=False):
         """Read a plain socket with the GIL released; return a `StreamResult`.
 
-        `blocks`: its own waits block, and end after 50 ms (SO_RCVTIMEO); else they need not.
+        `blocks`: its own waits block, and end after `wait_slice_ns` (SO_RCVTIMEO); else they need not.
 
         Ends after `reads_max` reads, `busy_ns` after the first of them, or `wait_ns` without a
         byte; also as soon as there is an event, a signal, an end, or room to write when wanted.

@@ -48,7 +48,7 @@ _ALONE: Final = Way(awake=False, label="")
 
 
 def ways(bench: Bench) -> list[Way]:
-    """Return the ways that this machine has; the first is the one that is judged.
+    """Return the ways that this machine has: a latency is judged in the first, CPU in the last.
 
     A machine that has one only, or on which somebody else keeps the cores awake, gets a remark.
     """

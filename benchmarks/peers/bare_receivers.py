@@ -95,14 +95,16 @@ def main() -> None:
             processes[-1].start()
             socks.append(listener.accept()[0])
             socks[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    receivers = Receivers(processes, socks, size, rate)
-    print("ready", flush=True)
-    for question in sys.stdin:
-        lead_s, seconds = map(float, question.split())
-        print(json.dumps(receivers.take(lead_s, seconds)), flush=True)
-    for process in processes:
-        process.kill()  # it may be stopped
-        process.join()
+    try:
+        receivers = Receivers(processes, socks, size, rate)
+        print("ready", flush=True)
+        for question in sys.stdin:
+            lead_s, seconds = map(float, question.split())
+            print(json.dumps(receivers.take(lead_s, seconds)), flush=True)
+    finally:
+        for process in processes:
+            process.kill()  # it may be stopped
+            process.join()
 
 
 if __name__ == "__main__":

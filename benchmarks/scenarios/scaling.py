@@ -146,8 +146,9 @@ def _note_growth(
 
 
 def _growth(small: Sequence[float], large: Sequence[float]) -> list[float]:
-    """Return by how many percent the cost has grown in each round."""
-    return [100 * (more / less - 1) for less, more in zip(small, large, strict=True)]
+    """Return by how many percent the cost has grown in each round that had any."""
+    found = [100 * (more / less - 1) for less, more in zip(small, large, strict=True) if less > 0]
+    return found or [0.0]
 
 
 SCENARIOS = [

@@ -2,7 +2,7 @@
 
 The loop reads, and between reads does its duties: pings and pongs, timers, the assignment's
 changes. While nothing is due soon, whether much comes or nothing, that is twice a second: the
-heartbeat and a look at the assignment and for signals, every 50 ms and less, are the compiled
+heartbeat and a look at the assignment and for signals, every 50 to 100 ms, are the compiled
 reader's meanwhile. Nothing is carried over from one connection to the next.
 Decisions on silence are `pipeline.planning.liveness`'; the wire's rules are `ext.websocket`'s.
 """

@@ -12,15 +12,13 @@ import ssl
 import struct
 from typing import Final, Protocol
 
-from ext.websocket import FrameReader, StreamResult
+from ext.websocket import FrameReader, StreamResult, wait_slice_ns
 from pipeline.core.clock import NS_PER_MS, NS_PER_US, monotonic_ns
 from pipeline.core.enums import Reason
 from pipeline.feed.tls import FETCH_BYTES, TlsSocket
 
 READS_MAX: Final = 64
 BUSY_NS: Final = 10 * NS_PER_MS
-#: How long a read waits by itself: as the compiled reader's WAIT_SLICE_NS.
-WAIT_SLICE_NS: Final = 50 * NS_PER_MS
 
 _IDLE: Final = StreamResult.STREAM_IDLE
 _BUSY: Final = StreamResult.STREAM_BUSY
@@ -64,7 +62,7 @@ class PlainTransport:
         self._sock = sock
         # A read that waits by itself needs no poll before it; it ends for the reader's heartbeat.
         sock.settimeout(None)
-        slice_us = WAIT_SLICE_NS // NS_PER_US
+        slice_us = wait_slice_ns // NS_PER_US
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, slice_us))
 
     def read(self, reader: FrameReader, *, wait_ns: int, want_write: bool, turn_ns: int = 0) -> int:
