@@ -7,6 +7,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.architecture.tree import ROOT, below
@@ -35,7 +36,8 @@ pytestmark = pytest.mark.skipif(
 
 def compile_file(source: Path, folder: Path) -> None:
     python = sysconfig.get_path("include")
-    line = [COMPILER, *FLAGS, "-fPIC", "-Iext", f"-I{python}", "-c", source, "-o", folder / "out.o"]
+    headers = ["-Iext", f"-I{python}", "-isystem", np.get_include()]
+    line = [COMPILER, *FLAGS, "-fPIC", *headers, "-c", source, "-o", folder / "out.o"]
     done = subprocess.run(
         list(map(str, line)), cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
     )
