@@ -139,7 +139,8 @@ cdef class StreamReader:
         self, target not None, Mapping bell not None, Mapping page=None, *, int policy=READER_RESUME,
         int64_t spin_ns=0,
     ):
-        if type(target) is not ndarray or target.dtype != tick_dtype or target.ndim != 1 or not target.flags.c_contiguous:
+        if (type(target) is not ndarray or target.dtype != tick_dtype or target.ndim != 1
+                or not target.flags.c_contiguous):
             raise ValueError("target: expected a one-dimensional, contiguous array of tick_dtype")
         if len(target) < UNIT_RECORDS or not target.flags.writeable:
             raise ValueError(f"target: {len(target)} records, expected {UNIT_RECORDS} or more, writable")

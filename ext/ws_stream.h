@@ -290,7 +290,7 @@ static inline int ws_stream_wait(ws_stream *s, int fd, int want_write, int64_t w
 }
 
 /* Whether the wait for the next byte may be the recv's: it saves the poll, which costs a process that
- * has slept for long a quarter of its frame. Not with anything else to wait for, or for less than the
+ * has slept for long a tenth of its frame. Not with anything else to wait for, or for less than the
  * socket blocks. */
 static inline int ws_stream_may_block(const ws_stream *s, int want_write, int64_t until_mono_ns) {
     if (!s->blocks || want_write || s->spin_ns || s->frame_since_mono_ns) return 0;
