@@ -4,7 +4,8 @@ Most of what a wake-up takes on a virtual machine is bringing a halted processor
 thing is measured with the kernel's request against it (`pipeline.core.cpu_latency`, which an
 instance makes by `[instance] cpu_dma_latency_us`) and without. CPU that idle processors spend
 polling is in no process's account: figures of CPU fall with the request although the machine works
-more. Where the device cannot be written there is one way, the plain one.
+more. Where the device cannot be written, or Linux has no cpuidle driver to heed it, there is one
+way, the plain one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.core.cpu_latency import (
     NOTHING_ASKED_US,
     HeldLatency,
     in_force_us,
-    require_device,
+    require_heeded,
 )
 from pipeline.core.errors import CpuLatencyRefused
 
@@ -53,14 +54,14 @@ def ways(bench: Bench) -> list[Way]:
     A machine that has one only, or on which somebody else keeps the cores awake, gets a remark.
     """
     try:
-        require_device()
+        require_heeded()
     except CpuLatencyRefused as refused:
         bench.remarks.append(f"cores left to halt, not kept awake as well: {refused}")
         return [_ALONE]
     asked_us = in_force_us()
     if asked_us is not None and asked_us < NOTHING_ASKED_US:
         bench.remarks.append(
-            f"cores were not left to halt: somebody else has {asked_us} us in force by {DEVICE}"
+            f"cores were not left to halt: somebody else has {asked_us} us in force by /{DEVICE}"
         )
     return [_AWAKE, _HALTING]
 

@@ -42,14 +42,15 @@ def supervise(
     *,
     run_s: float | None = None,
     tokens: Mapping[str, Secret] | None = None,
-    latency_device: Path = cpu_latency.DEVICE,
+    latency_root: Path = cpu_latency.ROOT,
 ) -> int:
     """Run an instance until it is told to end; return the exit code.
 
     `run_s` bounds the run; `tokens`, by account's name, are written to the instance's secrets
-    folder, where the config refers to them; `latency_device` is what `cpu_dma_latency_us` is
-    written to. Raises InstanceRunning, ShmFull, SegmentError or PortTaken when it cannot start;
-    then nothing is left behind. The calling process must have one thread only.
+    folder, where the config refers to them; below `latency_root` is the device that
+    `cpu_dma_latency_us` is written to. Raises InstanceRunning, ShmFull, SegmentError or PortTaken
+    when it cannot start; then nothing is left behind. The calling process must have one thread
+    only.
     """
     _require_one_thread()
     notifier = Notifier.from_environment()
@@ -78,7 +79,7 @@ def supervise(
                 instance, plan, topology, gated=gated, assignment=config.instance.assignment
             )
             _introduce(config, plan, topology, listener, root)
-            held = stack.enter_context(_hold_latency(config, latency_device))
+            held = stack.enter_context(_hold_latency(config, latency_root))
             supervisor = Supervisor(
                 config, roles, instance, inbox, listener, run_s=run_s, notifier=notifier,
                 served=served, own=[] if held is None else [held.close],
@@ -93,14 +94,14 @@ def supervise(
 
 
 def _hold_latency(
-    config: Config, device: Path
+    config: Config, root: Path
 ) -> contextlib.AbstractContextManager[HeldLatency | None]:
     """Keep idle processors near, as the config asks; where that cannot be, say so and go on."""
     wanted_us = config.instance.cpu_dma_latency_us
     if wanted_us is None:
         return contextlib.nullcontext()
     try:
-        held = HeldLatency(wanted_us, device=device)
+        held = HeldLatency(wanted_us, root=root)
     except CpuLatencyRefused as refused:
         # Ticks matter more than microseconds.
         _log.warning(
@@ -108,6 +109,7 @@ def _hold_latency(
             f"they are without it: {refused}; or remove the setting"
         )
         return contextlib.nullcontext()
+    device = root / cpu_latency.DEVICE
     _log.info(f"idle processors are asked to wake up within {wanted_us} us, by {device}")
     return held
 

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.harness import awake
 from benchmarks.harness.bench import Bench, Size
-from pipeline.core.cpu_latency import HeldLatency, require_device
+from pipeline.core.cpu_latency import HeldLatency, require_heeded
+from tests.idle_machine import add_device, add_driver
 
 
 @pytest.fixture
@@ -21,13 +22,11 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that stands for the device, empty like one that nobody has asked anything of."""
-    path = tmp_path / "cpu_dma_latency"
-    path.touch()
-    monkeypatch.setattr(awake, "require_device", lambda: require_device(path))
+    """A file that stands for the device, below the folder that stands for the root."""
+    monkeypatch.setattr(awake, "require_heeded", lambda: require_heeded(tmp_path))
     monkeypatch.setattr(awake, "in_force_us", lambda: awake.NOTHING_ASKED_US)
-    monkeypatch.setattr(awake, "HeldLatency", lambda value: HeldLatency(value, device=path))
-    return path
+    monkeypatch.setattr(awake, "HeldLatency", lambda value: HeldLatency(value, root=tmp_path))
+    return add_device(tmp_path)
 
 
 def test_the_first_way_is_awake_and_each_quantity_has_a_key_of_each(
@@ -56,6 +55,18 @@ def test_without_the_device_the_plain_way_stays_and_that_is_said_once(
     assert (way.awake, way.key("p50")) == (False, "p50")
     [remark] = bench.remarks
     assert "No such file" in remark
+
+
+def test_without_a_driver_the_plain_way_stays_and_no_core_is_called_awake(
+    bench: Bench, device: Path, tmp_path: Path
+) -> None:
+    add_driver(tmp_path, "none\n")
+    [way] = awake.ways(bench)
+    assert (way.awake, way.key("p50")) == (False, "p50")
+    [remark] = bench.remarks
+    assert "not kept awake as well: Linux has no cpuidle driver here" in remark
+    assert "setting" not in remark  # the harness has none
+    assert device.read_bytes() == b""
 
 
 def test_somebody_else_s_request_is_told(

@@ -2,8 +2,8 @@
 
 `fake_instance.py CONFIG`: beside the config, `behaviour/<role>` says in one word what each
 process of a role does from its start on (absent: it behaves well), `starts` gets a line per
-process, and `cpu_dma_latency` stands for the device. A role that behaves well writes frames, or
-follows them, as the real ones do.
+process, and `machine` stands for the root folder that the device is below. A role that behaves
+well writes frames, or follows them, as the real ones do.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ def main(path: str, *arguments: str) -> int:
     try:
         limits = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
         config = load(Path(path), limits=limits)
-        device = config.folder / "cpu_dma_latency"
-        return supervise(config, ROLES, run_s=run_s, latency_device=device)
+        machine = config.folder / "machine"
+        return supervise(config, ROLES, run_s=run_s, latency_root=machine)
     except PipelineError as error:
         sys.stderr.write(f"{error}\n")
         return int(error.exit_code)

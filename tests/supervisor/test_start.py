@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.exit_codes import ExitCode
+from tests.idle_machine import DEVICE, add_device, add_driver
 from tests.supervisor.harness import Instance
 
 ASKED = "cpu_dma_latency_us = 25"
+MACHINE = "machine"  # the folder that the fake instance's supervisor takes for the root
 
 
 def holds(pid: int, device: Path) -> bool:
@@ -25,8 +27,8 @@ def holds(pid: int, device: Path) -> bool:
 def test_the_supervisor_alone_holds_the_request(
     make_instance: Callable[..., Instance], tmp_path: Path
 ) -> None:
-    device = tmp_path / "cpu_dma_latency"  # where the fake instance's supervisor looks for it
-    device.touch()
+    device = add_device(tmp_path / MACHINE)
+    add_driver(tmp_path / MACHINE, "intel_idle\n")
     instance = make_instance(connections=1, instance=ASKED).start_and_wait(names=3)
     assert instance.process is not None
     assert device.read_bytes() == struct.pack("=i", 25)
@@ -47,16 +49,32 @@ def test_without_the_device_it_runs_and_says_so_once(
     [line] = [one for one in instance.log_text().splitlines() if "cpu_dma_latency_us" in one]
     assert "WARNING" in line.upper()
     assert "= 25 is not in force, and latencies" in line
-    assert f"{tmp_path / 'cpu_dma_latency'}: No such file" in line
+    assert f"{tmp_path / MACHINE / DEVICE}: No such file" in line
     assert line.endswith("or remove the setting")
+    instance.assert_nothing_left()
+
+
+def test_without_a_driver_it_runs_and_promises_nothing(
+    make_instance: Callable[..., Instance], tmp_path: Path
+) -> None:
+    device = add_device(tmp_path / MACHINE)
+    add_driver(tmp_path / MACHINE, "none\n")
+    instance = make_instance(connections=1, instance=ASKED).start_and_wait(names=3)
+    assert instance.stop() == ExitCode.DONE
+    [line] = [one for one in instance.log_text().splitlines() if "cpu_dma_latency_us" in one]
+    assert "WARNING" in line.upper()
+    assert "= 25 is not in force" in line
+    assert "without it: Linux has no cpuidle driver here" in line
+    assert line.endswith("or remove the setting")
+    assert "asked to wake up" not in instance.log_text()
+    assert device.read_bytes() == b""
     instance.assert_nothing_left()
 
 
 def test_unasked_it_leaves_the_device_alone(
     make_instance: Callable[..., Instance], tmp_path: Path
 ) -> None:
-    device = tmp_path / "cpu_dma_latency"
-    device.touch()
+    device = add_device(tmp_path / MACHINE)
     instance = make_instance(connections=1).start_and_wait(names=3)
     assert instance.process is not None
     assert not holds(instance.process.pid, device)

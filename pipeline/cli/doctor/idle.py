@@ -7,23 +7,25 @@ from typing import Final
 
 from pipeline.cli.doctor.finding import Finding, Level, Machine
 from pipeline.core.config import Config
-from pipeline.core.cpu_latency import DEVICE, require_device
+from pipeline.core.cpu_latency import require_heeded
 from pipeline.core.errors import CpuLatencyRefused
 
 _SUBJECT: Final = "idle processors"
 
 
 def check(machine: Machine, config: Config) -> Iterator[Finding]:
-    """Whether `cpu_dma_latency_us` can have its way; without it, that there is such a thing."""
+    """Whether `cpu_dma_latency_us` has its way; where it is not set, whether it would."""
     wanted_us = config.instance.cpu_dma_latency_us
     refused = None
     try:
-        require_device(machine.root / DEVICE.relative_to("/"))
+        require_heeded(machine.root)
     except CpuLatencyRefused as error:
         refused = error
     if wanted_us is None:
-        more = "not to be had here" if refused else "tuning.md says what it wins and costs"
-        text = f"may halt; [instance] cpu_dma_latency_us = 0 would keep them awake: {more}"
+        would = "keep them awake: tuning.md says what it wins and costs"
+        if refused is not None:
+            would = f"have no effect: {refused.found}"
+        text = f"may halt; [instance] cpu_dma_latency_us = 0 would {would}"
         yield Finding(Level.OK, _SUBJECT, text)
     elif refused is None:
         text = f"will be asked to wake up within {wanted_us} us (cpu_dma_latency_us)"
