@@ -79,6 +79,7 @@ class PipelineRun:
             "--instruments", str(self.shape.connections * self.shape.instruments),
             "--buffer-ticks", str(self.shape.buffer_ticks),
             "--spin-us", str(self.shape.strategy_spin_us),
+            "--nap-us", str(self.shape.strategy_nap_us),
             *(["--notes", str(self.shape.per_frame)] if self.shape.notes else []),
         ])  # fmt: skip
         self.wait_for((self._folder / "waiting").exists, "the strategy's process")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.strategy import NAME
+from pipeline.core.config import DecoderConfig
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_token
+from pipeline.strategy.attachment import NAP_US
 
 INSTANCE: Final = "bench"
 #: Feeds that are stopped now and then are not to take it for the broker's silence.
@@ -21,6 +23,7 @@ shm_directory = "{shm}"
 log_level = "error"
 [decoder]
 spin_us = {decoder_spin_us}
+nap_us = {decoder_nap_us}
 {decoder_more}
 [feed]
 spin_us = {feed_spin_us}
@@ -92,6 +95,8 @@ class Shape:
     strategy_spin_us: int = 0
     decoder_spin_us: int = 0
     feed_spin_us: int = 0
+    strategy_nap_us: int = NAP_US
+    decoder_nap_us: int = DecoderConfig().nap_us
     tls: bool = False
     own_exchange: bool = False
     pooled: bool = False
@@ -116,6 +121,7 @@ class Shape:
         outside = url != "simulator"
         text = _HEAD.format(
             instance=INSTANCE, shm=shm, decoder_spin_us=self.decoder_spin_us,
+            decoder_nap_us=self.decoder_nap_us,
             feed_spin_us=self.feed_spin_us, feed_more=_PATIENT if self.halting else "",
             # A decoder that knows nothing of the gate would pace what it takes for a backlog.
             decoder_more="catch_up_age_ms = 60000" if outside else "",

@@ -5,7 +5,7 @@ each instrument's packets, against the instrument's last: a hole is a fault. Whe
 it writes what it saw to FOLDER/strategy.json, and when to FOLDER/notes.npz (`Notes` in window.py).
 
     python -m benchmarks.strategy INSTANCE SHM_DIRECTORY FOLDER --instruments N --buffer-ticks N \
-        --spin-us N
+        --spin-us N --nap-us N
 
 With `--notes N` it also keeps when each frame's first and last tick came, of frames of N packets.
 """
@@ -89,13 +89,15 @@ def main() -> None:
     parser.add_argument("--instruments", type=int, required=True)
     parser.add_argument("--buffer-ticks", type=int, required=True)
     parser.add_argument("--spin-us", type=int, required=True)
+    parser.add_argument("--nap-us", type=int, required=True)
     parser.add_argument("--notes", type=int, default=0)
     options = parser.parse_args()
     log = Log(options.instruments, options.notes)
     (options.folder / "waiting").touch()
     market = attach(
         options.instance, name=NAME, from_="oldest", buffer_ticks=options.buffer_ticks,
-        spin_us=options.spin_us, wait_s=60.0, shm_directory=options.shm_directory,
+        spin_us=options.spin_us, nap_us=options.nap_us, wait_s=60.0,
+        shm_directory=options.shm_directory,
     )  # fmt: skip
     with market:
         try:

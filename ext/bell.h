@@ -25,6 +25,13 @@
 #include <unistd.h>
 #endif
 
+static inline int64_t monotonic_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 static inline uint32_t bell_look(const BellC *bell) { return load_acquire_u32(&bell->word); }
 
 static inline void bell_arm(BellC *bell)
@@ -46,6 +53,54 @@ static inline int bell_sleep(BellC *bell, uint32_t seen, int64_t timeout_ns)
     if (bell_look(bell) == seen) nanosleep(&poll, 0);
     return bell_look(bell) != seen;
 #endif
+}
+
+/* Naps: what keeps a waiter's core at hand.
+ *
+ * A processor that has idled for milliseconds takes up to a hundred microseconds to come back, out
+ * of a deep sleep or by way of a hypervisor, and then has cold caches. A waiter with naps wakes by
+ * itself every `nap_ns`, so that neither goes far. Not where rings come so often that nothing is
+ * idle for long, nor where they are rare: an instance that gets heartbeats alone sleeps. Nor where
+ * they cease. */
+typedef struct {
+    int64_t nap_ns;                 /* 0: none */
+    int64_t gap_ns;                 /* between rings, the mean of some eight */
+    int64_t rung_mono_ns;
+} Naps;
+
+#define NAP_GAP_NS_MAX 50000000     /* rarer rings find us asleep */
+#define NAP_GAPS_MAX 8              /* of silence, after which they are taken to have ceased */
+
+/* How long to sleep at once, of `left_ns`. */
+static inline int64_t naps_slice(const Naps *naps, int64_t now_mono_ns, int64_t left_ns)
+{
+    if (naps->gap_ns < 2 * naps->nap_ns || naps->gap_ns > NAP_GAP_NS_MAX) return left_ns;
+    if (now_mono_ns - naps->rung_mono_ns > NAP_GAPS_MAX * naps->gap_ns) return left_ns;
+    return naps->nap_ns < left_ns ? naps->nap_ns : left_ns;
+}
+
+static inline void naps_note_ring(Naps *naps, int64_t now_mono_ns)
+{
+    int64_t gap_ns = now_mono_ns - naps->rung_mono_ns;
+    if (gap_ns > NAP_GAPS_MAX * NAP_GAP_NS_MAX) gap_ns = NAP_GAPS_MAX * NAP_GAP_NS_MAX;
+    naps->gap_ns += (gap_ns - naps->gap_ns) / 8;
+    naps->rung_mono_ns = now_mono_ns;
+}
+
+/* bell_sleep with naps. Returns 1 when it was rung; else errno is EINTR after a signal. */
+static inline int bell_doze(BellC *bell, uint32_t seen, int64_t timeout_ns, Naps *naps)
+{
+    int64_t now, until;
+    int rung = 0;
+    errno = 0;
+    if (!naps->nap_ns) return bell_sleep(bell, seen, timeout_ns);
+    now = monotonic_now_ns(), until = now + timeout_ns;
+    while (!rung && now < until && errno != EINTR) {
+        rung = bell_sleep(bell, seen, naps_slice(naps, now, until - now));
+        now = monotonic_now_ns();
+    }
+    if (rung) naps_note_ring(naps, now);
+    return rung;
 }
 
 /* Wake whoever sleeps, marked or not: what the successor of a dead writer does once, because its

@@ -17,6 +17,7 @@ typedef struct {
     DecoderStatusC *status;
     Pace pace;
     int64_t spin_ns;
+    Naps naps;
     const uint64_t *watched;        /* a version, or NULL: the loop ends when it is another one */
     uint64_t watched_version;
 } DecoderLoop;
@@ -67,8 +68,7 @@ static inline int decoder_wait(DecoderLoop *loop, int64_t timeout_ns)
     bell_arm(loop->bell);
     if (decoder_has_work(loop)) return 0;
     loop->status->bell_waits++;
-    errno = 0;
-    return !bell_sleep(loop->bell, seen, timeout_ns) && errno == EINTR;
+    return !bell_doze(loop->bell, seen, timeout_ns, &loop->naps) && errno == EINTR;
 }
 
 static inline void decoder_pause(DecoderLoop *loop, int64_t timeout_ns)

@@ -94,13 +94,6 @@ struct Lane {
     DecodeUnit unit;
 };
 
-static inline int64_t monotonic_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 /* ---- tables ------------------------------------------------------------------------------- */
 
 static inline uint64_t lane_confirmed_key(const TickC *tick)

@@ -21,6 +21,7 @@ class Decoder:
         status: Mapping,
         *,
         spin_ns: int = 0,
+        nap_ns: int = 0,
         catch_up_age_ns: int = 100_000_000,
         catch_up_ticks: int = 4096,
         catch_up_interval_ns: int = 5_000_000,

@@ -62,6 +62,8 @@ cdef extern from "decoder_loop.h" nogil:
         int64_t *assigned_mono_ns
         int64_t *left_mono_ns
         uint64_t skip_sequence
+    ctypedef struct NapsC "Naps":
+        int64_t nap_ns
     ctypedef struct DecoderLoopC "DecoderLoop":
         LaneC **lanes
         uint32_t lane_count
@@ -70,6 +72,7 @@ cdef extern from "decoder_loop.h" nogil:
         DecoderStatusC *status
         PaceC pace
         int64_t spin_ns
+        NapsC naps
         const uint64_t *watched
         uint64_t watched_version
     int stream_view(StreamC *stream, void *segment, uint64_t mapped_bytes, int with_commit)
@@ -172,7 +175,8 @@ cdef class Decoder:
 
     def __cinit__(
         self, Mapping latest not None, Mapping bell not None, Mapping instance_bell not None,
-        Mapping status not None, *, int64_t spin_ns=0, int64_t catch_up_age_ns=100_000_000,
+        Mapping status not None, *, int64_t spin_ns=0, int64_t nap_ns=0,
+        int64_t catch_up_age_ns=100_000_000,
         uint32_t catch_up_ticks=4096, int64_t catch_up_interval_ns=5_000_000, bint gated=False,
         bint raw_only=False,
     ):
@@ -183,6 +187,7 @@ cdef class Decoder:
         self.loop.bell = <BellC *>_data(bell, sizeof(BellC), True)
         self.loop.status = <DecoderStatusC *>_data(status, sizeof(DecoderStatusC), True)
         self.loop.spin_ns = spin_ns
+        self.loop.naps.nap_ns = nap_ns
         self.loop.pace.age_ns_max = catch_up_age_ns
         self.loop.pace.interval_ticks = catch_up_ticks
         self.loop.pace.interval_ns = catch_up_interval_ns

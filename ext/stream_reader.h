@@ -69,19 +69,13 @@ typedef struct {
     ReaderC *page;
     BellC *bell;
     int64_t spin_ns;
+    Naps naps;
     uint32_t policy;
     uint32_t stop;
     uint32_t watch_orders;
     uint32_t notice_count;
     ReaderNotice notices[READER_NOTICES];
 } StreamReader;
-
-static inline int64_t reader_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 static inline ReaderNotice *reader_notice(StreamReader *reader, const ReaderStream *stream, uint32_t kind)
 {
@@ -263,7 +257,7 @@ static inline void reader_beat(StreamReader *reader, int64_t now)
 
 static inline void reader_hand_out(StreamReader *reader, uint64_t count)
 {
-    int64_t now = reader_now_ns();
+    int64_t now = monotonic_now_ns();
     for (uint64_t i = 0; i < reader->frame_count; i++) {
         int64_t latency = now - reader->frame_mono_ns[i];
         histogram_record(&reader->page->latency, latency > 0 ? (uint64_t)latency : 0);
@@ -360,14 +354,14 @@ static inline int reader_spin(const StreamReader *reader, int64_t only, int64_t 
     do {
         if ((found = reader_look(reader, only))) return found;
         for (int i = 0; i < 16; i++) cpu_pause();
-    } while (reader_now_ns() < until);
+    } while (monotonic_now_ns() < until);
     return reader_look(reader, only);
 }
 
 /* Wait for news for at most `timeout_ns`, at most 100 ms and at most until a signal. */
 static inline int reader_wait(StreamReader *reader, int64_t only, int64_t timeout_ns)
 {
-    int64_t now = reader_now_ns(), until, spin = reader->spin_ns;
+    int64_t now = monotonic_now_ns(), until, spin = reader->spin_ns;
     int found;
     if (timeout_ns > READER_SLEEP_NS_MAX) timeout_ns = READER_SLEEP_NS_MAX;
     until = now + timeout_ns;
@@ -377,11 +371,11 @@ static inline int reader_wait(StreamReader *reader, int64_t only, int64_t timeou
         if ((found = reader_look(reader, only))) return found;
         bell_arm(reader->bell);
         if ((found = reader_look(reader, only))) return found;
-        now = reader_now_ns();
+        now = monotonic_now_ns();
         reader_beat(reader, now);
         if (now >= until) return WAIT_OVER;
         store_relaxed(&reader->page->bell_waits, reader->page->bell_waits + 1);
-        if (!bell_sleep(reader->bell, seen, until - now)) return reader_look(reader, only);
+        if (!bell_doze(reader->bell, seen, until - now, &reader->naps)) return reader_look(reader, only);
     }
 }
 

@@ -33,6 +33,7 @@ class StreamReader:
         *,
         policy: int = 0,
         spin_ns: int = 0,
+        nap_ns: int = 0,
     ) -> None: ...
     def add(
         self,

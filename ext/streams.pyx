@@ -59,6 +59,8 @@ cdef extern from "stream_reader.h" nogil:
         int64_t last_receive_mono_ns
         uint32_t connection
         uint32_t has_pending
+    ctypedef struct NapsC "Naps":
+        int64_t nap_ns
     ctypedef struct StreamReaderC "StreamReader":
         ReaderStreamC *streams
         uint32_t count
@@ -69,6 +71,7 @@ cdef extern from "stream_reader.h" nogil:
         ReaderC *page
         BellC *bell
         int64_t spin_ns
+        NapsC naps
         uint32_t policy
         uint32_t stop
         uint32_t watch_orders
@@ -137,7 +140,7 @@ cdef class StreamReader:
 
     def __cinit__(
         self, target not None, Mapping bell not None, Mapping page=None, *, int policy=READER_RESUME,
-        int64_t spin_ns=0,
+        int64_t spin_ns=0, int64_t nap_ns=0,
     ):
         if (type(target) is not ndarray or target.dtype != tick_dtype or target.ndim != 1
                 or not target.flags.c_contiguous):
@@ -165,6 +168,7 @@ cdef class StreamReader:
             raise MemoryError
         self.reader.policy = policy
         self.reader.spin_ns = spin_ns
+        self.reader.naps.nap_ns = nap_ns
         self.reader.page.policy = policy
 
     def __dealloc__(self):

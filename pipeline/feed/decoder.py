@@ -88,6 +88,7 @@ def open_decoder(config: Config, paths: InstancePaths, number: int) -> Decoder:
         _map(paths, SegmentKind.BELL, INSTANCE_BELL),
         _map(paths, SegmentKind.DECODER_STATUS, number),
         spin_ns=config.decoder.spin_us * NS_PER_US,
+        nap_ns=config.decoder.nap_us * NS_PER_US,
         catch_up_age_ns=config.decoder.catch_up_age_ms * NS_PER_MS,
         catch_up_ticks=config.decoder.catch_up_ticks,
         catch_up_interval_ns=config.decoder.catch_up_interval_ms * NS_PER_MS,

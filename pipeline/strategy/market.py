@@ -24,6 +24,7 @@ from pipeline.instruments.lookup import shared
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.attachment import (
+    NAP_US,
     Attachment,
     ConnectionInfo,
     ReaderOptions,
@@ -54,9 +55,9 @@ From = Literal["now", "oldest"]
 
 def attach(
     instance: str, *, name: str | None = None, policy: Policy = "resume", from_: From = "now",
-    follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 0, wait_s: float = 0.0,
-    shm_directory: str | Path = DEFAULT_ROOT, instruments_file: str | Path | None = None,
-    owner: str | None = None,
+    follow: bool = False, buffer_ticks: int = 4096, spin_us: int = 0, nap_us: int = NAP_US,
+    wait_s: float = 0.0, shm_directory: str | Path = DEFAULT_ROOT,
+    instruments_file: str | Path | None = None, owner: str | None = None,
 ) -> Market:  # fmt: skip
     """Attach to a running instance by its name, from any process of the same user.
 
@@ -69,6 +70,8 @@ def attach(
       InstanceEnded; a Gap per connection then says what lies between.
     buffer_ticks: the most ticks of one batch (320 bytes each).
     spin_us: how long to look for ticks before going to sleep, in microseconds.
+    nap_us: while ticks keep coming, how often to wake up by itself, in microseconds, so that the
+      core is never idle for long; 0: not at all.
     wait_s: how long to wait for the instance to come up.
     instruments_file: the list that names are looked up in; by default where `instruments sync`
       puts it.
@@ -93,6 +96,7 @@ def attach(
         from_oldest=from_ == "oldest",
         buffer_ticks=buffer_ticks,
         spin_us=spin_us,
+        nap_us=nap_us,
         follow=follow,
         instruments_file=None if instruments_file is None else Path(instruments_file),
         owner=owner,

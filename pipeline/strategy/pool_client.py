@@ -67,7 +67,7 @@ class PoolClient:
     """A client of an instance with a `[pool]`; used in one event loop, with `async with`.
 
     instance: its name. mode: of subscriptions that name none. What else `attach` takes may be
-    given: `name`, `policy`, `from_`, `buffer_ticks`, `spin_us`, `wait_s`, `owner`.
+    given: `name`, `policy`, `from_`, `buffer_ticks`, `spin_us`, `nap_us`, `wait_s`, `owner`.
 
     Raises InstanceNotFound as `attach` does.
     """

@@ -27,7 +27,7 @@ class Bench:
     def __init__(
         self, folder: Path, count: int = 1, *, first: int = 1, room: int = 512,
         policy: ReaderPolicy = ReaderPolicy.READER_RESUME, oldest: bool = False,
-        capacity: int = CAPACITY, event_capacity: int = 512, spin_ns: int = 0,
+        capacity: int = CAPACITY, event_capacity: int = 512, spin_ns: int = 0, nap_ns: int = 0,
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.lanes = []
@@ -42,6 +42,7 @@ class Bench:
             self.page.mapping,
             policy=policy,
             spin_ns=spin_ns,
+            nap_ns=nap_ns,
         )
         for number in range(count):
             ticks = Segment.create(

@@ -10,6 +10,7 @@ CROWDS = [
     pytest.param({"producers": 1, "consumers": 1, "rounds": 20_000}, id="one-to-one"),
     pytest.param({"producers": 1, "consumers": 3, "rounds": 5000}, id="one-to-many"),
     pytest.param({"producers": 3, "consumers": 2, "rounds": 5000}, id="many-to-many"),
+    pytest.param({"producers": 2, "consumers": 2, "rounds": 5000, "nap_ns": 2000}, id="naps"),
 ]
 
 

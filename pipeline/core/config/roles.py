@@ -155,6 +155,12 @@ class DecoderConfig:
 
     count: int = key(Integer(1, 256), "how many; connections choose one by number", default=1)
     spin_us: int = key(Integer(0, 10_000), "busy waiting before sleeping on the bell", default=0)
+    nap_us: int = key(
+        Integer(0, 10_000),
+        "while frames keep coming it wakes so often by itself, so that its core is never idle for "
+        "long; 0: it does not",
+        default=100,
+    )
     catch_up_age_ms: int = key(
         Integer(1, 60_000), "older frames than this are published at a limited pace", default=100
     )

@@ -5,9 +5,10 @@
 #include "proof.h"
 #include "bell.h"
 
-enum { ROUNDS, SEED, PRODUCERS, CONSUMERS, TIMEOUT, DEADLINE };
+enum { ROUNDS, SEED, PRODUCERS, CONSUMERS, TIMEOUT, DEADLINE, NAP };
 static Option options[] = {
-    {"rounds", 20000}, {"seed", 1}, {"producers", 1}, {"consumers", 1}, {"timeout_s", 30}, {"deadline", 100}, {0, 0},
+    {"rounds", 20000}, {"seed", 1}, {"producers", 1}, {"consumers", 1}, {"timeout_s", 30}, {"deadline", 100},
+    {"nap_ns", 0}, {0, 0},
 };
 #define OPTION(name) (options[name].value)
 
@@ -31,7 +32,7 @@ static int all_reached(const Line *lines, uint64_t count, uint64_t round)
 }
 
 /* What every reader does: look, mark, look again, sleep. */
-static void wait_round(BellC *bell, const Line *lines, uint64_t count, uint64_t round, uint64_t *random)
+static void wait_round(BellC *bell, const Line *lines, uint64_t count, uint64_t round, uint64_t *random, Naps *naps)
 {
     for (;;) {
         uint32_t seen = bell_look(bell);
@@ -40,8 +41,7 @@ static void wait_round(BellC *bell, const Line *lines, uint64_t count, uint64_t 
         bell_arm(bell);
         if (all_reached(lines, count, round)) return;
         __atomic_fetch_add(&shared->sleeps, 1, __ATOMIC_RELAXED);
-        errno = 0;
-        REQUIRE(bell_sleep(bell, seen, (int64_t)OPTION(TIMEOUT) * 1000000000) || errno != ETIMEDOUT,
+        REQUIRE(bell_doze(bell, seen, (int64_t)OPTION(TIMEOUT) * 1000000000, naps) || errno != ETIMEDOUT,
                 "lost wake-up in round %llu", (unsigned long long)round);
     }
 }
@@ -49,11 +49,12 @@ static void wait_round(BellC *bell, const Line *lines, uint64_t count, uint64_t 
 static void *produce(void *argument)
 {
     uint64_t number = (uint64_t)(uintptr_t)argument, random = OPTION(SEED) * 100 + number;
+    Naps naps = {(int64_t)OPTION(NAP), 0, 0};
     for (uint64_t round = 1; round <= OPTION(ROUNDS); round++) {
         pause_some(random_next(&random) % 128);
         store_release(&shared->produced[number].tail, round);
         bell_ring(&shared->there);
-        wait_round(&shared->back, shared->consumed, OPTION(CONSUMERS), round, &random);
+        wait_round(&shared->back, shared->consumed, OPTION(CONSUMERS), round, &random, &naps);
     }
     return 0;
 }
@@ -61,8 +62,9 @@ static void *produce(void *argument)
 static void *consume(void *argument)
 {
     uint64_t number = (uint64_t)(uintptr_t)argument, random = OPTION(SEED) * 100 + 50 + number;
+    Naps naps = {(int64_t)OPTION(NAP), 0, 0};
     for (uint64_t round = 1; round <= OPTION(ROUNDS); round++) {
-        wait_round(&shared->there, shared->produced, OPTION(PRODUCERS), round, &random);
+        wait_round(&shared->there, shared->produced, OPTION(PRODUCERS), round, &random, &naps);
         store_release(&shared->consumed[number].tail, round);
         bell_ring(&shared->back);
     }
