@@ -43,7 +43,7 @@ def _start(bench: Bench, stack: ExitStack, case: str) -> PipelineRun:
     pooled = case == WITH
     shape = Shape(
         per_frame=PER_FRAME, rate=RATE, own_exchange=True, pooled=pooled, dealt=not pooled,
-        halting=True,
+        halting=True, decoder_nap_us=0,
     )  # fmt: skip
     run = stack.enter_context(PipelineRun(shape))
     run.wait_for(lambda: sum(map(len, run.assigned().values())) == INSTRUMENTS, "the assignment")
