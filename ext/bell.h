@@ -68,7 +68,7 @@ typedef struct {
     int64_t rung_mono_ns;
 } Naps;
 
-#define NAP_GAP_NS_MAX 50000000     /* rarer rings find us asleep */
+#define NAP_GAP_NS_MAX 20000000     /* rarer rings find us asleep: those of many idle connections, too */
 #define NAP_GAPS_MAX 8              /* of silence, after which they are taken to have ceased */
 
 /* How long to sleep at once, of `left_ns`. */
