@@ -28,7 +28,8 @@ AWAKE_US: Final = 0
 #: What is in force where nobody asks.
 NOTHING_ASKED_US: Final = 2_000_000_000
 
-_DRIVER: Final = Path("sys/devices/system/cpu/cpuidle/current_driver")
+_PROCESSORS: Final = Path("sys/devices/system/cpu")
+_CPUIDLE: Final = _PROCESSORS / "cpuidle"
 _VALUE: Final = struct.Struct("i")
 _NO_DEVICE: Final = "give it to the container (--device) or to the systemd unit"
 _UDEV: Final = "a udev rule gives it to a group"
@@ -98,13 +99,14 @@ def _open(root: Path) -> int:
 
 
 def _has_no_driver(root: Path) -> bool:
-    """Return whether the kernel says that it has no cpuidle driver."""
+    """Return whether the kernel says that it has no cpuidle driver, or no cpuidle at all."""
     try:
-        name = (root / _DRIVER).read_bytes().strip()
+        name = (root / _CPUIDLE / "current_driver").read_bytes().strip()
     except OSError:
-        # Not told, as in a container without /sys. A request that nobody heeds costs nothing, and
-        # one that is refused for want of a file might have been heeded: so it is made.
-        return False
+        # Not built in, or switched off by the kernel's command line. In a container without /sys
+        # nothing is told: a request that nobody heeds costs nothing, and one that is refused for
+        # want of a file might have been heeded, so it is made.
+        return (root / _PROCESSORS).is_dir() and not (root / _CPUIDLE).exists()
     return name in (b"", b"none")
 
 

@@ -127,6 +127,13 @@ def test_with_a_driver_it_is_asked(tmp_path: Path, device: Path, text: str) -> N
         assert device.read_bytes() == struct.pack("=i", 25)
 
 
+def test_a_kernel_without_cpuidle_is_not_asked(tmp_path: Path, device: Path) -> None:
+    (tmp_path / "sys/devices/system/cpu").mkdir(parents=True)
+    with pytest.raises(CpuLatencyRefused, match="no cpuidle driver"):
+        HeldLatency(0, root=tmp_path)
+    assert device.read_bytes() == b""
+
+
 def test_a_kernel_that_tells_of_no_driver_is_asked(tmp_path: Path, device: Path) -> None:
     add_driver(tmp_path, "none\n").unlink()
     with HeldLatency(25, root=tmp_path):

@@ -64,7 +64,8 @@ class InstanceConfig:
     cpu_dma_latency_us: int | None = key(
         Integer(0, CPU_LATENCY_US_MAX),
         "idle processors are to wake up within so long while it runs, 0: they never halt; costs "
-        "power and needs /dev/cpu_dma_latency; if absent nothing is asked of them",
+        "power and needs /dev/cpu_dma_latency and a kernel with a cpuidle driver; if absent "
+        "nothing is asked of them",
         default=None,
         example=0,
     )
