@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.strategy import NAME
-from pipeline.core.config import DecoderConfig
 from pipeline.core.instruments import SEGMENT_INDICES, simulated_token
-from pipeline.strategy.attachment import NAP_US
+from pipeline.core.naps import NAP_US
 
 INSTANCE: Final = "bench"
 #: Feeds that are stopped now and then are not to take it for the broker's silence.
@@ -96,7 +95,7 @@ class Shape:
     decoder_spin_us: int = 0
     feed_spin_us: int = 0
     strategy_nap_us: int = NAP_US
-    decoder_nap_us: int = DecoderConfig().nap_us
+    decoder_nap_us: int = NAP_US
     tls: bool = False
     own_exchange: bool = False
     pooled: bool = False

@@ -59,22 +59,25 @@ static inline int bell_sleep(BellC *bell, uint32_t seen, int64_t timeout_ns)
  *
  * A processor that has idled for milliseconds takes up to a hundred microseconds to come back, out
  * of a deep sleep or by way of a hypervisor, and then has cold caches. A waiter with naps wakes by
- * itself every `nap_ns`, so that neither goes far. Not where rings come so often that nothing is
- * idle for long, nor where they are rare: an instance that gets heartbeats alone sleeps. Nor where
- * they cease. */
+ * itself every `nap_ns`, so that neither goes far, and sleeps on with the same `seen`. Not where
+ * rings come so often that nothing is idle for long, nor where they are rare: an instance that gets
+ * heartbeats alone sleeps. Nor where they have ceased. Rings within a nap of each other, as of
+ * several feeds at once, are one. */
 typedef struct {
     int64_t nap_ns;                 /* 0: none */
-    int64_t gap_ns;                 /* between rings, the mean of some eight */
+    int64_t gap_ns;                 /* the longest between rings, of which each ring forgets an eighth */
     int64_t rung_mono_ns;
 } Naps;
 
-#define NAP_GAP_NS_MAX 20000000     /* rarer rings find us asleep: those of many idle connections, too */
-#define NAP_GAPS_MAX 8              /* of silence, after which they are taken to have ceased */
+#define NAP_NS_MAX 10000000
+#define NAP_GAP_NS_MAX 20000000     /* rarer rings find us asleep */
+#define NAP_GAP_NAPS_MIN 3          /* more frequent ones as well: a timer for each would win nothing */
+#define NAP_GAPS_MAX 8              /* of silence, after which they have ceased */
 
 /* How long to sleep at once, of `left_ns`. */
 static inline int64_t naps_slice(const Naps *naps, int64_t now_mono_ns, int64_t left_ns)
 {
-    if (naps->gap_ns < 2 * naps->nap_ns || naps->gap_ns > NAP_GAP_NS_MAX) return left_ns;
+    if (naps->gap_ns < NAP_GAP_NAPS_MIN * naps->nap_ns || naps->gap_ns > NAP_GAP_NS_MAX) return left_ns;
     if (now_mono_ns - naps->rung_mono_ns > NAP_GAPS_MAX * naps->gap_ns) return left_ns;
     return naps->nap_ns < left_ns ? naps->nap_ns : left_ns;
 }
@@ -82,18 +85,21 @@ static inline int64_t naps_slice(const Naps *naps, int64_t now_mono_ns, int64_t 
 static inline void naps_note_ring(Naps *naps, int64_t now_mono_ns)
 {
     int64_t gap_ns = now_mono_ns - naps->rung_mono_ns;
-    if (gap_ns > NAP_GAPS_MAX * NAP_GAP_NS_MAX) gap_ns = NAP_GAPS_MAX * NAP_GAP_NS_MAX;
-    naps->gap_ns += (gap_ns - naps->gap_ns) / 8;
+    if (gap_ns < naps->nap_ns) return;
+    if (gap_ns > NAP_GAPS_MAX * NAP_GAP_NS_MAX) gap_ns = NAP_GAPS_MAX * NAP_GAP_NS_MAX; /* a night */
+    naps->gap_ns -= naps->gap_ns / 8;
+    if (gap_ns > naps->gap_ns) naps->gap_ns = gap_ns;
     naps->rung_mono_ns = now_mono_ns;
 }
 
-/* bell_sleep with naps. Returns 1 when it was rung; else errno is EINTR after a signal. */
+/* bell_sleep with naps. Returns 1 when it was rung; else errno is EINTR if a signal interrupted it.
+ * One that comes just as a nap ends interrupts nothing, and is heard when the time is over. */
 static inline int bell_doze(BellC *bell, uint32_t seen, int64_t timeout_ns, Naps *naps)
 {
     int64_t now, until;
     int rung = 0;
     errno = 0;
-    if (!naps->nap_ns) return bell_sleep(bell, seen, timeout_ns);
+    if (naps->nap_ns <= 0) return bell_sleep(bell, seen, timeout_ns);
     now = monotonic_now_ns(), until = now + timeout_ns;
     while (!rung && now < until && errno != EINTR) {
         rung = bell_sleep(bell, seen, naps_slice(naps, now, until - now));

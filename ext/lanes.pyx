@@ -64,6 +64,7 @@ cdef extern from "decoder_loop.h" nogil:
         uint64_t skip_sequence
     ctypedef struct NapsC "Naps":
         int64_t nap_ns
+    int64_t NAP_NS_MAX
     ctypedef struct DecoderLoopC "DecoderLoop":
         LaneC **lanes
         uint32_t lane_count
@@ -180,6 +181,8 @@ cdef class Decoder:
         uint32_t catch_up_ticks=4096, int64_t catch_up_interval_ns=5_000_000, bint gated=False,
         bint raw_only=False,
     ):
+        if not 0 <= nap_ns <= NAP_NS_MAX:
+            raise ValueError(f"nap_ns {nap_ns}: expected 0 to {NAP_NS_MAX}")
         self.slot_count = _capacity(latest, sizeof(LatestSlotC))
         self.latest = <LatestSlotC *>_data(latest, self.slot_count * sizeof(LatestSlotC), True)
         self.group.rings.bell = <BellC *>_data(instance_bell, sizeof(BellC), True)

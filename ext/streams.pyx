@@ -61,6 +61,7 @@ cdef extern from "stream_reader.h" nogil:
         uint32_t has_pending
     ctypedef struct NapsC "Naps":
         int64_t nap_ns
+    int64_t NAP_NS_MAX
     ctypedef struct StreamReaderC "StreamReader":
         ReaderStreamC *streams
         uint32_t count
@@ -147,6 +148,8 @@ cdef class StreamReader:
             raise ValueError("target: expected a one-dimensional, contiguous array of tick_dtype")
         if len(target) < UNIT_RECORDS or not target.flags.writeable:
             raise ValueError(f"target: {len(target)} records, expected {UNIT_RECORDS} or more, writable")
+        if not 0 <= nap_ns <= NAP_NS_MAX:
+            raise ValueError(f"nap_ns {nap_ns}: expected 0 to {NAP_NS_MAX}")
         cdef size_t address = target.ctypes.data
         self.target = target
         self.segments = {}

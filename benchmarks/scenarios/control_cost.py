@@ -8,7 +8,8 @@ tables that are read more often, by slots strewn over them, or by caches that a 
 9,000 instruments, full mode. The connections from the config have the very instruments, in the very
 order, that the pool deals out to its own, so that both are sent the same frames; that is checked.
 Counted is the CPU of supervisor, feeds and decoder per tick delivered, by /proc/PID/schedstat; that
-of the control process is told beside it.
+of the control process is told beside it. Nobody naps: that is a cost by the clock, beside which a
+pool's would look smaller.
 
 A pair is two runs with and two without a pool, in twos that go on by turns, a slice of about 0.25 s
 each (`benchmarks/turns.py`), after their rings have gone round once. Of the second two the other
@@ -43,7 +44,7 @@ def _start(bench: Bench, stack: ExitStack, case: str) -> PipelineRun:
     pooled = case == WITH
     shape = Shape(
         per_frame=PER_FRAME, rate=RATE, own_exchange=True, pooled=pooled, dealt=not pooled,
-        halting=True, decoder_nap_us=0,
+        halting=True, decoder_nap_us=0, strategy_nap_us=0,
     )  # fmt: skip
     run = stack.enter_context(PipelineRun(shape))
     run.wait_for(lambda: sum(map(len, run.assigned().values())) == INSTRUMENTS, "the assignment")

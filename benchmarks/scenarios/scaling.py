@@ -7,8 +7,8 @@ connection, full mode; 72,000 ticks/s are 2 a second of each of 36,000 instrumen
 packets with any number of connections, so 720 frames/s in all: each is one read of one feed, but
 twelve feeds have a twelfth of them each, and so have cold caches at each. Counted is the CPU of
 supervisor, feeds and decoder per tick delivered, once each ring has gone round: until then every
-page that is touched for the first time costs a fault, once in a process's life. The decoder does
-not nap: that is a cost by the clock, beside which the growth would look smaller.
+page that is touched for the first time costs a fault, once in a process's life. Nobody
+naps: that is a cost by the clock, beside which the growth would look smaller.
 
 All three pipelines are there at once and go on by turns (`benchmarks/turns.py`), half a second
 each: as long as what feeds and supervisor do twice a second by the clock, so that each turn has it
@@ -53,7 +53,7 @@ _GROUP: Final = f"{RATE:,.0f} ticks/s over so many connections"
 def _start(bench: Bench, connections: int) -> PipelineRun:
     shape = Shape(
         per_frame=PER_FRAME, rate=RATE, connections=connections, own_exchange=True, halting=True,
-        decoder_nap_us=0,
+        decoder_nap_us=0, strategy_nap_us=0,
     )  # fmt: skip
     run = bench.stack.enter_context(PipelineRun(shape))
     round_s = 1.1 * _ROUND_S * connections

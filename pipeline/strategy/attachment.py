@@ -30,9 +30,6 @@ from pipeline.strategy.latest import LatestTables
 from pipeline.strategy.orders import OrderFilter
 from pipeline.strategy.page import make_page
 
-#: How often a reader that waits wakes up by itself while ticks keep coming, unless told otherwise.
-NAP_US: Final = 100
-
 _TICKS_HEAD: Final = (
     layout.dtypes["RingControlC"].itemsize + -(-layout.dtypes["CommitCellC"].itemsize // 64) * 64
 )
@@ -60,7 +57,7 @@ class ReaderOptions:
     from_oldest: bool
     buffer_ticks: int
     spin_us: int
-    nap_us: int = NAP_US
+    nap_us: int
     follow: bool
     positions: Mapping[int, Position] = field(default_factory=dict)
     instruments_file: Path | None = None

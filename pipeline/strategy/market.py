@@ -20,11 +20,11 @@ from ext.streams import ReaderPolicy
 from pipeline.core.control import Instrument
 from pipeline.core.enums import Mode
 from pipeline.core.errors import InstanceNotFound
+from pipeline.core.naps import NAP_US, NAP_US_MAX
 from pipeline.instruments.lookup import shared
 from pipeline.shm.instance import open_instance
 from pipeline.shm.names import DEFAULT_ROOT
 from pipeline.strategy.attachment import (
-    NAP_US,
     Attachment,
     ConnectionInfo,
     ReaderOptions,
@@ -41,6 +41,7 @@ from pipeline.strategy.subscribing import Subscribing
 
 BUFFER_TICKS_MIN: Final = 256
 BUFFER_TICKS_MAX: Final = 1 << 20
+SPIN_US_MAX: Final = 1_000_000
 _LOOK_AGAIN_S: Final = 0.05
 
 _POLICIES: Final = {
@@ -70,8 +71,8 @@ def attach(
       InstanceEnded; a Gap per connection then says what lies between.
     buffer_ticks: the most ticks of one batch (320 bytes each).
     spin_us: how long to look for ticks before going to sleep, in microseconds.
-    nap_us: while ticks keep coming, how often to wake up by itself, in microseconds, so that the
-      core is never idle for long; 0: not at all.
+    nap_us: with 50 wake-ups a second or more, how often to wake up by itself, in microseconds, so
+      that the core is never idle for long; 0: not at all.
     wait_s: how long to wait for the instance to come up.
     instruments_file: the list that names are looked up in; by default where `instruments sync`
       puts it.
@@ -86,10 +87,9 @@ def attach(
     if policy not in _POLICIES:
         raise ValueError(f'policy {policy!r}: expected "resume", "skip" or "raise"')
     _check_from(from_)
-    if not BUFFER_TICKS_MIN <= buffer_ticks <= BUFFER_TICKS_MAX:
-        raise ValueError(
-            f"buffer_ticks {buffer_ticks}: expected {BUFFER_TICKS_MIN} to {BUFFER_TICKS_MAX}"
-        )
+    _check_number("buffer_ticks", buffer_ticks, BUFFER_TICKS_MIN, BUFFER_TICKS_MAX)
+    _check_number("spin_us", spin_us, 0, SPIN_US_MAX)
+    _check_number("nap_us", nap_us, 0, NAP_US_MAX)
     options = ReaderOptions(
         name=default_name() if name is None else name,
         policy=_POLICIES[policy],
@@ -102,6 +102,11 @@ def attach(
         owner=owner,
     )
     return Market(_find(instance, Path(shm_directory), wait_s, options), options)
+
+
+def _check_number(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise ValueError(f"{name} {value!r}: expected a whole number from {least} to {most}")
 
 
 def _check_from(from_: str) -> None:

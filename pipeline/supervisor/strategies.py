@@ -42,6 +42,7 @@ def become_host(task: Task) -> NoReturn:
         slow=strategy.slow,
         instruments_file=task.config.instruments_file,
         owner=strategy.owner,
+        nap_us=strategy.nap_us,
         report_after_s=strategy.report_after_s,
         log_level=task.config.instance.log_level,
         log_format=task.config.instance.log_format,

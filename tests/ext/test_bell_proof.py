@@ -28,6 +28,14 @@ def test_bell_that_wakes_nobody_is_found_out() -> None:
     assert "lost wake-up" in outcome.complaint
 
 
+def test_nap_that_looks_at_the_bell_anew_is_found_out() -> None:
+    """It sleeps through a ring that came between two naps: naps are taken in this proof."""
+    mutation = Mutation("bell.h", "rung = bell_sleep(bell, seen, naps_slice",
+                        "rung = bell_sleep(bell, bell_look(bell), naps_slice")  # fmt: skip
+    options = {"timeout_s": 1, "deadline": 60, "nap_ns": 2000, "rounds": 200_000}
+    assert "lost wake-up" in run("bell_proof", options, mutation=mutation).complaint
+
+
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("crowd", CROWDS)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.core.capacity import BrokerLimits
+from pipeline.core.config import DecoderConfig, load
 from pipeline.core.enums import EventKind, Mode, Reason, SegmentKind, State
-from pipeline.feed.decoder import Quarantine, quarantine
+from pipeline.feed.decoder import Quarantine, open_decoder, quarantine
 from pipeline.shm.names import InstancePaths
 from tests.feed.lane_rig import TOKENS, LaneRig, frame, ltp_packet, quote_packet
 
 A_SECOND_NS = 1_000_000_000
+LIMITS = {"kite": BrokerLimits(instruments_per_connection=3000, connections_per_key=3)}
+SIM = Path(__file__).resolve().parents[2] / "examples" / "config" / "sim.toml"
 
 
 @pytest.fixture
@@ -40,6 +46,15 @@ def test_packets_become_ticks_in_order_with_their_source(rig: LaneRig) -> None:
     assert ticks["mode"].tolist() == [Mode.QUOTE, Mode.LTP, Mode.QUOTE]
     assert rig.latest(TOKENS[0])["sequence"] == 3
     assert rig.latest(TOKENS[2])["sequence"] == 0
+
+
+def test_how_to_wait_reaches_the_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr("pipeline.feed.decoder.Decoder", lambda *_, **more: asked.update(more))
+    monkeypatch.setattr("pipeline.feed.decoder._map", lambda *_, **__: None)
+    config = replace(load(SIM, limits=LIMITS), decoder=DecoderConfig(spin_us=7, nap_us=250))
+    open_decoder(config, InstancePaths("i", tmp_path), 0)
+    assert (asked["spin_ns"], asked["nap_ns"]) == (7000, 250_000)
 
 
 def test_a_frame_longer_than_a_unit_is_one_frame(rig: LaneRig) -> None:

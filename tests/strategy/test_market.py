@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pipeline
+from ext.streams import StreamReader
 from pipeline.core.enums import EventKind, InstanceState, Reason, SegmentKind, State
 from pipeline.core.errors import (
     InstanceEnded,
@@ -346,12 +347,40 @@ def test_what_comes_later_names_the_config_key(instance: FakeInstance, call: Any
 
 
 @pytest.mark.parametrize(
-    "options", [{"policy": "wait"}, {"from_": "yesterday"}, {"buffer_ticks": 1}]
+    "options",
+    [
+        {"policy": "wait"},
+        {"from_": "yesterday"},
+        {"buffer_ticks": 1},
+        {"buffer_ticks": "a"},
+        {"spin_us": -1},
+        {"nap_us": -1},
+        {"nap_us": 10_001},
+        {"nap_us": 0.5},
+        {"nap_us": "a"},
+    ],
 )
 def test_wrong_options_are_refused(instance: FakeInstance, options: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         attach(instance, **options)
     assert not list(instance.paths.readers.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, (0, 100_000)), ({"spin_us": 7, "nap_us": 250}, (7000, 250_000))]
+)
+def test_how_to_wait_reaches_the_reader(
+    instance: FakeInstance, monkeypatch: pytest.MonkeyPatch, given: Any, found: Any
+) -> None:
+    asked = []
+
+    def make(*arguments: Any, spin_ns: int, nap_ns: int, **more: Any) -> StreamReader:
+        asked.append((spin_ns, nap_ns))
+        return StreamReader(*arguments, spin_ns=spin_ns, nap_ns=nap_ns, **more)
+
+    monkeypatch.setattr("pipeline.strategy.attachment.StreamReader", make)
+    with attach(instance, **given):
+        assert asked == [found]
 
 
 def test_a_forked_child_is_told_to_attach_itself(instance: FakeInstance) -> None:

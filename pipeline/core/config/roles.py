@@ -19,6 +19,7 @@ from pipeline.core.config.fields import (
 )
 from pipeline.core.config.terms import MIB, NAME_ALLOWED, NAME_PATTERN, PATH
 from pipeline.core.instruments import SIMULATED_INSTRUMENTS_MAX
+from pipeline.core.naps import NAP_US, NAP_US_MAX
 
 #: "strategy" and a name share the 32 bytes of a process's name.
 STRATEGY_NAME_MAX: Final = 23
@@ -26,6 +27,10 @@ STRATEGY_NAME_PATTERN: Final = f"[a-z0-9-]{{1,{STRATEGY_NAME_MAX}}}"
 STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
 #: Two seconds: longer than any processor takes to wake up.
 CPU_LATENCY_US_MAX: Final = 2_000_000
+_NAPS: Final = (
+    "with 50 wake-ups a second or more it also wakes so often by itself, so that its core is never "
+    "idle for long; 0: it does not"
+)
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
 
@@ -100,6 +105,7 @@ class StrategyConfig:
         default=None,
         example="alice",
     )
+    nap_us: int = key(Integer(0, NAP_US_MAX), _NAPS, default=NAP_US)
     report_after_s: float = key(
         Number(0.1, 86_400), "a callback that takes longer is reported, never killed", default=3.0
     )
@@ -156,12 +162,7 @@ class DecoderConfig:
 
     count: int = key(Integer(1, 256), "how many; connections choose one by number", default=1)
     spin_us: int = key(Integer(0, 10_000), "busy waiting before sleeping on the bell", default=0)
-    nap_us: int = key(
-        Integer(0, 10_000),
-        "while frames keep coming it wakes so often by itself, so that its core is never idle for "
-        "long; 0: it does not",
-        default=100,
-    )
+    nap_us: int = key(Integer(0, NAP_US_MAX), _NAPS, default=NAP_US)
     catch_up_age_ms: int = key(
         Integer(1, 60_000), "older frames than this are published at a limited pace", default=100
     )

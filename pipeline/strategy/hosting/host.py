@@ -105,6 +105,7 @@ class Host:
             from_oldest=True,
             buffer_ticks=_BUFFER_TICKS,
             spin_us=_SPIN_US,
+            nap_us=hosting.nap_us,
             follow=False,
             instruments_file=hosting.instruments_file,
             owner=hosting.owner,

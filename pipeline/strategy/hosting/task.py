@@ -38,6 +38,7 @@ class Hosting:
     slow: str
     instruments_file: Path | None
     owner: str | None
+    nap_us: int
     report_after_s: float
     log_level: str
     log_format: str

@@ -2,8 +2,6 @@
 #include "bell.h"
 
 uint64_t proof_naps_bytes(void) { return sizeof(Naps); }
-int64_t proof_gap_ns_max(void) { return NAP_GAP_NS_MAX; }
-int64_t proof_gaps_max(void) { return NAP_GAPS_MAX; }
 void proof_note_ring(Naps *naps, int64_t now_mono_ns) { naps_note_ring(naps, now_mono_ns); }
 
 int64_t proof_slice(const Naps *naps, int64_t now_mono_ns, int64_t left_ns)

@@ -34,7 +34,8 @@ class Life:
     def begin(self, policy: ReaderPolicy = ReaderPolicy.READER_RESUME) -> None:
         self.die()
         options = ReaderOptions(
-            name="s", policy=policy, from_oldest=True, buffer_ticks=256, spin_us=0, follow=False,
+            name="s", policy=policy, from_oldest=True, buffer_ticks=256, spin_us=0, nap_us=0,
+            follow=False,
             positions=read_positions(self.page),
         )  # fmt: skip
         self.market = Market(Attachment(InstanceView(self.instance.paths), options), options)

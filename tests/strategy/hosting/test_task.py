@@ -24,6 +24,7 @@ def test_what_is_dumped_is_taken_and_the_descriptor_is_empty_then() -> None:
         instruments_file=None,
         owner="alice",
         slow="skip",
+        nap_us=50,
         report_after_s=1.5,
         log_level="info",
         log_format="json",
