@@ -69,7 +69,7 @@ typedef struct {
     int64_t rung_mono_ns;
 } Naps;
 
-#define NAP_NS_MAX 10000000
+#define NAP_NS_MAX 5000000
 #define NAP_GAP_NS_MAX 20000000     /* rarer rings find us asleep */
 #define NAP_GAP_NAPS_MIN 3          /* more frequent ones as well: a timer for each would win nothing */
 #define NAP_GAPS_MAX 8              /* of silence, after which they have ceased */

@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Final
 
 NAP_US: Final = 100
-NAP_US_MAX: Final = 10_000
+NAP_US_MAX: Final = 5_000

@@ -58,6 +58,12 @@ def test_a_waiter_that_was_never_rung_for_sleeps(naps: Naps) -> None:
     assert naps.slice() == LONG
 
 
+def test_the_longest_nap_is_taken_as_well() -> None:
+    naps = Naps(5 * MS)
+    naps.ring_each(18 * MS)
+    assert naps.slice() == 5 * MS
+
+
 def test_one_ring_tells_of_no_others(naps: Naps) -> None:
     naps.ring_each(5 * MS, 1)
     assert naps.slice() == LONG
@@ -205,9 +211,9 @@ def test_a_decoder_with_naps_wakes_between_frames(tmp_path: Path) -> None:
     assert counts[0] > 2 * counts[1]
 
 
-@pytest.mark.parametrize("nap_ns", [-1, 10_000_001, 5 * 10**18])
+@pytest.mark.parametrize("nap_ns", [-1, 5_000_001, 5 * 10**18])
 def test_a_nap_that_is_none_is_refused(tmp_path: Path, nap_ns: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 to 10000000"):
+    with pytest.raises(ValueError, match="expected 0 to 5000000"):
         Bench(tmp_path / "reader", nap_ns=nap_ns)
-    with pytest.raises(ValueError, match="expected 0 to 10000000"):
+    with pytest.raises(ValueError, match="expected 0 to 5000000"):
         LaneRig(tmp_path).decoder(nap_ns=nap_ns)

@@ -355,7 +355,7 @@ def test_what_comes_later_names_the_config_key(instance: FakeInstance, call: Any
         {"buffer_ticks": "a"},
         {"spin_us": -1},
         {"nap_us": -1},
-        {"nap_us": 10_001},
+        {"nap_us": 5_001},
         {"nap_us": 0.5},
         {"nap_us": "a"},
     ],
