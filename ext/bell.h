@@ -93,7 +93,8 @@ static inline void naps_note_ring(Naps *naps, int64_t now_mono_ns)
 }
 
 /* bell_sleep with naps. Returns 1 when it was rung; else errno is EINTR if a signal interrupted it.
- * One that comes just as a nap ends interrupts nothing, and is heard when the time is over. */
+ * One that comes just as a nap ends interrupts nothing, and is heard when the caller's time is over,
+ * as is one that comes just before any wait. */
 static inline int bell_doze(BellC *bell, uint32_t seen, int64_t timeout_ns, Naps *naps)
 {
     int64_t now, until;

@@ -56,7 +56,7 @@ def ways(bench: Bench) -> list[Way]:
     try:
         require_heeded()
     except CpuLatencyRefused as refused:
-        bench.remarks.append(f"cores left to halt, not kept awake as well: {refused}")
+        bench.remarks.append(f"cores left to halt, not kept awake as well: {refused.found}")
         return [_ALONE]
     asked_us = in_force_us()
     if asked_us is not None and asked_us < NOTHING_ASKED_US:

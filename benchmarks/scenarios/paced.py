@@ -8,10 +8,10 @@ tick's receive time, and copying the frame into the ring comes after it, well be
 entry of the user's code (the peers, who hand it over there). The best round is judged: one foreign
 time slice in a round makes its p99. The bare `recv` loops show what the machine alone asks for.
 
-All are measured, and ours is judged, with the cores kept awake: waking a halted one is most of what
-there would be to see, and the machine's affair. Ours and the loop in C are measured with cores left
-to halt as well, and not judged. CPU is that of the client's process; what idle cores take to poll
-is in nobody's account, whichever the client.
+Where the machine lets us, all are measured with the cores kept awake, and our latency is judged so:
+waking a halted one is most of what there would be to see, and the machine's affair. Ours and the
+loop in C are then measured with cores left to halt as well, and there our CPU is judged: what idle
+cores take to poll is in nobody's account. Else all is measured and judged with cores left to halt.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ _VALUE: Final = struct.Struct("i")
 _NO_DEVICE: Final = "give it to the container (--device) or to the systemd unit"
 _UDEV: Final = "a udev rule gives it to a group"
 _NO_DRIVER: Final = (
-    "Linux has no cpuidle driver here, so an idle processor is halted whatever is asked",
-    "use naps instead ([decoder] nap_us, see tuning.md)",
+    "Linux has no cpuidle driver here, so nothing heeds the request",
+    "remove the setting: naps help here, and are on by default (nap_us of [decoder] and "
+    "[[strategy]], see tuning.md)",
 )
 
 
@@ -103,14 +104,17 @@ def _has_no_driver(root: Path) -> bool:
     try:
         name = (root / _CPUIDLE / "current_driver").read_bytes().strip()
     except OSError:
-        # Not built in, or switched off by the kernel's command line. In a container without /sys
-        # nothing is told: a request that nobody heeds costs nothing, and one that is refused for
-        # want of a file might have been heeded, so it is made.
-        return (root / _PROCESSORS).is_dir() and not (root / _CPUIDLE).exists()
+        # Not built in, or switched off by the kernel's command line. Without /sys, or a right to
+        # it, nothing is told: a request that nobody heeds costs nothing, and one that is refused
+        # for want of a file might have been heeded, so it is made.
+        try:
+            return (root / _PROCESSORS).is_dir() and not (root / _CPUIDLE).exists()
+        except PermissionError:
+            return False
     return name in (b"", b"none")
 
 
 def _refused(root: Path, error: OSError) -> CpuLatencyRefused:
     mend = _UDEV if error.errno == errno.EACCES else _NO_DEVICE
     found = f"{root / DEVICE}: {error.strerror}"
-    return CpuLatencyRefused(found, f"{mend}, see docs/operations.md")
+    return CpuLatencyRefused(found, f"{mend}, see docs/operations.md; or remove the setting")

@@ -70,9 +70,9 @@ def attach(
     follow: when the instance ends, wait for the next one of its name instead of raising
       InstanceEnded; a Gap per connection then says what lies between.
     buffer_ticks: the most ticks of one batch (320 bytes each).
-    spin_us: how long to look for ticks before going to sleep, in microseconds.
-    nap_us: with 50 wake-ups a second or more, how often to wake up by itself, in microseconds, so
-      that the core is never idle for long; 0: not at all.
+    spin_us: how long to look for ticks before going to sleep, in microseconds, at most a second.
+    nap_us: while it is woken 50 to some 3,000 times a second, after how long it also wakes by
+      itself, in microseconds (up to 5,000), so that the core is never idle for long; 0: not at all.
     wait_s: how long to wait for the instance to come up.
     instruments_file: the list that names are looked up in; by default where `instruments sync`
       puts it.
@@ -87,9 +87,9 @@ def attach(
     if policy not in _POLICIES:
         raise ValueError(f'policy {policy!r}: expected "resume", "skip" or "raise"')
     _check_from(from_)
-    _check_number("buffer_ticks", buffer_ticks, BUFFER_TICKS_MIN, BUFFER_TICKS_MAX)
-    _check_number("spin_us", spin_us, 0, SPIN_US_MAX)
-    _check_number("nap_us", nap_us, 0, NAP_US_MAX)
+    buffer_ticks = _checked("buffer_ticks", buffer_ticks, BUFFER_TICKS_MIN, BUFFER_TICKS_MAX)
+    spin_us = _checked("spin_us", spin_us, 0, SPIN_US_MAX)
+    nap_us = _checked("nap_us", nap_us, 0, NAP_US_MAX)
     options = ReaderOptions(
         name=default_name() if name is None else name,
         policy=_POLICIES[policy],
@@ -104,9 +104,11 @@ def attach(
     return Market(_find(instance, Path(shm_directory), wait_s, options), options)
 
 
-def _check_number(name: str, value: object, least: int, most: int) -> None:
+def _checked(name: str, value: object, least: int, most: int) -> int:
+    """Return it as Python's own number: one of numpy's would overflow when it is multiplied."""
     if not isinstance(value, int | np.integer) or not least <= value <= most:
         raise ValueError(f"{name} {value!r}: expected a whole number from {least} to {most}")
+    return int(value)
 
 
 def _check_from(from_: str) -> None:

@@ -106,7 +106,7 @@ def _hold_latency(
         # Ticks matter more than microseconds.
         _log.warning(
             f"[instance] cpu_dma_latency_us = {wanted_us} is not in force, and latencies are what "
-            f"they are without it: {refused}; or remove the setting"
+            f"they are without it: {refused}"
         )
         return contextlib.nullcontext()
     device = root / cpu_latency.DEVICE

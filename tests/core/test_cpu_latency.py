@@ -134,6 +134,22 @@ def test_a_kernel_without_cpuidle_is_not_asked(tmp_path: Path, device: Path) -> 
     assert device.read_bytes() == b""
 
 
+def test_without_a_right_to_look_it_is_asked(
+    tmp_path: Path, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hardened system closes /sys to ordinary users; the tests may run as root, who sees all."""
+    look = os.stat
+
+    def refuse(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
+        if (tmp_path / "sys") in Path(path).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with HeldLatency(25, root=tmp_path):
+        assert device.read_bytes() == struct.pack("=i", 25)
+
+
 def test_a_kernel_that_tells_of_no_driver_is_asked(tmp_path: Path, device: Path) -> None:
     add_driver(tmp_path, "none\n").unlink()
     with HeldLatency(25, root=tmp_path):

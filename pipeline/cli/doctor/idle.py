@@ -32,5 +32,4 @@ def check(machine: Machine, config: Config) -> Iterator[Finding]:
         yield Finding(Level.OK, _SUBJECT, text)
     else:
         text = f"cpu_dma_latency_us = {wanted_us} will have no effect: {refused.found}"
-        mend = f"{refused.mend}; or remove the setting"
-        yield Finding(Level.WARN, _SUBJECT, text, mend)
+        yield Finding(Level.WARN, _SUBJECT, text, refused.mend)

@@ -28,8 +28,8 @@ STRATEGY_NAME_ALLOWED: Final = f"1 to {STRATEGY_NAME_MAX} of a-z, 0-9 and -"
 #: Two seconds: longer than any processor takes to wake up.
 CPU_LATENCY_US_MAX: Final = 2_000_000
 _NAPS: Final = (
-    "with 50 wake-ups a second or more it also wakes so often by itself, so that its core is never "
-    "idle for long; 0: it does not"
+    "while it is woken 50 to some 3,000 times a second, it also wakes by itself whenever so long "
+    "has passed, so that its core is never idle for long; 0: it does not"
 )
 _IDENTIFIER: Final = r"[^\W\d]\w*"
 _DOTTED: Final = rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})*"
