@@ -224,7 +224,9 @@ class Moves:
             loser = moving.source if is_silent else target.number
         else:
             return
-        self._end(token, moving, loser, goes_on=has_come or loser == target.number)
+        # A target that fails before the flip may have ticked where the source has not yet: what it
+        # had last is where a gap begins.
+        self._end(token, moving, loser, goes_on=has_come)
 
     def _end(self, token: int, moving: Moving, loser: int, *, goes_on: bool) -> None:
         del self.under_way[token]

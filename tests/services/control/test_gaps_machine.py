@@ -135,6 +135,20 @@ class GapsMachine(OwnersMachine):
         assert not self.witness.faults, self.witness.faults[:5]
 
 
+def test_a_target_that_ticked_and_failed_before_the_flip_is_told_of() -> None:
+    """The source's frames wait to be decoded; the third connection is another decoder's."""
+    machine = GapsMachine()
+    witness = machine.witness
+    machine.want(client="u", wish=("alice", [5, 9]))
+    machine.die_writing(writes=2)
+    for trouble, number in ((witness.undecoded, 1), (witness.down, 1), (witness.down, 2)):
+        trouble.add(number)
+        machine.realm.turn(0.5)
+    assert witness.ticking(3) == {5, 9}
+    assert witness.faults == [] and witness.told == 1
+    machine.teardown()
+
+
 def _settings(**more: Any) -> settings:
     return settings(
         deadline=None, suppress_health_check=[HealthCheck.too_slow],
