@@ -23,11 +23,13 @@ time.sleep(3600 * (sys.argv[1:] == ["stay"]))
 sys.exit(5)
 """
 PARENT = """
-import sys, time
+import subprocess, sys, time
 from signal import Signals
 from pipeline.core.secrets import Secret
 from pipeline.supervisor.launch import launch, launch_instance
-process = launch(sys.argv[2:], die_with_parent=Signals(int(sys.argv[1])))
+ties = Signals(int(sys.argv[1]))
+process = launch(sys.argv[2:], die_with_parent=ties, stdout=subprocess.PIPE)
+assert b"__main__" in process.stdout.readline()  # it runs the program, and so has asked
 print(process.pid, flush=True)
 time.sleep(3600)
 """
@@ -77,7 +79,6 @@ def test_it_dies_with_the_one_who_asked_for_that(program: Path) -> None:
     parent = subprocess.Popen(line, stdout=subprocess.PIPE, env=environment)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
-    assert b"__main__" in parent.stdout.readline()  # it runs the program, and so has asked
     parent.kill()
     parent.wait(60)
     parent.stdout.close()

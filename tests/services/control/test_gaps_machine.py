@@ -63,9 +63,7 @@ class Witness(World):
     def step(self) -> None:
         super().step()
         assert self.realm is not None
-        pools = self.realm.pools.items()
-        wanted = {(owner, token) for owner, pool in pools for token in pool.ledger.desired}
-        self._carriers = {whose: of for whose, of in self._carriers.items() if whose in wanted}
+        wanted = self.forget_unwanted()
         for (_, token), of in self._carriers.items():
             for number in [n for n in of if token not in self.tables.get(n, {})]:
                 del of[number]
@@ -74,6 +72,14 @@ class Witness(World):
             for token in sorted(self.ticking(number)):
                 if (owner, token) in wanted:
                     self._tick(owner, token, number, self.tables[number][token])
+
+    def forget_unwanted(self) -> set[tuple[str, int]]:
+        """Follow no more what nobody wants now; return what is wanted."""
+        assert self.realm is not None
+        pools = self.realm.pools.items()
+        wanted = {(owner, token) for owner, pool in pools for token in pool.ledger.desired}
+        self._carriers = {whose: of for whose, of in self._carriers.items() if whose in wanted}
+        return wanted
 
     def _tick(self, owner: str, token: int, number: int, row: Row) -> None:
         """A tick comes: is it the first after a break, and does its row say so?"""
@@ -125,6 +131,8 @@ class GapsMachine(OwnersMachine):
             self.realm.turn(0.02)
         except Died:
             self.witness.writes_left = None
+            # What it had let go before it died is asked for anew of its successor.
+            self.witness.forget_unwanted()
             self.realm.restart()
         self.witness.writes_left = None
 
@@ -146,6 +154,20 @@ def test_a_target_that_ticked_and_failed_before_the_flip_is_told_of() -> None:
         machine.realm.turn(0.5)
     assert witness.ticking(3) == {5, 9}
     assert witness.faults == [] and witness.told == 1
+    machine.teardown()
+
+
+def test_what_was_let_go_before_a_death_begins_anew() -> None:
+    """Nobody wanted it in between, if only for a moment: there is no gap to tell."""
+    machine = GapsMachine()
+    machine.want(client="t", wish=("alice", [5, 6, 7, 8, 10]))
+    machine.turn(0.5)
+    machine.leave(client="t", owner="alice")
+    machine.die_writing(writes=2)
+    machine.want(client="u", wish=("alice", [10]))
+    machine.turn(2.0)
+    assert 10 in machine.realm.carried("alice")
+    assert machine.witness.faults == [] and machine.witness.told == 0
     machine.teardown()
 
 
