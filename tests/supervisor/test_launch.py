@@ -76,12 +76,12 @@ def test_additions_to_the_environment_are_seen() -> None:
 def test_it_dies_with_the_one_who_asked_for_that(program: Path) -> None:
     line = [sys.executable, "-c", PARENT, str(int(signal.SIGKILL)), str(program), "stay"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    parent = subprocess.Popen(line, stdout=subprocess.PIPE, env=environment)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    parent.kill()
-    parent.wait(60)
-    parent.stdout.close()
+    with subprocess.Popen(line, stdout=subprocess.PIPE, env=environment) as parent:
+        try:
+            assert parent.stdout is not None
+            child = int(parent.stdout.readline())
+        finally:
+            parent.kill()
 
     def is_gone() -> bool:
         try:
