@@ -228,6 +228,7 @@ class Pool:
         self.outages.turn(now_ns)
         self._place(now_ns)
         self.upkeep.turn(now_ns)
+        self._empty_closing()
         self.moves.begin_some(self.ledger.desired, now_ns)
         adopting = bool(self._adopted_until_ns)
         self.mirrors.turn(self.ledger.desired, now_ns, removes=not adopting)
@@ -316,9 +317,6 @@ class Pool:
 
     def _place(self, now_ns: int) -> None:
         """Give a place to what has none."""
-        for link in self.links.values():
-            if not link.wanted:
-                self._empty(link)
         if not self.unplaced or now_ns < self._place_again_ns:
             return
         self._place_again_ns = now_ns + LOOK_AGAIN_NS
@@ -346,6 +344,15 @@ class Pool:
         if number is None or number in self.links or not self.assigned.ever_was(number):
             return want
         return want._replace(connection=None)
+
+    def _empty_closing(self) -> None:
+        """Take the rows from what closes, before anybody can be given one beside them.
+
+        Such a row would tell no gap, though it may tick only when the other connection is gone.
+        """
+        for link in self.links.values():
+            if not link.wanted:
+                self._empty(link)
 
     def _empty(self, link: Link) -> None:
         """What a connection still carries that is being closed has no place any more.

@@ -63,7 +63,8 @@ class Witness(World):
     def step(self) -> None:
         super().step()
         assert self.realm is not None
-        wanted = self.forget_unwanted()
+        wanted = self._wanted()
+        self._carriers = {whose: of for whose, of in self._carriers.items() if whose in wanted}
         for (_, token), of in self._carriers.items():
             for number in [n for n in of if token not in self.tables.get(n, {})]:
                 del of[number]
@@ -73,13 +74,18 @@ class Witness(World):
                 if (owner, token) in wanted:
                     self._tick(owner, token, number, self.tables[number][token])
 
-    def forget_unwanted(self) -> set[tuple[str, int]]:
-        """Follow no more what nobody wants now; return what is wanted."""
+    def _wanted(self) -> set[tuple[str, int]]:
         assert self.realm is not None
         pools = self.realm.pools.items()
-        wanted = {(owner, token) for owner, pool in pools for token in pool.ledger.desired}
-        self._carriers = {whose: of for whose, of in self._carriers.items() if whose in wanted}
-        return wanted
+        return {(owner, token) for owner, pool in pools for token in pool.ledger.desired}
+
+    def forget_unwanted(self) -> None:
+        """Follow no more what an owner does not want and has in no table: no successor knows it."""
+        assert self.realm is not None
+        left = self._wanted()
+        for owner in self.realm.pools:
+            left |= {(owner, token) for token in self.realm.carried(owner)}
+        self._carriers = {whose: of for whose, of in self._carriers.items() if whose in left}
 
     def _tick(self, owner: str, token: int, number: int, row: Row) -> None:
         """A tick comes: is it the first after a break, and does its row say so?"""

@@ -204,6 +204,26 @@ def test_one_that_drains_with_no_third_lets_go_and_closes() -> None:
     rig.check()
 
 
+def test_a_half_of_what_a_closing_connection_carries_tells_the_gap() -> None:
+    """Asked for in the very turn in which the connection that has it goes, to no room elsewhere."""
+    pool = "instruments_per_connection = 4\nheadroom = 0.0\nconnections_per_key = 2"
+    rig = rig_of(pool, mirror="mirror_priority = 'hot'")
+    rig.want("a", range(1, 7))
+    rig.turn(1.0)
+    owner = rig.pool.placement[1]
+    rig.pool.upkeep.recycle(owner)
+    rig.pool.ledger.add("a", {1: Want(1, Mode.QUOTE, Priority.HOT)})
+    ticks_ns = rig.world.now_ns
+    rig.turn(0.02)
+    assert not rig.pool.links[owner].wanted
+    while not (left := rig.world.left_of(1)):
+        rig.turn(0.02)
+    assert owner not in left and min(left.values()) >= ticks_ns
+    rig.turn(3.0)
+    assert len(rig.mirrored()) == 1 and not rig.pool.unplaced
+    rig.check()
+
+
 def test_what_a_half_has_received_is_decoded_before_it_goes() -> None:
     rig = rig_of()
     rig.want("a", [1])
