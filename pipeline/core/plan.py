@@ -112,7 +112,11 @@ def plan_topology(config: Config) -> Topology:
 
 
 def _plan_pool(config: Config, pool: PoolConfig) -> Topology:
-    """Room for the most connections that there may be, dealt out to their owners' decoders."""
+    """Room for the most connections that there may be, dealt out to their owners' decoders.
+
+    A decoder has a slot for all that its owners' keys carry: which connections come to it in the
+    course of days, as they drain, fail and have second halves, nobody can say.
+    """
     assert pool.connections_per_key is not None
     assert pool.instruments_per_connection is not None
     instruments = pool.instruments_per_connection
@@ -129,10 +133,14 @@ def _plan_pool(config: Config, pool: PoolConfig) -> Topology:
         )  # fmt: skip
         for number, account in enumerate(accounts)
     )
+
+    def may_have(connection: ConnectionPlan, decoder: int) -> bool:
+        return decoder in config.decoders_of(connection.account.owner)
+
     decoders = tuple(
         DecoderPlan(
             number=number,
-            slots=max(1, sum(p.instruments_max for p in possible if p.decoder == number)),
+            slots=max(1, sum(p.instruments_max for p in possible if may_have(p, number))),
             connections=(),
         )
         for number in range(config.decoder.count)

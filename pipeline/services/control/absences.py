@@ -70,11 +70,9 @@ class Absences:
         return self._outside.has_ticked(link.number, token, link.rows[token].slot)
 
     def _left_elsewhere(self, token: int) -> int:
-        """Return what a row says of a gap that no tick has ended yet; 0 = there is none."""
-        waiting = (
-            row.left_mono_ns
-            for link in self._links.values()
-            if (row := link.rows.get(token)) and row.left_mono_ns
-            if not self._has_ticked(token, link)
-        )
-        return max(waiting, default=0)
+        """Return what rows say of a gap that no tick has ended yet; 0 = there is none."""
+        links = [link for link in self._links.values() if token in link.rows]
+        left_ns = max((link.rows[token].left_mono_ns for link in links), default=0)
+        if not left_ns or any(self._has_ticked(token, link) for link in links):
+            return 0
+        return left_ns

@@ -9,7 +9,7 @@ has it for as long as the instrument is mirrored; `absences` since when what is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from pipeline.core.config import Config
@@ -260,35 +260,47 @@ class Assigned:
             key = accounts.get(row.account)
             if key is not None and row.decoder in self.slots:
                 self.links[row.number] = _adopted_link(row, key, now_ns)
-        moving: dict[int, tuple[int, int]] = {}
         self.strays = {}
+        carriers: dict[int, list[Link]] = {}
         for link in self.links.values():
             for token, found in self._outside.read_rows(link.number).items():
-                is_second = mirrors.get(token) == link.number
-                self._adopt_row(token, found, link, moving, is_second=is_second)
-        for token in self.mirrors.keys() - self.placement.keys():
-            self.placement[token] = self.mirrors.pop(token)
+                if self._adopt_row(token, found, link):
+                    carriers.setdefault(token, []).append(link)
+        moving: dict[int, tuple[int, int]] = {}
+        for token, links in carriers.items():
+            links.sort(key=lambda link: link.rows[token].owner_epoch)
+            self._adopt_places(token, links, mirrors.get(token), moving)
         return moving
 
-    def _adopt_row(
-        self, token: int, row: Row, link: Link, moving: dict[int, tuple[int, int]], *,
-        is_second: bool,
-    ) -> None:  # fmt: skip
+    def _adopt_row(self, token: int, row: Row, link: Link) -> bool:
+        self._owner_epoch = max(self._owner_epoch, row.owner_epoch)
         if not self.slots[link.decoder].adopt(token, row.slot, link.number):
             link.dirty = True  # a row that cannot be: written anew without it
             self.strays[token] = row.mode
-            return
+            return False
         link.rows[token] = row
-        self._owner_epoch = max(self._owner_epoch, row.owner_epoch)
-        if is_second:
-            self.mirrors[token] = link.number
-            return
-        owner = self.links[self.placement.setdefault(token, link.number)]
-        if owner is not link:
-            # A move was under way: who has the lower epoch is the source, and still the owner.
-            source, target = sorted((owner, link), key=lambda one: one.rows[token].owner_epoch)
-            self.placement[token] = source.number
-            moving[token] = (source.number, target.number)
+        return True
+
+    def _adopt_places(
+        self, token: int, links: Sequence[Link], second: int | None,
+        moving: dict[int, tuple[int, int]],
+    ) -> None:  # fmt: skip
+        """Find what an instrument's rows were for, which are by owner epoch."""
+        *others, newest = links
+        for link in others:
+            if link.decoder != newest.decoder:
+                self.unassign(token, link)  # both would deliver: it was to let go before
+        numbers = [link.number for link in links if token in link.rows]
+        if second in numbers and len(numbers) > 1:
+            numbers.remove(second)
+            self.mirrors[token] = second
+        # A move was under way: who has the lower epoch is the source, and still the owner.
+        source, *between = numbers
+        self.placement[token] = source
+        if between:
+            moving[token] = source, between.pop()
+        for number in between:
+            self.unassign(token, self.links[number])
 
 
 def _topology_row(link: Link) -> TopologyRow:

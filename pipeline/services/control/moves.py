@@ -85,21 +85,8 @@ class Moves:
             slots = [rows[token].slot for token in tokens]
             times = self._outside.first_packets(source, tokens, slots)
             for token, first_ns in zip(tokens, times, strict=True):
-                target = moving[token][1]
-                if self._is_apart(source, target):
-                    self._break(token, source, target)
-                    continue
                 begun_ns = first_ns + 1 if first_ns else now_ns
-                self.under_way[token] = Moving(source, target, begun_ns, now_ns)
-
-    def _is_apart(self, source: int, target: int) -> bool:
-        links = self._assigned.links
-        return links[source].decoder != links[target].decoder
-
-    def _break(self, token: int, source: int, target: int) -> None:
-        """Have the source let go of what both decoders would deliver."""
-        self._assigned.pass_on(token, source, target)
-        self._assigned.unassign(token, self._assigned.links[source])
+                self.under_way[token] = Moving(source, moving[token][1], begun_ns, now_ns)
 
     def drop(self, token: int) -> None:
         """Forget a move: nobody wants the instrument any more."""

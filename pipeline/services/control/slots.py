@@ -28,12 +28,14 @@ class Slots:
         self._slots: dict[int, int] = {}
         self._users: dict[int, int] = {}
         # A free slot is in just one of these: blocks that are nobody's, what is left to a
-        # connection of its blocks, and what was given back in any of them (with its turn in that).
+        # connection of its blocks, and what was given back in any of them.
         blocks = range(-(-count // block))
         self._unowned = OrderedDict((number, list(self._range(number))) for number in blocks)
         self._left: dict[int, OrderedDict[int, None]] = {}
-        self._given_back: OrderedDict[int, int] = OrderedDict()
-        self._given_back_count = 0
+        self._given_back: OrderedDict[int, None] = OrderedDict()
+        # The turn in which each was given back last, whichever of those it is in; 0 = it never was.
+        self._turns = [0] * count
+        self._turn = 0
         self._owners: dict[int, int] = {}
         self._in_use = [0] * len(blocks)
 
@@ -51,8 +53,9 @@ class Slots:
             return
         del self._users[token]
         slot = self._slots.pop(token)
-        self._given_back_count += 1
-        self._given_back[slot] = self._given_back_count
+        self._turn += 1
+        self._turns[slot] = self._turn
+        self._given_back[slot] = None
         block = slot // self._block
         self._in_use[block] -= 1
         if not self._in_use[block]:
@@ -126,8 +129,8 @@ class Slots:
         owner = self._owners.pop(block)
         for slot in self._range(block):
             self._discard_left(owner, slot)
-        order = sorted(self._range(block), key=lambda slot: self._given_back.pop(slot, 0))
-        self._unowned[block] = order
+            self._given_back.pop(slot, None)
+        self._unowned[block] = sorted(self._range(block), key=self._turns.__getitem__)
 
     def _range(self, block: int) -> range:
         first = block * self._block

@@ -97,7 +97,8 @@ def test_a_pools_decoders_are_dealt_out_to_owners() -> None:
     topology = plan_topology(config)
     places = {(c.account.owner, c.decoder) for c in topology.possible}
     assert places == {("alice", 0), ("alice", 2), ("bob", 1)}
-    assert [d.slots for d in topology.decoders] == [20, 30, 10]
+    # Two of alice's three may begin on one decoder; in the course of days all three may be there.
+    assert [d.slots for d in topology.decoders] == [30, 30, 30]
 
 
 def test_a_pools_room_is_its_owners() -> None:

@@ -64,6 +64,23 @@ def test_a_gap_that_no_tick_has_ended_goes_on() -> None:
     assert _left(links[2])[9] == 0
 
 
+def test_a_gap_that_a_tick_has_ended_is_nobodys_any_more() -> None:
+    """Whatever the row of another says, on which none has come."""
+    world = World()
+    assigned = _assigned(world)
+    links = [assigned.open(NewConnection("a", -1, seat, 0), 0) for seat in range(4)]
+    assigned.assign(7, Mode.LTP, links[0])
+    _tick(assigned, world)
+    assigned.unassign(7, links[0])
+    for link in links[1:3]:
+        assigned.assign(7, Mode.LTP, link)
+    assigned.write()
+    world.ticked = {(2, 7)}
+    assert _left(links[1])[7] > 0
+    assigned.assign(7, Mode.LTP, links[3])
+    assert _left(links[3]) == {7: 0}
+
+
 def test_a_connection_that_goes_on_in_vain_says_so() -> None:
     world = World()
     assigned = _assigned(world)

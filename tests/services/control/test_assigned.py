@@ -68,3 +68,46 @@ def test_adoption_finds_what_was_moving_and_refuses_what_cannot_be() -> None:
     assert again.placement == {7: 0, 8: 0}
     assert 9 not in again.links[1].rows and again.links[1].dirty
     assert not again.links[0].dirty
+
+
+def test_adoption_keeps_an_instrument_on_one_decoder() -> None:
+    """A break was under way: of what the other decoder's connections have nothing may remain."""
+    world = World()
+    config = pool_config(
+        keys=2, pool="instruments_per_connection = 10", more="[decoder]\ncount = 2"
+    )
+    first = Assigned(config, plan_topology(config), world)
+    decoders = (0, 0, 1, 1, 1, 1)
+    links = [first.open(NewConnection("a", -1, n, d), 0) for n, d in enumerate(decoders)]
+    for link in links:
+        first.assign(7, Mode.LTP, link)
+    for link in links[:2]:
+        first.assign(8, Mode.LTP, link)
+    first.write()
+    world.step()
+    first.write()
+    world.ticked |= {(number, 7) for number in range(6)}
+    again = Assigned(config, plan_topology(config), world)
+    # The file knows the newest of two second halves; which the older was, no table tells.
+    assert again.adopt(world.now_ns, {7: 4}) == {7: (2, 5), 8: (0, 1)}
+    assert again.placement == {7: 2, 8: 0} and again.mirrors == {7: 4}
+    assert [n for n, link in again.links.items() if 7 in link.rows] == [2, 4, 5]
+    assert again.links[0].dirty and not again.links[2].dirty
+    assert again.slots[0].free == plan_topology(config).decoders[0].slots - 1
+
+
+def test_a_broken_move_s_source_says_until_when_it_went_on() -> None:
+    world = World()
+    config = pool_config(pool="instruments_per_connection = 10", more="[decoder]\ncount = 2")
+    first = Assigned(config, plan_topology(config), world)
+    links = [first.open(NewConnection("a", -1, n, n), 0) for n in range(2)]
+    first.assign(7, Mode.LTP, links[0])
+    first.write()
+    world.step()
+    first.write()
+    world.step()
+    first.assign(7, Mode.LTP, links[1])
+    first.write()
+    again = Assigned(config, plan_topology(config), world)
+    assert again.adopt(world.now_ns) == {} and again.placement == {7: 1}
+    assert again.links[1].rows[7].left_mono_ns == world.decoded_until(0)

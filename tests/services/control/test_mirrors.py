@@ -296,6 +296,26 @@ def test_decoders_that_are_apart_are_not_mixed() -> None:
     rig.check()
 
 
+def test_the_connections_of_one_decoder_carry_what_their_keys_do() -> None:
+    """As they drain and have second halves, most of them may come to one decoder."""
+    pool = "instruments_per_connection = 4\nheadroom = 0.0\nconnections_per_key = 2"
+    rig = rig_of(pool, keys=2, mirror="mirror = [9, 12]", more="[decoder]\ncount = 2")
+    rig.want("a", [4, 5, 12])
+    rig.turn(0.5)
+    rig.want("a", [1, 6, 7, 13, 14])
+    rig.pool.upkeep.drain(0)
+    rig.turn(0.1)
+    for number in list(rig.pool.links):
+        if rig.pool.links[number].decoder == 1:
+            rig.pool.assigned.drain(rig.pool.links[number], None)
+    rig.want("a", [9, 11])
+    rig.turn(2.0)
+    rig.want("a", [2, 3, 8, 10, 15, 16])
+    rig.turn(10.0)
+    assert not rig.pool.unplaced and not any(link.draining for link in rig.pool.links.values())
+    rig.check()
+
+
 def test_a_broker_that_takes_less_costs_the_second_half_and_no_first() -> None:
     rig = rig_of("instruments_per_connection = 40\nheadroom = 0.0\nconnections_per_key = 2")
     rig.want("a", range(1, 9))

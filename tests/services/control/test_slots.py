@@ -21,6 +21,15 @@ def test_a_slot_is_the_instruments_on_however_many_connections() -> None:
     assert slots.take(8, 0) == 1  # the one given back last is used again last
 
 
+def test_a_block_remembers_since_when_its_slots_are_free() -> None:
+    """However often it was nobody's in between."""
+    slots = Slots(3, block=3)
+    for slot in (0, 1, 0):
+        assert slots.adopt(7, slot, 0)
+        slots.give_back(7)
+    assert [slots.take(token, 0) for token in range(3)] == [2, 1, 0]
+
+
 def test_no_more_slots_than_there_are() -> None:
     slots = Slots(1)
     slots.take(1, 0)
