@@ -21,9 +21,6 @@ ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "pipeline", "demo"]
 DEADLINE_S = 60.0
 GONE_S = 30.0
-#: A second start of `./demo` takes less; a busy machine gets a few tries.
-START_S_MAX = 3.0
-STARTS = 5
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -71,19 +68,17 @@ def test_every_tick_is_accounted_for(arguments: list[str], tmp_path: Path) -> No
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
-def test_a_second_start_takes_under_3_s(tmp_path: Path) -> None:
-    """From `./demo` itself to the first tick, environment and build found as they were left."""
-    starts_s: list[float] = []
-    while not starts_s or (min(starts_s) >= START_S_MAX and len(starts_s) < STARTS):
-        # The first one may have to install and compile; then it is the second one that counts.
+def test_a_second_start_finds_all_as_it_was_left(tmp_path: Path) -> None:
+    """It installs and compiles nothing; how long it takes, `bench demo-start` says."""
+    line = [str(ROOT / "demo"), "--seconds", "10", "--rate", "6000", "--json"]
+    for _ in range(2):  # the first one may have to
         result = subprocess.run(
-            [str(ROOT / "demo"), "--seconds", "15", "--rate", "6000", "--json"],
-            env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
+            line, env=environment(tmp_path), cwd=tmp_path, capture_output=True, text=True,
+            check=False,
         )  # fmt: skip
         assert result.returncode == 0, result.stdout + result.stderr
-        starts_s.append(json.loads(result.stdout)["start_s"])
-    print("from the command to the first tick:", ", ".join(f"{s:.2f} s" for s in starts_s))
-    assert min(starts_s) < START_S_MAX, starts_s
+    assert ", once\n" not in result.stderr, result.stderr  # of what is done once it says so
+    assert json.loads(result.stdout)["passed"]
 
 
 @pytest.mark.parametrize("pause_s", [0.1, 0.6, 1.2, pytest.param(2.5, marks=pytest.mark.full)])
