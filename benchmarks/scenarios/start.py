@@ -13,6 +13,7 @@ finds environment and build as they were left, to the first tick.
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,11 @@ from benchmarks.harness.bench import Bench, Quantity, Scenario, Size
 from benchmarks.harness.children import ChildFailed
 from benchmarks.harness.figure import OURS, Goal
 from benchmarks.run import PipelineRun, Shape
+from pipeline.supervisor.launch import wait_or_kill
 
 #: The first one may install and compile.
 _DEMO_S_MAX: Final = 900.0
+_END_S_MAX: Final = 30.0
 _DEMO: Final = Path(__file__).parents[2] / "demo"
 
 
@@ -53,7 +56,11 @@ def run_demo(bench: Bench) -> None:
 
     def start_s() -> float:
         process = bench.children.start(line, piped=True)
-        output, _ = process.communicate(timeout=_DEMO_S_MAX)
+        try:
+            output, _ = process.communicate(timeout=_DEMO_S_MAX)
+        finally:
+            process.send_signal(signal.SIGINT)  # interrupted, it takes its own files along
+            wait_or_kill(process, _END_S_MAX)
         bench.children.stop(process)
         if process.returncode:
             raise ChildFailed(f"./demo ended with code {process.returncode}")
