@@ -32,9 +32,11 @@ LOG_LINES = 100
 
 # A noisy machine makes single examples slow; pytest-timeout bounds the whole test.
 settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.load_profile("default")
+    "full", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True,
+    derandomize=False,
+)  # fmt: skip
+# The same examples each time: a change is judged by itself. New ones are the business of --full.
+settings.register_profile("check", settings.get_profile("full"), derandomize=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help=f"fail when a test is skipped for a reason that {ALLOWED_SKIPS.name} does not list",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where examples come from, before test modules derive their own settings."""
+    settings.load_profile("full" if config.getoption("--full") else "check")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -118,7 +118,7 @@ class Mirrors:
         After everything else has its place. `removes` False: none is let go for not being wished.
         """
         self._part()
-        self._give_way()
+        self.give_way()
         if removes:
             self._let_go(self._assigned.mirrors.keys() - self.wished, now_ns)
         if now_ns < self._look_ns:
@@ -145,7 +145,8 @@ class Mirrors:
                 self._assigned.unassign(token, links[second])
                 self.look_again()
 
-    def _give_way(self) -> None:
+    def give_way(self) -> None:
+        """Take away the second halves whose room something has that has no other place."""
         links = self._assigned.links
         is_crowded = any(len(link.rows) > link.capacity for link in links.values())
         if not is_crowded or not self._assigned.mirrors:

@@ -228,6 +228,7 @@ class Pool:
         self.outages.turn(now_ns)
         self._place(now_ns)
         self.upkeep.turn(now_ns)
+        self.mirrors.give_way()  # before a half of what closes becomes an owner, who does not
         self._empty_closing()
         self.moves.begin_some(self.ledger.desired, now_ns)
         adopting = bool(self._adopted_until_ns)

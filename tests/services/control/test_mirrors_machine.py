@@ -41,6 +41,23 @@ class MirrorsMachine(OwnersMachine):
             assert single - pool.unplaced.keys() == pool.mirrors.refused.keys()
 
 
+def test_what_is_placed_in_the_turn_that_closes_a_half_s_owner_exceeds_no_limit() -> None:
+    """Two take the room of second halves, whose owner's connection is recycled then and there."""
+    machine = MirrorsMachine()
+    bob = machine.realm.pools["bob"]
+    machine.want(client="u", wish=("bob", [14, 13, 9, 16, 11, 20]))
+    machine.turn(2.0)
+    assert bob.assigned.mirrors == {9: 1, 16: 1}
+    bob.upkeep.recycle(0)
+    machine.want(client="u", wish=("bob", [17, 18]))
+    machine.turn(0.02)
+    machine.halves_are_apart_and_within_limits()
+    assert machine.world.tables[1].keys() == {11, 17, 18, 20}
+    machine.turn(2.0)
+    assert len(machine.realm.carried("bob")) == 8
+    machine.teardown()
+
+
 MirrorsMachine.TestCase.settings = settings(
     max_examples=10, stateful_step_count=25, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
