@@ -46,7 +46,7 @@ gate = "{gate}"
 _POOL: Final = """
 [pool]
 open = "all"
-instruments_per_connection = {instruments}
+instruments_per_connection = {capacity}
 headroom = 0.0
 [api]
 port = 0
@@ -79,9 +79,10 @@ class Shape:
 
     `own_exchange` makes the exchange a process of its own, instead of one of the instance's; it is
     so with `tls`.
-    `pooled` leaves the connections to a control process, which serves HTTP beside. `dealt` deals
-    the instruments out to the connections in turn, as a pool does, and not in blocks. `halting`:
-    the run is halted at times.
+    `pooled` leaves the connections to a control process, which serves HTTP beside; each then has
+    room for `spare` instruments more than it gets. `dealt` deals the instruments out to the
+    connections in turn, as a pool does, and not in blocks. `halting`: the run is halted at times.
+    `token_files` has accounts read their tokens from files, as always with an exchange of its own.
     `real_time` conflates as the broker does. `notes` makes the strategy keep when it got the first
     and the last tick of each frame, and each batch: for paced runs only, it costs time.
     """
@@ -99,8 +100,10 @@ class Shape:
     tls: bool = False
     own_exchange: bool = False
     pooled: bool = False
+    spare: int = 0
     dealt: bool = False
     halting: bool = False
+    token_files: bool = False
     real_time: bool = False
     notes: bool = False
 
@@ -126,7 +129,8 @@ class Shape:
             decoder_more="catch_up_age_ms = 60000" if outside else "",
         )  # fmt: skip
         for key in self.keys:
-            lines = [f'access_token = "file:{token_file(key)}"'] if outside else []
+            from_file = outside or self.token_files
+            lines = [f'access_token = "file:{token_file(key)}"'] if from_file else []
             lines += [f'ca_file = "{ca_file}"'] if ca_file else []
             text += _ACCOUNT.format(key=key, url=url, more="\n".join(lines))
         if not outside:
@@ -136,7 +140,7 @@ class Shape:
                 gate=self.gate,
             )  # fmt: skip
         if self.pooled:
-            text += _POOL.format(instruments=self.instruments)
+            text += _POOL.format(capacity=self.instruments + self.spare)
         for number in range(self.connections):
             if self.pooled:
                 text += _SUBSCRIPTION.format(number=number)

@@ -10,8 +10,8 @@ from benchmarks.harness.bench import Scenario
 
 MODULES: Final = (
     "decode", "ring", "websocket", "wakes", "paced", "end_to_end", "latency", "idle",
-    "decoder_kill", "start", "scaling", "transport", "planning", "control_api", "control_cost",
-    "gateway",
+    "decoder_kill", "outages", "start", "scaling", "transport", "planning", "control_api",
+    "control_cost", "gateway",
 )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""What is promised in seconds, with the numbers of the default config. Slow by nature."""
+"""What is promised with the numbers of the default config. Slow by nature.
+
+How many seconds it takes, `bench stall` and `bench token` say.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.clock import NS_PER_S, monotonic_ns
 from pipeline.core.enums import Reason, State
 from tests.ext.frames import BINARY, TEXT, server_frame
 from tests.feed.scripted_server import Peer, serving
@@ -23,18 +25,16 @@ RINGS = "[rings]\nframe_bytes = 4194304\nseconds = 60"
 
 
 @pytest.mark.full
-def test_a_silent_stall_is_found_and_healed_in_7_s(tmp_path: Path) -> None:
+def test_a_silent_stall_is_found_and_healed(tmp_path: Path) -> None:
     with simulator(tmp_path, "--instruments", "50", "--interval", "0.1") as running:
         stage = Stage(tmp_path / "stage", f"ws://127.0.0.1:{running.port}", RINGS)
         with stage.running():
             stage.wait_for_state(State.LIVE)
-            muted_ns = monotonic_ns()
             running.command("mute", seconds=60)
             wait_for(lambda: stage.states().count(LIVE) == 2, "LIVE again")
-    stalled = next(f for f in stage.poll() if f["state"] == State.STALLED)
-    again = [f for f in stage.poll() if f["state"] == State.LIVE][1]
-    assert stalled["receive_mono_ns"] - muted_ns < 5 * NS_PER_S
-    assert again["receive_mono_ns"] - muted_ns < 7 * NS_PER_S
+    states = [state for state, _ in stage.states()]
+    assert states.count(State.STALLED) == 1
+    assert states.index(State.LIVE) < states.index(State.STALLED) < len(states) - 1
 
 
 @pytest.mark.full
@@ -60,7 +60,7 @@ def test_a_sparse_but_beating_feed_gives_no_alarm_in_30_s(tmp_path: Path) -> Non
 
 
 @pytest.mark.full
-def test_a_new_token_is_live_within_2_s(tmp_path: Path) -> None:
+def test_a_new_token_is_live_without_a_restart(tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("yesterday")
     secret.chmod(0o600)
@@ -73,13 +73,10 @@ def test_a_new_token_is_live_within_2_s(tmp_path: Path) -> None:
             wait_for(lambda: time.monotonic() >= end_s, "five seconds")
             told = running.command("stat")  # by the exchange's own count
             assert (told["sessions"], told["handshakes_refused"]) == (1, 1)
-            changed_ns = monotonic_ns()
             secret.write_text("demo")
             stage.wait_for_state(State.LIVE)
             told = running.command("stat")
             assert (told["sessions"], told["handshakes_refused"]) == (2, 1)
-    live = next(f for f in stage.poll() if f["state"] == State.LIVE)
-    assert live["receive_mono_ns"] - changed_ns < 2 * NS_PER_S
 
 
 def test_no_log_line_and_no_state_holds_the_token(

@@ -1,6 +1,6 @@
 """Silence: a connection that says nothing is found and replaced, one that only beats is left alone.
 
-The times judged are those of the announced gap; the long test has the default config's numbers.
+How long the healing takes, `bench stall` says; the long test has the default config's numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from tests.system.judge import Witness, control_of, judge, run_dry
 from tests.system.rig import Run, wait_for
 
 Make = Callable[..., Run]
-HEALED_S = 7.0
 
 
 def be_silent(make_run: Make, quiet_s: float, times: int, more: str) -> None:
@@ -39,9 +38,6 @@ def be_silent(make_run: Make, quiet_s: float, times: int, more: str) -> None:
     witness.finish()
     (gap,) = witness.told("Gap")
     assert (gap["connection"], gap["reason"]) == (0, Reason.STALL)
-    healed_s = (gap["end_mono_ns"] - gap["start_mono_ns"]) / 1e9
-    print(f"last byte before the silence to the first tick after it: {healed_s:.2f} s")
-    assert healed_s <= HEALED_S
     changes = [State(c["state"]) for c in witness.told("StateChange") if c["connection"] == 1]
     assert State.QUIET in changes
     assert {State.STALLED, State.RECONNECTING, State.CONNECTING}.isdisjoint(changes[1:])
