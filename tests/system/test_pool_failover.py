@@ -124,6 +124,30 @@ def test_an_outage_moves_all_and_its_end_brings_them_back(make_run: Make) -> Non
     run.assert_nothing_left()
 
 
+@pytest.mark.full
+def test_an_outage_of_a_large_connection_costs_no_tick_of_the_others(make_run: Make) -> None:
+    """How long it takes, `bench failover` says."""
+    pool = f'open = "all"\ninstruments_per_connection = 3000\n{QUICK}'
+    simulator = 'rate = "max"\ninterval_s = 0.5'
+    run = make_run(pool=pool, more=FEED, count=3000, simulator=simulator).start_and_wait()
+    witness = Witness(run)
+    with PoolClient(run, "t") as client:
+        client.subscribe(whole_tokens(0, 4400))
+        complete(run, 4400)
+        lost = {int(row["instrument_token"]) for row in rows_of(run)[1]}
+        ask_exchange(run, "refuse", status=503, seconds=3600)
+        began_ts_ns = time.time_ns()
+        ask_exchange(run, "reset", connection=1)
+        wait_for(lambda: counts_of(run)[1] == 0 and complete_on(run, (0, 2)), "them to tick")
+        # A snapshot may say what connection 1 had said: that is a repetition, and no tick.
+        tails = {number: run.tick_tail(number) + 2 * 2200 for number in (0, 2)}
+        wait_for(lambda: all(run.tick_tail(n) > tails[n] for n in (0, 2)), "news of all of them")
+        end(run, witness)
+    judge_moves(run, witness)
+    seconds = elsewhere_s(witness, lost, began_ts_ns)
+    print(f"{len(lost)} instruments tick elsewhere after {seconds:.2f} s")
+
+
 def elsewhere_s(witness: Witness, tokens: set[int], began_ts_ns: int) -> float:
     """Return when the last of the instruments ticked on another connection than 1, in seconds."""
     rows: Array = witness.rows()
